@@ -1,0 +1,58 @@
+"""One bus: every change of a formation is an event on it; logs, control and tests read it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, as plain data.
+
+    `kind` is a dotted word (`process.ready`, `process.ended`, `router.request`, `log.line`); `process` is a
+    name such as `web.1`, `instance` the id of that start; `at` is in seconds since the epoch.
+    """
+
+    kind: str
+    process: str | None = None
+    instance: str | None = None
+    release: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    at: float = field(default_factory=time.time)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The event as one flat JSON-ready mapping; fields that do not apply are left out."""
+        head = {"at": round(self.at, 6), "event": self.kind}
+        named = {"process": self.process, "instance": self.instance, "release": self.release}
+        return head | {k: v for k, v in named.items() if v is not None} | dict(self.data)
+
+
+Subscriber = Callable[[Event], None]
+
+
+class Bus:
+    """Delivers each event to every subscriber, in order, in the thread that publishes it.
+
+    Subscribers must not block: whoever needs time keeps a bounded queue of its own.
+    """
+
+    def __init__(self) -> None:
+        self._subscribers: list[Subscriber] = []
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call `subscriber` for every event from now on; returns a function that ends it."""
+        self._subscribers.append(subscriber)
+
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    def publish(self, event: Event) -> None:
+        """Deliver `event` to all subscribers."""
+        for subscriber in tuple(self._subscribers):
+            subscriber(event)
