@@ -1,0 +1,49 @@
+"""The worker: take a job, fetch its file, summarise it, store the result. `--once`: until the queue is empty."""
+
+import argparse
+import logging
+import time
+
+from almanac import jobs, settings, stop
+from almanac.download import DownloadError, StoppedError, downloaded
+from almanac.summary import SummaryError, summarise
+
+log = logging.getLogger("almanac.worker")
+
+
+def work(held: jobs.Claim) -> None:
+    """Carry out one job. Everything between the claim and the result lives in one scratch file."""
+    try:
+        with (
+            downloaded(held.url, stop.asked) as path,
+            path.open(encoding="utf-8-sig", newline="") as lines,
+        ):
+            summary = summarise(lines)
+    except StoppedError:
+        jobs.hand_back(held, time.time())
+        log.info("data set %d: handed back", held.dataset_id)
+    except (DownloadError, SummaryError) as error:
+        jobs.fail(held, str(error), time.time(), retry=getattr(error, "retry", False))
+        log.info("data set %d: %s", held.dataset_id, error)
+    else:
+        kept = jobs.finish(held, summary, time.time())
+        log.info("data set %d: %s", held.dataset_id, f"{summary.rows} rows" if kept else "lease was lost")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m almanac.worker")
+    parser.add_argument("--once", action="store_true", help="end as soon as no job is due")
+    once = parser.parse_args().once
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log.info("worker ready")
+    while not stop.asked():
+        held = jobs.claim(time.time())
+        if held is not None:
+            work(held)
+        elif once or stop.wait(settings.POLL_SECONDS):
+            break
+
+
+if __name__ == "__main__":
+    stop.hold_signals()
+    main()

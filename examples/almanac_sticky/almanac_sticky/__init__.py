@@ -1,0 +1,1 @@
+"""Almanac, the quick version."""

@@ -1,0 +1,107 @@
+"""Seal an app's folder: a copy of its code that no later edit reaches."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_LEFT_OUT = frozenset({".git", ".hg", ".svn", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".tox"})
+_BOUND = frozenset({"node_modules"})
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What of an app's folder goes into a release.
+
+    `files` are relative paths of files and symbolic links, `folders` of directories, sorted; `bound` are folders
+    that are not copied but seen read-only where they are (virtualenvs, node_modules); `ignored` counts files that
+    git ignores. `digest` changes with any path, size, mode or time of change.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    bound: tuple[str, ...]
+    ignored: int
+    digest: str
+
+
+def read_tree(folder: Path) -> Tree:
+    """Look at `folder` without copying. Raises OSError for what cannot be read."""
+    wanted = _tracked(folder)
+    files: list[str] = []
+    folders: list[str] = []
+    bound: list[str] = []
+    ignored = 0
+    digest = hashlib.sha256()
+    for path, status in _walk(folder, bound):
+        if stat.S_ISDIR(status.st_mode):
+            if wanted is None:
+                folders.append(path)
+            continue
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+            continue
+        if wanted is not None and path not in wanted:
+            ignored += 1
+            continue
+        files.append(path)
+        if wanted is not None:
+            folders += [parent for parent in _parents(path) if parent not in folders[-8:]]
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode}\0".encode(errors="replace"))
+    return Tree(folder, tuple(files), tuple(sorted(set(folders))), tuple(bound), ignored, digest.hexdigest())
+
+
+def copy_tree(tree: Tree, target: Path) -> None:
+    """Copy it to `target`, which must not exist; times and modes are kept, bound folders become empty ones."""
+    target.mkdir(parents=True)
+    for folder in (*tree.folders, *tree.bound):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    for path in tree.files:
+        shutil.copy2(tree.folder / path, target / path, follow_symlinks=False)
+    for folder in reversed(tree.folders):
+        shutil.copystat(tree.folder / folder, target / folder)
+    shutil.copystat(tree.folder, target)
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def _walk(folder: Path, bound: list[str]) -> Iterator[tuple[str, os.stat_result]]:
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        for entry in sorted(os.scandir(folder / inside), key=lambda each: each.name):
+            path = f"{inside}/{entry.name}" if inside else entry.name
+            if entry.name in _LEFT_OUT:
+                continue
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and (entry.name in _BOUND or Path(entry.path, "pyvenv.cfg").is_file()):
+                bound.append(path)
+                continue
+            yield path, entry.stat(follow_symlinks=False)
+            if is_folder:
+                waiting.append(path)
+
+
+def _tracked(folder: Path) -> frozenset[str] | None:
+    """Files that git does not ignore, None where the folder is in no work tree or is itself ignored."""
+    try:
+        listed = subprocess.run(
+            ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            capture_output=True,
+            timeout=30,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if listed.returncode != 0 or not listed.stdout:
+        return None
+    return frozenset(os.fsdecode(path) for path in listed.stdout.split(b"\0") if path)

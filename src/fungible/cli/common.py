@@ -1,0 +1,23 @@
+"""Options that several verbs take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AppFolder = Annotated[
+    Path,
+    typer.Option("--app", metavar="DIR", envvar="FUNGIBLE_APP", help="The app's folder.", show_default="current"),
+]
+Json = Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="One JSON document on stdout.")]
+Isolation = Annotated[
+    str | None,
+    typer.Option("--isolation", metavar="LEVEL", help="auto, full, copy, readonly, scratch or none."),
+]
+Web = Annotated[
+    str | None,
+    typer.Option("--web", metavar="COMMAND", envvar="FUNGIBLE_WEB", help="The web command, without a Procfile."),
+]
+HERE = Path()

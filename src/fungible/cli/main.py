@@ -1,0 +1,73 @@
+"""Joins the verbs, and turns what goes wrong into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+import typer
+
+from fungible import __version__
+from fungible.app.problem import Exit, Problem
+from fungible.cli import doctor, run, start
+
+app = typer.Typer(
+    name="fungible",
+    help="Execute an app as stateless, share-nothing processes, and verify that it is one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("start")(start.start)
+app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run.run)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fungible {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Any process can serve any request."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the code of the documented contract."""
+    sys.exit(_main(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, standalone_mode=False)
+    except Problem as problem:
+        return _say(problem.message, problem.exit)
+    except click.exceptions.Exit as ended:
+        return int(ended.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except click.ClickException as error:
+        return _say(f"{error.format_message()} (fungible --help)", Exit.BAD_INPUT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return Exit.DONE
+    except Exception as error:
+        if os.environ.get("FUNGIBLE_DEBUG"):
+            traceback.print_exc()
+        return _say(f"internal error, please report it: {error!r} (FUNGIBLE_DEBUG=1 shows where)", Exit.NOT_ALLOWED)
+    return int(code) if isinstance(code, int) else Exit.DONE
+
+
+def _say(message: str, code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"fungible: {message}\n")
+    return code

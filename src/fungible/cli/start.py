@@ -1,0 +1,39 @@
+"""`fungible start`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from fungible.app.formation import initial_formation, parse_formation
+from fungible.app.load import load_app
+from fungible.cli.common import HERE, AppFolder, Isolation, Web
+from fungible.runtime.start import Options, inherited_environment
+from fungible.runtime.start import start as run_formation
+
+
+def start(
+    formation: Annotated[
+        list[str] | None, typer.Argument(metavar="[TYPE=N]...", help="How many of which type.")
+    ] = None,
+    app: AppFolder = HERE,
+    web: Web = None,
+    host: Annotated[str, typer.Option(envvar="FUNGIBLE_HOST", help="Address of the router.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="FUNGIBLE_PORT", min=0, max=65535, help="Port of the router; 0 picks a free one.")
+    ] = 5000,
+    isolation: Isolation = None,
+    json: Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="Every event as a JSON line.")] = False,
+) -> int:
+    """Build if needed, release, and run the formation until Ctrl-C.
+
+    The first line on stdout is the URL; logs and events go to stderr.
+    """
+    loaded = load_app(app, web=web, options={"isolation": isolation})
+    counts = initial_formation(parse_formation(formation or [], loaded.types, loaded.singletons), loaded.types)
+    if web is not None and "Procfile" not in loaded.sources:
+        typer.echo(f"to keep it, write this line into a file called Procfile:\nweb: {web.strip()}", err=True)
+    options = Options(counts, host, port, json)
+    return asyncio.run(run_formation(loaded, options, inherited_environment()))

@@ -1,0 +1,72 @@
+"""The app's backing services, attached: started where we embed them, their URLs as config vars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fungible.app.environment import compose
+from fungible.app.model import App
+from fungible.runtime.folders import Folders
+from fungible.sandbox.spec import Mount
+from fungible.services.attach import open_services
+from fungible.services.external import ExternalService
+from fungible.services.store import Service
+
+
+@dataclass(frozen=True)
+class Backing:
+    """Attached services: `urls` by config var (only of those that we run), `mounts` for every sandbox."""
+
+    services: tuple[Service, ...]
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Config vars to set."""
+        return {service.name: service.url for service in self.services if not isinstance(service, ExternalService)}
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """Folders that shine through."""
+        return sandbox_mounts(self.services)
+
+    async def stop(self) -> None:
+        """Stop the embedded ones; their data stays."""
+        for service in reversed(self.services):
+            await service.stop()
+
+
+def sandbox_mounts(services: tuple[Service, ...]) -> tuple[Mount, ...]:
+    """The folders of `services` as the sandbox binds them."""
+    return tuple(
+        Mount(str(mount.source), str(mount.target), writable=True) for service in services for mount in service.mounts
+    )
+
+
+def set_elsewhere(app: App, config: Mapping[str, str], operating_system: Mapping[str, str]) -> dict[str, str]:
+    """The environment as it would be without embedded services: what is named in it wins over them."""
+    declared = app.settings.services
+    named = {assignment.name for assignment in app.dotenv} | set(config) | set(operating_system)
+    unset = {name: "" for name in declared if name not in named}
+    return compose(dotenv=app.dotenv, operating_system=operating_system, config=config, given=unset)
+
+
+async def attach_services(
+    app: App, folders: Folders, config: Mapping[str, str], operating_system: Mapping[str, str]
+) -> Backing:
+    """Open and start what the app declares. Raises Problem; what was started before it is stopped again."""
+    if not app.settings.services:
+        return Backing(())
+    environment = set_elsewhere(app, config, operating_system)
+    services = open_services(
+        app.settings.services, environment=environment, folder=folders.services, app_folder=app.folder
+    )
+    started: list[Service] = []
+    try:
+        for service in services:
+            started.append(service)
+            await service.start()
+    except BaseException:
+        await Backing(tuple(started)).stop()
+        raise
+    return Backing(tuple(services))

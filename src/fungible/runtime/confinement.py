@@ -1,0 +1,143 @@
+"""From a release and a process to the sandbox's spec: what it sees, what it may write, what it is given."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fungible.sandbox.spec import Mount, Spec
+
+_SIMPLE = re.compile(r"[A-Za-z0-9_./,:=@%+\-\s\"'$(){}]*\Z")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_HIDDEN = ("/tmp", "/var/tmp", "/run")
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """How the processes of one release are kept apart.
+
+    `content` is the folder with the sealed release, `folder` the path at which the app sees it. `hidden` are
+    folders that no process may read (our own state); `attached` are folders that shine through.
+    """
+
+    level: str
+    layer: str
+    content: Path
+    folder: Path
+    hidden: tuple[Path, ...]
+    attached: tuple[Mount, ...]
+
+    def spec(
+        self,
+        *,
+        argv: tuple[str, ...],
+        environment: Mapping[str, str],
+        private: Path,
+        host_name: str,
+        grace: float,
+        limits: Mapping[str, int] | None = None,
+        mounts: tuple[Mount, ...] = (),
+        watch_databases: bool = True,
+        keep_stdin: bool = False,
+        content_writable: bool = False,
+    ) -> Spec:
+        """The spec of one process in this confinement.
+
+        With `content_writable` the release's content itself is written to, as the build stage does, in place of
+        a throw-away layer over it.
+        """
+        level = self.level
+        if content_writable:
+            mounts = (Mount(str(self.content), str(self.folder), writable=True), *mounts)
+            level = "readonly" if level == "copy" else level
+        return Spec(
+            level=level,
+            argv=argv,
+            environment=dict(environment),
+            private=str(private),
+            source=None if content_writable else str(self.content),
+            target=None if content_writable else str(self.folder),
+            cwd=self._build_folder(level) if content_writable else None,
+            hidden=tuple(str(folder) for folder in self.hidden),
+            kept=needed_paths(environment, argv, str(self.folder)),
+            mounts=mounts + self.attached,
+            host_name=host_name,
+            grace=grace,
+            limits=dict(limits or {}),
+            layer=self.layer,
+            watch_databases=watch_databases,
+            keep_stdin=keep_stdin,
+        )
+
+    def _build_folder(self, level: str) -> str:
+        return str(self.folder if level == "full" else self.content)
+
+
+def shell_command(line: str) -> tuple[str, ...]:
+    """The command line as `sh -c` runs it, with `exec` before it where it is one simple command.
+
+    Without `exec` the shell stays as a parent and `LISTEN_PID` and signals to the leader miss the server.
+    """
+    return ("sh", "-c", f"exec {line}" if is_simple_command(line) else line)
+
+
+def is_simple_command(line: str) -> bool:
+    """Whether the shell would run `line` as a single command without assignments, redirections aside."""
+    if not _SIMPLE.match(line) or "$(" in line or "\n" in line:
+        return False
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return False
+    if not words or _ASSIGNMENT.match(words[0]):
+        return False
+    reserved = {"if", "for", "while", "until", "case", "exec", "cd", "{", "(", "!", "set", "export", ".", "eval",
+                "trap", "ulimit", "umask", "source", "time", "function", "exit", "return", "test", "["}  # fmt: skip
+    return words[0] not in reserved and not words[0].startswith(("(", "{", "$"))
+
+
+def needed_paths(environment: Mapping[str, str], argv: Iterable[str], folder: str) -> tuple[str, ...]:
+    """Paths that a process needs from under a hidden folder: its programs, and what its settings name.
+
+    PATH entries bring their environment along (`bin`'s parent, and where its interpreter really lives); config
+    vars and the command bring the absolute paths in them. Only what exists, nothing as broad as a hidden folder
+    itself.
+    """
+    candidates: list[str] = []
+    for entry in environment.get("PATH", "").split(os.pathsep):
+        if not os.path.isabs(entry):
+            continue
+        parent = os.path.dirname(entry.rstrip("/"))
+        candidates.append(parent if os.path.basename(entry.rstrip("/")) in ("bin", "Scripts", ".bin") else entry)
+        for interpreter in ("python", "python3", "node"):
+            program = os.path.join(entry, interpreter)
+            if os.path.islink(program):
+                home = os.path.dirname(os.path.dirname(os.path.realpath(program)))
+                candidates.append(home)
+    for name in ("PYTHONPATH", "NODE_PATH", "VIRTUAL_ENV", "PYTHONHOME", "GEM_PATH", "PERL5LIB"):
+        candidates += [entry for entry in environment.get(name, "").split(os.pathsep) if os.path.isabs(entry)]
+    skipped = ("TMPDIR", "HOME", "PWD", "OLDPWD", "XDG_RUNTIME_DIR", "FUNGIBLE_SCRATCH", "PATH", "TEMP", "TMP")
+    for name, value in environment.items():
+        if name not in skipped:
+            candidates += _absolute_paths(value)
+    for word in argv:
+        candidates += _absolute_paths(word)
+    needed: dict[str, None] = {}
+    for candidate in candidates:
+        for path in (candidate.rstrip("/"), os.path.realpath(candidate)):
+            if _is_hidden(path) and path not in _HIDDEN and path != folder and os.path.exists(path):
+                needed[path] = None
+    return tuple(needed)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(path.startswith(f"{folder}/") for folder in _HIDDEN)
+
+
+def _absolute_paths(text: str) -> list[str]:
+    found = re.findall(r"(?:^|[\s=:,'\"(\[])(/+[^\s:,'\"()\[\]]+)", text)
+    return ["/" + path.lstrip("/") for path in found]

@@ -1,0 +1,67 @@
+"""`fungible doctor`: what this machine allows, found by trying."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from fungible.app.problem import Exit, Problem
+from fungible.runtime.folders import folders_for
+from fungible.sandbox.landlock import version as landlock_version
+from fungible.sandbox.probe import describe, probe
+from fungible.services.inventory import inventory
+
+
+def examine(*, as_json: bool) -> int:
+    """Print the findings; 0 where processes can run and be routed, 3 where not."""
+    found = asyncio.run(_examine())
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(found)) + "\n")
+    return Exit.DONE if found["router"]["present"] else Exit.NOT_ALLOWED
+
+
+async def _examine() -> dict[str, Any]:
+    folders = folders_for("doctor-00000000", os.environ).make()
+    abilities = await probe(str(folders.processes))
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
+        "isolation": {
+            "auto": abilities.allowed[0],
+            "allowed": list(abilities.allowed),
+            "refused": abilities.reasons,
+            "sentence": describe(abilities.allowed[0], abilities.scopes_sockets),
+            "layer": abilities.layer,
+            "landlock": landlock_version(),
+        },
+        "router": _router(),
+        "services": [asdict(available) for available in inventory()],
+    }
+
+
+def _router() -> dict[str, Any]:
+    from fungible.runtime.router.binary import find_haproxy
+
+    try:
+        binary = find_haproxy()
+    except Problem as problem:
+        return {"present": False, "why": problem.message}
+    return {"present": True, "version": str(binary.version), "path": str(binary.path)}
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    isolation = found["isolation"]
+    lines = [f"system     {found['system']}", f"isolation  {isolation['sentence']}"]
+    lines += [f"           {level}: {why}" for level, why in isolation["refused"].items()]
+    router = found["router"]
+    lines.append(f"router     HAProxy {router['version']}" if router["present"] else f"router     {router['why']}")
+    for service in found["services"]:
+        what = f"{service['version']}" if service["present"] else f"not here: {service['why']}; {service['how']}"
+        lines.append(f"service    {service['kind']:<10} {what}")
+    return lines

@@ -1,0 +1,113 @@
+"""Who listens, read from /proc: is a process up, and how many servers does it hide.
+
+A type that forks its own servers (`gunicorn -w 4`) is recognised by counting the processes that hold a listening
+socket and have no child that holds one too.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_LISTEN = "0A"  # proc(5), TCP_LISTEN
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that descend from one command: pid -> parent's pid."""
+
+    parents: dict[int, int]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """All of them."""
+        return tuple(self.parents)
+
+
+def group_of(pid: int) -> Group:
+    """The process `pid` (as the host counts) and its descendants; empty where it has ended."""
+    if not Path(f"/proc/{pid}").exists():
+        return Group({})
+    found = {pid: 0}
+    waiting = [pid]
+    while waiting:
+        parent = waiting.pop()
+        for child in _children(parent):
+            if child not in found:
+                found[child] = parent
+                waiting.append(child)
+    return Group(found)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    for task in tasks:
+        try:
+            found += [int(word) for word in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def listening_sockets(port: int | None = None, path: str | None = None) -> frozenset[str]:
+    """Inodes of the sockets that listen on a TCP port of any address, or on a Unix socket path."""
+    found: set[str] = set()
+    if port is not None:
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for line in _lines(table):
+                fields = line.split()
+                if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                    found.add(fields[9])
+    if path is not None:
+        for line in _lines("/proc/net/unix"):
+            fields = line.split()
+            if len(fields) > 7 and fields[7] == path and int(fields[3], 16) & 0x10000:  # __SO_ACCEPTCON
+                found.add(fields[6])
+    return frozenset(found)
+
+
+def _lines(table: str) -> list[str]:
+    try:
+        return Path(table).read_text().splitlines()[1:]
+    except OSError:
+        return []
+
+
+def holders(group: Group, inodes: frozenset[str]) -> frozenset[int]:
+    """Which processes of the group have one of these sockets open."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    return frozenset(pid for pid in group.pids if wanted & _open_sockets(pid))
+
+
+def _open_sockets(pid: int) -> set[str]:
+    found: set[str] = set()
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return found
+    for descriptor in descriptors:
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+def is_listening(pid: int, port: int | None, path: str | None = None) -> bool:
+    """Whether the command `pid` or a descendant listens there."""
+    inodes = listening_sockets(port, path)
+    return bool(inodes) and bool(holders(group_of(pid), inodes))
+
+
+def count_servers(pid: int, port: int | None, path: str | None = None) -> int:
+    """How many processes serve: holders of the listening socket without a child that holds it too."""
+    group = group_of(pid)
+    serving = holders(group, listening_sockets(port, path))
+    return sum(1 for each in serving if not any(group.parents[other] == each for other in serving))

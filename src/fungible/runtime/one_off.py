@@ -1,0 +1,89 @@
+"""A one-off process: the same environment, sandbox, services and config vars as any other, in our terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fungible.app.problem import Exit, Problem
+from fungible.runtime.process import new_instance
+from fungible.runtime.release import Release
+from fungible.sandbox.spawn import Message, spawn
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended: `code` as a shell would give it (128+N for signal N), and what it wrote outside scratch."""
+
+    code: int
+    wrote: tuple[str, ...]
+    count: int
+
+
+async def run_one_off(
+    argv: tuple[str, ...],
+    release: Release,
+    processes: Path,
+    *,
+    name: str = "run.1",
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    content_writable: bool = False,
+    on_start: Callable[[Callable[[int], None]], None] | None = None,
+    given: dict[str, str] | None = None,
+) -> Outcome:
+    """Run `argv` to its end.
+
+    With `content_writable` the release's content itself is written to (the build stage) instead of a layer over
+    it. `on_start` is handed a function that sends signals to the group. Raises Problem where the sandbox cannot
+    be made or the program does not exist.
+    """
+    instance = new_instance()
+    private = processes / instance
+    own = private / "own"
+    paths = {"FUNGIBLE_SCRATCH": "scratch", "TMPDIR": "tmp", "HOME": "home", "XDG_RUNTIME_DIR": "run"}
+    environment = release.environment(
+        {
+            "FUNGIBLE_PROCESS": name,
+            "FUNGIBLE_INSTANCE": instance,
+            **{key: str(own / part) for key, part in paths.items()},
+            **(given or {}),
+        }
+    )
+    if shutil.which(argv[0], path=environment.get("PATH")) is None and "/" not in argv[0]:
+        raise Problem(f"{argv[0]}: no such program on the PATH", Exit.BAD_INPUT)
+    private.mkdir(mode=0o700, parents=True)
+    spec = release.confinement.spec(
+        argv=argv,
+        environment=environment,
+        private=private,
+        host_name=name.replace(".", "-"),
+        grace=2.0,
+        watch_databases=False,
+        keep_stdin=True,
+        content_writable=content_writable,
+    )
+    heard: list[Message] = []
+    child = spawn(spec, heard.append, stdin=stdin, stdout=stdout, stderr=stderr)
+    if on_start is not None:
+        on_start(child.signal)
+    try:
+        await child.gone
+    except asyncio.CancelledError:
+        child.kill()
+        await asyncio.shield(child.gone)
+        raise
+    said = {message.kind: message.data for message in heard}
+    if "failed" in said and "exited" not in said:
+        data = said["failed"]
+        at = f" at {data['path']}" if data["path"] else ""
+        stage = "the program could not be started" if data["stage"] == "launch" else "the sandbox could not be made"
+        raise Problem(f"{stage}{at}: {data['error']}", Exit.NOT_ALLOWED)
+    status = said.get("exited", {"status": -signal.SIGKILL})["status"]
+    wrote = said.get("wrote", {"paths": [], "count": 0})
+    return Outcome(128 - status if status < 0 else status, tuple(wrote["paths"]), wrote["count"])

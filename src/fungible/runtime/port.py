@@ -1,0 +1,78 @@
+"""Ports for processes: below the ephemeral range, locked among supervisors, reused last."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from collections import deque
+from pathlib import Path
+
+from fungible.app.problem import Exit, Problem
+
+LOWEST = 20000
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def ephemeral_start() -> int:
+    """The first port that the kernel gives to outgoing connections (ip(7)), 32768 where it does not say."""
+    try:
+        return int(_EPHEMERAL.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 32768
+
+
+class Ports:
+    """Allots ports of `host`; a lock file for each in `folder` keeps other supervisors of this user away."""
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", start: int | None = None) -> None:
+        highest = max(LOWEST + 100, ephemeral_start())
+        offset = (os.getpid() * 61 if start is None else start) % (highest - LOWEST)
+        self._host = host
+        self._folder = folder
+        self._queue: deque[int] = deque([*range(LOWEST + offset, highest), *range(LOWEST, LOWEST + offset)])
+        self._locks: dict[int, int] = {}
+
+    def take(self) -> int:
+        """A port that nobody listens on. Raises Problem when there is none."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for _ in range(len(self._queue)):
+            port = self._queue.popleft()
+            if self._lock(port):
+                if self._free(port):
+                    return port
+                self._unlock(port)
+            self._queue.append(port)
+        raise Problem(f"no free port on {self._host} from {LOWEST} up: end what listens there", Exit.NOT_ALLOWED)
+
+    def give_back(self, port: int) -> None:
+        """The port may be used again, after all others."""
+        if port in self._locks:
+            self._unlock(port)
+            self._queue.append(port)
+
+    def _lock(self, port: int) -> bool:
+        path = self._folder / str(port)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._locks[port] = descriptor
+        return True
+
+    def _unlock(self, port: int) -> None:
+        os.close(self._locks.pop(port))
+
+    def _free(self, port: int) -> bool:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((self._host, port))
+            except OSError as error:
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    return False
+                raise
+        return True

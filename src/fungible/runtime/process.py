@@ -1,0 +1,282 @@
+"""One running instance of a process type: from spawn to an empty, wiped sandbox, through named states."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fungible.app.model import ProcessType
+from fungible.runtime.confinement import shell_command
+from fungible.runtime.events import Event
+from fungible.runtime.limits import rlimits
+from fungible.runtime.listeners import count_servers
+from fungible.runtime.logs import Line, Pipe
+from fungible.runtime.readiness import wait_until_answers
+from fungible.runtime.release import Release
+from fungible.runtime.state import Happening, State, advance
+from fungible.sandbox.spawn import Child, Message, spawn
+from fungible.sandbox.spec import Mount
+
+
+def new_instance() -> str:
+    """An id for one start of a process, never used again."""
+    return secrets.token_hex(6)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process lives on the host: its private folder, its port, its Unix socket's folder."""
+
+    private: Path
+    port: int | None = None
+    socket_folder: Path | None = None
+
+    @property
+    def socket(self) -> Path | None:
+        """The path of the Unix socket that it listens on, if any."""
+        return self.socket_folder / "s" if self.socket_folder else None
+
+    @property
+    def address(self) -> str | None:
+        """As the router takes it."""
+        if self.socket is not None:
+            return f"unix@{self.socket}"
+        return f"127.0.0.1:{self.port}" if self.port is not None else None
+
+
+@dataclass
+class Facts:
+    """What is known of a process besides its state; times are the clock's seconds."""
+
+    born_at: float
+    ready_at: float | None = None
+    pid: int | None = None
+    status: int | None = None
+    cause: str | None = None
+    servers: int | None = None
+    wrote: list[str] = field(default_factory=list)
+
+
+class Process:
+    """A process of `type`, numbered, of one release; `changed` is called after every move.
+
+    `publish` gets its events. Nothing is started before `start`.
+    """
+
+    def __init__(
+        self,
+        type: ProcessType,
+        number: int,
+        release: Release,
+        place: Place,
+        *,
+        instance: str,
+        publish: Callable[[Event], None],
+        changed: Callable[[Process], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.type = type
+        self.number = number
+        self.release = release
+        self.place = place
+        self.instance = instance
+        self.state = State.STARTING
+        self.facts = Facts(born_at=clock())
+        self.retired = False
+        self.gone: asyncio.Event = asyncio.Event()
+        self._publish = publish
+        self._changed = changed
+        self._clock = clock
+        self._child: Child | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._exited = asyncio.Event()
+        self._pipes: list[Pipe] = []
+
+    @property
+    def name(self) -> str:
+        """`web.1`."""
+        return f"{self.type.name}.{self.number}"
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended without anyone wanting it."""
+        return self.state is State.ENDED and not self.retired
+
+    def start(self) -> None:
+        """Spawn it. To be called in the main thread. Raises Problem for an environment that does not resolve."""
+        given = self._given()
+        environment = self.release.environment(given)
+        mounts: tuple[Mount, ...] = ()
+        if self.place.socket_folder is not None:
+            self.place.socket_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = str(self.place.socket_folder)
+            mounts = (Mount(folder, folder, writable=True),)
+        self.place.private.mkdir(mode=0o700, parents=True)
+        spec = self.release.confinement.spec(
+            argv=shell_command(self.type.command),
+            environment=environment,
+            private=self.place.private,
+            host_name=f"{self.name.replace('.', '-')}-{self.instance[:6]}",
+            grace=min(5.0, self.type.stop_timeout),
+            limits=rlimits(self.type),
+            mounts=mounts,
+        )
+        pipes = {stream: Pipe(self._line(stream)) for stream in ("stdout", "stderr")}
+        self._pipes = list(pipes.values())
+        self.tell("process.starting", port=self.place.port)
+        self._child = spawn(spec, self._heard, stdout=pipes["stdout"].write_end, stderr=pipes["stderr"].write_end)
+        for pipe in self._pipes:
+            pipe.started()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its group."""
+        if self._child is not None:
+            self._child.signal(number)
+
+    def move(self, happening: Happening) -> None:
+        """Take note of what happened; tells the bus and the formation if the state is a new one."""
+        before = self.state
+        self.state = advance(before, happening)
+        if self.state is before:
+            return
+        if self.state is State.READY:
+            self.facts.ready_at = self._clock()
+            took = round(self.facts.ready_at - self.facts.born_at, 3)
+            self.tell("process.ready", boot_s=took, pid=self.facts.pid)
+        elif self.state is not State.ENDED:
+            self.tell(f"process.{self.state.value}")
+        self._changed(self)
+
+    async def stop(self) -> None:
+        """Its stop signal, KILL at its stop time, until nothing of it is left. It must not be chosen any more."""
+        self.signal(getattr(signal, f"SIG{self.type.stop_signal}"))
+        try:
+            await asyncio.wait_for(self.gone.wait(), self.type.stop_timeout)
+        except TimeoutError:
+            self.tell("process.killed", after_s=self.type.stop_timeout)
+            self.kill()
+            await self.gone.wait()
+
+    def kill(self) -> None:
+        """KILL everything of it."""
+        if self._child is not None:
+            self._child.kill()
+
+    def tell(self, kind: str, **data: Any) -> None:
+        """Publish an event about it; values that are None are left out."""
+        kept = {key: value for key, value in data.items() if value is not None}
+        self._publish(Event(kind, self.name, self.instance, self.release.name, kept))
+
+    def _given(self) -> dict[str, str]:
+        own = self.place.private / "own"
+        given = {
+            "FUNGIBLE_PROCESS": self.name,
+            "FUNGIBLE_INSTANCE": self.instance,
+            "FUNGIBLE_SCRATCH": str(own / "scratch"),
+            "TMPDIR": str(own / "tmp"),
+            "HOME": str(own / "home"),
+            "XDG_RUNTIME_DIR": str(own / "run"),
+        }
+        if self.place.port is not None:
+            given["PORT"] = str(self.place.port)
+        if self.place.socket is not None:
+            given["FUNGIBLE_SOCKET"] = str(self.place.socket)
+        return given
+
+    def _line(self, stream: str) -> Callable[[Line], None]:
+        def tell(line: Line) -> None:
+            self.tell("log.line", stream=stream, text=line.text, continued=line.continued or None)
+
+        return tell
+
+    def _heard(self, message: Message) -> None:
+        data = message.data
+        if message.kind == "started":
+            self.facts.pid = data["pid"]
+            self.tell("process.started", pid=data["pid"])
+            if self.place.address is None:
+                self.move(Happening.ANSWERED)
+            else:
+                self._begin(self._become_ready(self.place.address))
+        elif message.kind == "failed":
+            self.facts.cause = "sandbox"
+            self.tell("process.failed", stage=data["stage"], error=data["error"], path=data["path"] or None)
+        elif message.kind == "database":
+            self.tell("process.database", path=data["path"])
+        elif message.kind == "wrote":
+            self.facts.wrote = data["paths"]
+            self.tell("process.wrote", paths=data["paths"], count=data["count"])
+        elif message.kind == "exited":
+            self.facts.status = data["status"]
+            self._exited.set()
+            self.move(Happening.EXITED)
+        elif message.kind == "gone":
+            self._begin(self._end())
+
+    async def _become_ready(self, address: str) -> None:
+        answered = asyncio.ensure_future(wait_until_answers(address, self.type.ready, self.type.boot_timeout))
+        exited = asyncio.ensure_future(self._exited.wait())
+        try:
+            await asyncio.wait({answered, exited}, return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                return
+            if not answered.result():
+                if self.state is State.STARTING:
+                    self.facts.cause = "boot-timeout"
+                    self.tell("process.boot_timeout", after_s=self.type.boot_timeout)
+                    self.kill()
+                return
+        finally:
+            answered.cancel()
+            exited.cancel()
+        self._count_servers()
+        self.move(Happening.ANSWERED)
+
+    def _count_servers(self) -> None:
+        if self.facts.pid is None:
+            return
+        socket = str(self.place.socket) if self.place.socket else None
+        self.facts.servers = count_servers(self.facts.pid, self.place.port, socket)
+        if self.facts.servers > 1:
+            self.tell("process.forks_servers", servers=self.facts.servers)
+
+    async def _end(self) -> None:
+        for pipe in self._pipes:
+            try:
+                await asyncio.wait_for(asyncio.shield(pipe.ended), 1.0)
+            except TimeoutError:
+                pipe.close()
+        uptime = None if self.facts.ready_at is None else round(self._clock() - self.facts.ready_at, 3)
+        before = self.state
+        self.state = advance(before, Happening.EMPTIED)
+        self.tell(
+            "process.ended",
+            status=self.facts.status,
+            crashed=self.crashed or None,
+            uptime_s=uptime,
+            cause=self.facts.cause,
+            cannot_start=cannot_start(self) or None,
+        )
+        self.gone.set()
+        self._changed(self)
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # the loop keeps only weak references
+        task.add_done_callback(self._tasks.discard)
+
+
+def cannot_start(process: Process) -> str | None:
+    """One sentence where the shell said that there is no such program (POSIX sh: 126, 127), else None."""
+    status = process.facts.status
+    if process.facts.ready_at is None and status in (126, 127):
+        what = "cannot be executed" if status == 126 else "is not found"
+        where = f" (Procfile line {process.type.line})" if process.type.line else ""
+        return f"a program of `{process.type.command}`{where} {what}; see its output, mend the command or the PATH"
+    return None

@@ -1,0 +1,234 @@
+"""The configuration of HAProxy as text: a pure function of settings, files and the processes to choose from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fungible.app.problem import Problem
+from fungible.runtime.router.answers import HTML, JSON
+from fungible.runtime.router.model import RouterSettings, Upstream
+
+BACKEND = "app"
+FRONTEND = "public"
+STREAMS = "streams"
+
+_ADDRESS = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]):\d{1,5}|unix@/[!-~]{1,107}")
+_IDEMPOTENT = "METH_GET or METH_HEAD or METH_OPTIONS"
+_HOST = r"'^([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]*)?$'"
+_OURS = "'^(x[-_]forwarded[-_].*|x[-_]real[-_]ip|x[-_]request[-_]id)$'"
+_FATE = "var(txn.fate),field(1,.)"
+
+# A field's value is written by HAProxy; strings that a client chose were escaped when they were stored.
+LOG_FORMAT = (
+    '{"method":"%HM","path":"%[var(txn.path)]","status":%ST,"bytes":%B,"server":"%s","queue":%Tw,"connect":%Tc,'
+    '"response":%Tr,"total":%Ta,"id":"%ID","end":"%ts","cause":"%[var(txn.cause)]","retries":"%rc","client":"%ci"}'
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What HAProxy is given: inherited descriptors (`listen`, `admin`, `log`) and paths of its two maps.
+
+    `ipv6`: the listening socket is one of that family.
+    """
+
+    listen: int
+    admin: int
+    log: int
+    answers: str
+    cause: str
+    ipv6: bool = False
+
+
+def milliseconds(seconds: float) -> str:
+    """`seconds` as HAProxy writes a time; at least one millisecond, as 0 would mean "for ever"."""
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def quoted(text: str) -> str:
+    """`text` as one word of the configuration; raises `ValueError` for a character that no quoting allows."""
+    if "\n" in text or "\0" in text:
+        raise ValueError("a line break cannot be part of the router's configuration")
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def pool_keyword(version: tuple[int, int, int]) -> str:
+    """How this version lets a request name the pool of upstream connections that it may share.
+
+    Before 3.0 the pool is keyed by the name for TLS (`sni`), which is evaluated on plain connections too.
+    """
+    return "pool-conn-name" if version >= (3, 0, 0) else "sni"
+
+
+def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
+    """Address and options of a server, the same on the `add server` command and in the configuration.
+
+    `pool-purge-delay` is given always: without it 2.6 never reuses a connection of a server added at run time.
+    The pool expression is evaluated whenever a connection is about to be made; that is also what tells a
+    request that met a process (`txn.fate`) from one that only waited.
+    """
+    if not _ADDRESS.fullmatch(upstream.address):
+        raise Problem(f"{upstream.name}: {upstream.address!r} is no address: write 127.0.0.1:PORT or unix@/path")
+    words = [upstream.address, pool_keyword(version), "var(txn.pool),set-var(txn.fate)"]
+    words += ["pool-purge-delay", "2s", "pool-max-conn", "64"]
+    if upstream.max_in_flight:
+        words += ["maxconn", str(upstream.max_in_flight)]
+    return " ".join(words)
+
+
+def failure(status: int, cause: str, answers: str) -> str:
+    """The `http-error` line for a failure that HAProxy finds itself.
+
+    `cause` is a sample expression; `answers` the path of the map with the bodies. The type of the body is
+    corrected by `http-after-response` where JSON was asked for.
+    """
+    body = f"%[{cause},concat(.,txn.form),map_str({answers})]"
+    return f"http-error status {status} content-type '{HTML}' hdr Fungible-Cause '%[{cause}]' lf-string '{body}'"
+
+
+def refusal(status: int, cause: str, answers: str, condition: str) -> str:
+    """An `http-request return` line that answers with `cause` (a sample expression) under `condition`."""
+    error = failure(status, cause, answers).removeprefix("http-error ")
+    return f"http-request return {error} if {condition}"
+
+
+def global_section(settings: RouterSettings, files: Files, connections: int) -> str:
+    """Limits of the process and its runtime socket."""
+    return f"""
+global
+  nbthread 1
+  maxconn {connections}
+  stats socket fd@{files.admin} level admin
+  {"ssl-default-bind-options ssl-min-ver TLSv1.2" if settings.certificate else "# no TLS"}
+"""
+
+
+def defaults_section(settings: RouterSettings, files: Files) -> str:
+    """Time-outs, the retry rule and how failures are answered."""
+    return f"""
+defaults
+  mode http
+  timeout connect {milliseconds(settings.connect_timeout)}
+  timeout client {milliseconds(settings.client_timeout)}
+  timeout server {milliseconds(settings.request_timeout)}
+  timeout queue {milliseconds(settings.queue_timeout)}
+  timeout http-request {milliseconds(settings.header_timeout)}
+  timeout http-keep-alive {milliseconds(settings.keep_alive_timeout)}
+  timeout tunnel {milliseconds(settings.stream_timeout)}
+  timeout client-fin 30s
+  option http-ignore-probes
+  option dontlognull
+  option abortonclose
+  # One retry at most, elsewhere. Never for a time-out, never for an answer that the app gave.
+  retries 1
+  option redispatch 1
+  retry-on conn-failure empty-response
+  http-reuse always
+  # A challenge of NTLM or Negotiate ties a client to one upstream connection, unless none may be kept for it.
+  max-session-srv-conns 0
+  {failure(400, "str(bad-request)", files.answers)}
+  {failure(408, "str(slow-request)", files.answers)}
+  {failure(500, "str(router-error)", files.answers)}
+  {failure(502, "str(crashed)", files.answers)}
+  {failure(503, _FATE, files.answers)}
+  {failure(504, "str(backend-timeout)", files.answers)}
+"""
+
+
+def frontend_section(settings: RouterSettings, files: Files) -> str:
+    """The public port: its log, its limits, and the headers that only we may set."""
+    bind = f"bind fd@{files.listen}"
+    if settings.certificate:
+        bind += f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1"
+    client = '"[%[src]]"' if files.ipv6 else "%[src]"
+    forwarded = f"for={client};proto={_proto(settings)}"
+    bad_host = f"{{ req.hdr(host) -m found }} !{{ req.hdr(host) -m reg {_HOST} }}"
+    return f"""
+frontend {FRONTEND}
+  {bind}
+  log fd@{files.log} len 8192 format raw local0 info
+  log-format {quoted(LOG_FORMAT)}
+  unique-id-format %[uuid()]
+  http-request set-var(txn.path) path,bytes(0,512),json(utf8s)
+  http-request set-var(txn.form) str(json)
+  http-request set-var(txn.form) str(html) if {{ req.hdr(accept) -m sub text/html }}
+  {refusal(400, "str(bad-request)", files.answers, bad_host)}
+  {refusal(413, "str(body-too-large)", files.answers, f"{{ req.body_size gt {settings.max_body} }}")}
+  http-request del-header x-forwarded- -m beg
+  http-request del-header forwarded
+  http-request del-header x-real-ip
+  http-request del-header proxy
+  # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name.
+  http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub _ }}
+  http-request set-header X-Request-Id %[unique-id]
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Proto {_proto(settings)}
+  http-request set-header X-Forwarded-Port %[dst_port]
+  http-request set-header X-Forwarded-Host %[req.hdr(host)] if {{ req.hdr(host) -m found }}
+  http-request set-header Forwarded {quoted(forwarded)}
+  http-request set-header Forwarded {quoted(forwarded + ';host="%[req.hdr(host)]"')} if {{ req.hdr(host) -m found }}
+  http-after-response set-var(txn.cause) res.hdr(fungible-cause)
+  http-after-response set-header Content-Type {JSON} if {{ var(txn.cause) -m found }} {{ var(txn.form) -m str json }}
+  http-after-response set-header X-Request-Id %[unique-id]
+  default_backend {BACKEND}
+"""
+
+
+def backend_section(
+    settings: RouterSettings, files: Files, servers: Iterable[tuple[str, Upstream]], version: tuple[int, int, int]
+) -> str:
+    """The processes, and the rules by which a request is given to one."""
+    cause = f"str(cause),map_str({files.cause},no-process)"
+    listed = "\n".join(f"  server {name} {server_words(upstream, version)}" for name, upstream in servers)
+    return f"""
+backend {BACKEND}
+  balance roundrobin
+  http-request set-var(txn.fate) {cause} if {{ nbsrv({BACKEND}) eq 0 }}
+  {refusal(503, _FATE, files.answers, f"{{ nbsrv({BACKEND}) eq 0 }}")}
+  http-request set-var(txn.fate) str(queue-timeout)
+  http-request set-var(txn.pool) str(crashed)
+  # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
+  # an idle connection at that moment could not be told from one that took the request.
+  http-request set-var(txn.id) unique-id unless {_IDEMPOTENT}
+  http-request set-var(txn.pool) str(crashed.),concat(,txn.id) unless {_IDEMPOTENT}
+  http-request set-header Connection close unless {_IDEMPOTENT}
+  http-request disable-l7-retry unless {_IDEMPOTENT}
+  acl wants_events req.hdr(accept) -m sub text/event-stream
+  http-request set-timeout server {milliseconds(settings.stream_timeout)} if wants_events
+  http-response del-header Fungible-Cause
+  acl is_websocket status 101
+  acl is_events res.hdr(content-type) -m beg text/event-stream
+  http-response track-sc0 srv_name table {STREAMS} if is_websocket or is_events
+{listed}
+
+backend {STREAMS}
+  stick-table type string len 32 size 100k expire 24h store conn_cur
+"""
+
+
+def configuration(
+    settings: RouterSettings,
+    files: Files,
+    servers: Iterable[tuple[str, Upstream]] = (),
+    *,
+    version: tuple[int, int, int] = (2, 8, 0),
+    connections: int = 10_000,
+) -> str:
+    """The whole configuration; `servers` are pairs of server name and upstream that may be chosen at once.
+
+    `connections` bounds the client connections. Raises `Problem` for an address that is none.
+    """
+    return "".join(
+        [
+            global_section(settings, files, connections),
+            defaults_section(settings, files),
+            frontend_section(settings, files),
+            backend_section(settings, files, servers, version),
+        ]
+    )
+
+
+def _proto(settings: RouterSettings) -> str:
+    return "https" if settings.certificate else "http"

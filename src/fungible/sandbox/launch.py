@@ -1,0 +1,198 @@
+"""The launcher: from a spec to a running command, and after it the folder is as clean as before.
+
+Processes at level full: launcher (outside, wipes at the end) -> init (PID 1 of the namespace) -> command. At the
+other levels the launcher is the init.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import stat
+import sys
+from typing import Any, List, Optional
+
+from . import landlock, linux, view
+from .init import Layer, supervise, tell
+from .layer import CopyLayer
+from .spec import Spec
+
+_COPY_LEVELS_WRITE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts", "/dev/ptmx", "/dev/shm")
+
+
+def main(spec_at: int, control_at: int) -> int:
+    """Run the spec in file `spec_at`, talking over the socket `control_at`; returns our exit code."""
+    with os.fdopen(spec_at, "rb") as file:
+        spec = Spec.from_json(file.read())
+    control = socket.socket(fileno=control_at)
+    os.set_inheritable(control_at, False)
+    stage = "prepare"
+    try:
+        _prepare_folders(spec)
+        if spec.level == "full":
+            status = _run_full(spec, control)
+        else:
+            stage = "launch"
+            status = _run_plain(spec, control)
+    except OSError as error:
+        tell(control, "failed", stage=stage, error=error.strerror or str(error), path=error.filename or "")
+        status = 1
+    finally:
+        wipe(spec.private)
+    return status
+
+
+def _prepare_folders(spec: Spec) -> None:
+    os.umask(0o022)
+    for name in ("own/tmp", "own/home", "own/scratch", "own/run"):
+        os.makedirs(os.path.join(spec.private, name), mode=0o700, exist_ok=True)
+    if spec.level == "full":
+        for name in ("layer/upper", "layer/work") if spec.layer == "disk" else ("layer",):
+            os.makedirs(os.path.join(spec.private, name), exist_ok=True)
+        if spec.source and spec.layer == "disk":
+            shutil.copystat(spec.source, os.path.join(spec.private, "layer/upper"))
+    if spec.host_name:
+        with open(os.path.join(spec.private, "hosts"), "w") as file:
+            file.write(f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {spec.host_name}\n")
+
+
+def _run_full(spec: Spec, control: socket.socket) -> int:
+    if os.geteuid() != 0:
+        view.enter_user_namespace()
+    linux.unshare(linux.CLONE_NEWPID)
+    init = os.fork()
+    if init == 0:
+        _as_init(spec, control)
+    control.close()
+    _silence()
+    _, status = os.waitpid(init, 0)
+    return 0 if status == 0 else 1
+
+
+def _as_init(spec: Spec, control: socket.socket) -> None:
+    """In the child that is PID 1: arrange the view, start the command, stay until the group is empty."""
+    code = 1
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        layer = view.build(spec)
+        leader = _start(spec, control, writable=None)
+        _silence()
+        supervise(leader, control, spec.grace, True, layer, spec.watch_databases)
+        code = 0
+    except OSError as error:
+        tell(control, "failed", stage="isolate", error=error.strerror or str(error), path=error.filename or "")
+    finally:
+        os._exit(code)
+
+
+def _run_plain(spec: Spec, control: socket.socket) -> int:
+    layer: Layer = None
+    cwd = spec.cwd or spec.source
+    writable: Optional[List[str]] = None
+    if spec.level == "copy" and spec.source:
+        copy = os.path.join(spec.private, "app")
+        shutil.copytree(spec.source, copy, symlinks=True)
+        _link_mounts(spec, copy)
+        layer = CopyLayer(spec.source, copy)
+        cwd = os.path.join(copy, os.path.relpath(cwd or spec.source, spec.source))
+    if spec.level in ("copy", "readonly"):
+        shared = [mount.target for mount in spec.mounts if mount.writable]
+        writable = [os.path.join(spec.private, "own"), os.path.join(spec.private, "app"), *shared]
+        writable += _COPY_LEVELS_WRITE
+    if linux.available():
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    os.chdir(cwd or "/")
+    leader = _start(spec, control, writable=writable)
+    _silence()
+    supervise(leader, control, spec.grace, False, layer, spec.watch_databases)
+    return 0
+
+
+def _link_mounts(spec: Spec, copy: str) -> None:
+    """A copy cannot have folders bound into it: those inside the app's folder become symbolic links."""
+    for mount in spec.mounts:
+        inside = os.path.relpath(mount.target, spec.target or "/")
+        if inside == "." or inside.startswith(".."):
+            continue
+        place = os.path.join(copy, inside)
+        if os.path.isdir(place) and not os.path.islink(place):
+            shutil.rmtree(place)
+        elif os.path.lexists(place):
+            os.unlink(place)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.symlink(mount.source, place)
+
+
+def _start(spec: Spec, control: socket.socket, writable: Optional[List[str]]) -> int:
+    """Fork the command into a session of its own; returns its pid in the caller's namespace."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as file:
+            said = file.read()
+        if said:
+            number = int(said)
+            raise OSError(number, os.strerror(number), spec.argv[0])
+        return pid
+    try:
+        os.close(reader)
+        os.setsid()
+        tell(control, "started", pid=os.getpid())  # the kernel adds our pid as the supervisor sees it
+        for number in range(1, signal.NSIG):
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        if not spec.keep_stdin:
+            null = os.open("/dev/null", os.O_RDONLY)
+            os.dup2(null, 0)
+        for name, value in spec.limits.items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+        _restrict(spec, writable)
+        os.execvpe(spec.argv[0], list(spec.argv), spec.environment)
+    except OSError as error:
+        os.write(writer, str(error.errno or 1).encode())
+    finally:
+        os._exit(127)
+    raise AssertionError  # not reached: the line above never returns
+
+
+def _restrict(spec: Spec, writable: Optional[List[str]]) -> None:
+    if spec.level in ("scratch", "none") or not linux.available():
+        return
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    landlock.restrict(writable, scope=True)
+    if os.geteuid() == 0:
+        linux.drop_capabilities()
+
+
+def _silence() -> None:
+    """Let go of the command's output, so that its end is seen when the group ends."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def wipe(folder: str) -> None:
+    """Delete a process's private folder, whatever modes it left there."""
+
+    def grant(function: Any, path: str, _: Any) -> None:
+        with contextlib.suppress(OSError):
+            parent = os.path.dirname(path)
+            os.chmod(parent, stat.S_IRWXU)
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.chmod(path, stat.S_IRWXU)
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+
+    shutil.rmtree(folder, onerror=grant)
+
+
+if __name__ == "__main__":  # pragma: no cover
+    sys.exit("run the folder, not this file")

@@ -1,0 +1,63 @@
+"""What a process is to be given, as plain data that crosses to the launcher as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Dict, Optional, Tuple
+
+LEVELS = ("full", "copy", "readonly", "scratch", "none")
+"""Isolation levels, strongest first."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of the host, seen at `target` inside; attached ones are writable."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One process: what runs, in which sandbox. All paths are absolute.
+
+    `argv` is executed with `environment` in `cwd`. `private` is a folder on the host that belongs to this process
+    alone (its tmp, home, scratch live below it; wiped when the process has ended). `source` is the folder that
+    holds the app's content, `target` the path at which the app sees it: at level full as a throw-away overlay, at
+    copy as a copy in `private`. `hidden` folders become empty (level full); `kept` are bound back read-only where
+    one of them hides them. `mounts` shine through. `grace` is the time in seconds that what the command left
+    behind gets between TERM and KILL. `limits` are rlimits by name (`RLIMIT_NOFILE`). `layer` says where the
+    overlay's upper folder lives: `disk`, or `memory` where the filesystem of `private` cannot be one.
+    """
+
+    level: str
+    argv: Tuple[str, ...]
+    environment: Dict[str, str]
+    private: str
+    source: Optional[str] = None
+    target: Optional[str] = None
+    cwd: Optional[str] = None
+    hidden: Tuple[str, ...] = ()
+    kept: Tuple[str, ...] = ()
+    mounts: Tuple[Mount, ...] = ()
+    host_name: Optional[str] = None
+    grace: float = 2.0
+    limits: Dict[str, int] = field(default_factory=dict)
+    layer: str = "disk"
+    watch_databases: bool = False
+    keep_stdin: bool = False
+
+    def to_json(self) -> bytes:
+        """The spec as UTF-8 JSON."""
+        return json.dumps(asdict(self)).encode("utf-8", "surrogateescape")
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Spec:
+        """The inverse of `to_json`."""
+        fields = json.loads(data.decode("utf-8", "surrogateescape"))
+        for name in ("argv", "hidden", "kept"):
+            fields[name] = tuple(fields[name])
+        fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])
+        return cls(**fields)

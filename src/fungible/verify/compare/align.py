@@ -1,0 +1,163 @@
+"""Laying the same place of several runs side by side: what is constant in a string, which items belong together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from difflib import SequenceMatcher
+
+from fungible.verify.compare.lexemes import Token, tokens, type_of
+from fungible.verify.compare.trees import Leaf, Map, Node, Seq
+
+_JOINERS = frozenset("-_./+=~%|:$!*")
+_MOST_TOKENS = 3000
+_IDENTIFIERS = frozenset({"uuid", "jwt", "signed", "clock", "age"})
+
+Part = str | tuple[str, ...]
+"""A constant part of a string, or what stood there in each run."""
+
+
+def parts_of(texts: Sequence[str], volatile: Callable[[Token], bool]) -> list[Part] | None:
+    """Cut strings (one a run) into constant parts and what varied between them; None if they share too little.
+
+    A token for which `volatile` holds counts as varying even where it was the same in every run.
+    """
+    cut = [tokens(text) for text in texts]
+    if max(map(len, cut)) > _MOST_TOKENS and len({len(row) for row in cut}) > 1:
+        return None
+    columns = _by_position(cut, volatile) or _by_matching(cut, volatile)
+    return _joined(columns) if columns is not None else None
+
+
+Column = tuple[tuple[str, ...], bool]
+
+
+def _by_position(cut: Sequence[Sequence[Token]], volatile: Callable[[Token], bool]) -> list[Column] | None:
+    if len({len(row) for row in cut}) != 1:
+        return None
+    columns: list[Column] = []
+    for column in zip(*cut, strict=True):
+        same = len({token.text for token in column}) == 1
+        if not same and any(token.kind in ("space", "mark") for token in column):
+            return None
+        columns.append((tuple(token.text for token in column), not same or volatile(column[0])))
+    return columns
+
+
+def _by_matching(cut: Sequence[Sequence[Token]], volatile: Callable[[Token], bool]) -> list[Column] | None:
+    base = [token.text for token in cut[0]]
+    found: dict[int, list[int]] = {index: [index] for index, token in enumerate(cut[0]) if not volatile(token)}
+    for row in cut[1:]:
+        matcher = SequenceMatcher(None, base, [token.text for token in row], autojunk=False)
+        pairs = {a + i: b + i for a, b, size in matcher.get_matching_blocks() for i in range(size)}
+        found = {index: [*where, pairs[index]] for index, where in found.items() if index in pairs}
+    columns: list[Column] = []
+    at = [0] * len(cut)
+    for index in [*sorted(found), None]:
+        upto = found[index] if index is not None else [len(row) for row in cut]
+        if any(stop > start for start, stop in zip(at, upto, strict=True)):
+            gap = tuple(
+                "".join(token.text for token in row[start:stop])
+                for row, start, stop in zip(cut, at, upto, strict=True)
+            )
+            columns.append((gap, True))
+        if index is not None:
+            columns.append(((base[index],) * len(cut), False))
+        at = [stop + 1 for stop in upto]
+    constant = sum(len(text[0]) for text, varies in columns if not varies and text[0].strip())
+    longest = max(sum(len(token.text) for token in row) for row in cut)
+    if constant * 4 < longest and sum(varies for _, varies in columns) > 1:
+        return [(tuple("".join(token.text for token in row) for row in cut), True)]
+    return columns
+
+
+def _joined(columns: Sequence[Column]) -> list[Part]:
+    """Constants put together; pieces of one random word (`ab-cd_ef` here, `abcd-ef` there) put together too."""
+    merged: list[Column] = []
+    for column in columns:
+        merged.append(column)
+        while (start := _word_before(merged)) is not None:
+            pieces = merged[start:]
+            whole = tuple("".join(piece[0][run] for piece in pieces) for run in range(len(column[0])))
+            merged[start:] = [(whole, True)]
+    result: list[Part] = []
+    for texts, varies in merged:
+        last = result[-1] if result else None
+        if not varies and isinstance(last, str):
+            result[-1] = last + texts[0]
+        elif varies and isinstance(last, tuple):
+            result[-1] = tuple(a + b for a, b in zip(last, texts, strict=True))
+        else:
+            result.append(texts if varies else texts[0])
+    return result
+
+
+def _word_before(columns: Sequence[Column]) -> int | None:
+    """Where the varying column begins that the last one continues, if both are pieces of one random word."""
+    if len(columns) < 2 or not columns[-1][1]:
+        return None
+    for index in range(len(columns) - 2, max(-1, len(columns) - 8), -1):
+        texts, varies = columns[index]
+        if varies:
+            return index if _ragged(texts) or _ragged(columns[-1][0]) else None
+        if not (texts[0] in _JOINERS or (len(texts[0]) <= 2 and texts[0].isalnum())):
+            return None
+    return None
+
+
+def _ragged(texts: Sequence[str]) -> bool:
+    if len({len(text) for text in texts}) == 1:
+        return False
+    return type_of(texts).name in ("hex", "token", "text")
+
+
+Abstract = Callable[[int, Token, int], str]
+"""The canonical form of a token: (run, token, level) -> text. Level 0 keeps what is not a name, 2 almost nothing."""
+
+
+def canonical(node: Node, run: int, level: int, abstract: Abstract) -> str:
+    """A node with everything replaced that a run may choose: equal strings may stand for each other."""
+    if isinstance(node, Leaf):
+        return f"{node.kind}:{canonical_text(node.text, run, level, abstract)}"
+    if isinstance(node, Seq):
+        return f"[{chr(0).join(canonical(item, run, level, abstract) for item in node.items)}]"
+    inside = sorted(
+        f"{canonical_text(key, run, level, abstract)}={canonical(item, run, level, abstract)}"
+        for key, item in node.fields.items()
+    )
+    return "{" + chr(0).join(inside) + "}"
+
+
+def canonical_text(text: str, run: int, level: int, abstract: Abstract) -> str:
+    """A string with everything replaced that a run may choose."""
+    return "".join(abstract(run, token, level) for token in tokens(text))
+
+
+def same_order(
+    rows: Sequence[Sequence[Node]], abstract: Abstract, anyway: bool = False
+) -> tuple[list[list[Node]], bool]:
+    """Sequences of equal length, put into the first one's order, and whether their order varied.
+
+    `anyway` says that order means nothing here. Where items cannot be told from each other they stay in order.
+    """
+    if not rows[0] or all(list(row) == list(rows[0]) for row in rows):
+        return [list(row) for row in rows], anyway
+    for level in (0, 1, 2):
+        forms = [[canonical(item, run, level, abstract) for item in row] for run, row in enumerate(rows)]
+        if all(form == forms[0] for form in forms):
+            return [list(row) for row in rows], anyway
+        if all(Counter(form) == Counter(forms[0]) for form in forms[1:]):
+            return [_reordered(row, form, forms[0]) for row, form in zip(rows, forms, strict=True)], True
+    return [list(row) for row in rows], anyway
+
+
+def _reordered(row: Sequence[Node], forms: Sequence[str], wanted: Sequence[str]) -> list[Node]:
+    where: dict[str, list[int]] = {}
+    for index in range(len(forms) - 1, -1, -1):
+        where.setdefault(forms[index], []).append(index)
+    return [row[where[form].pop()] for form in wanted]
+
+
+def entries(fields: Mapping[str, Node]) -> list[Node]:
+    """A mapping as (key, value) items."""
+    return [Map({"key": Leaf("str", key), "value": item}) for key, item in fields.items()]

@@ -1,0 +1,485 @@
+"""Whether another world's tree satisfies a pattern, and what its words are called there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fungible.verify.compare.align import entries
+from fungible.verify.compare.lexemes import tokens
+from fungible.verify.compare.names import Names, abstract
+from fungible.verify.compare.patterns import (
+    Bag,
+    Entries,
+    Fields,
+    Fixed,
+    Items,
+    Loose,
+    Many,
+    Pattern,
+    Slot,
+    Text,
+    Varied,
+    expand,
+    label,
+    places,
+    relation,
+    shape,
+)
+from fungible.verify.compare.relations import Order, magnitude
+from fungible.verify.compare.signed import payload
+from fungible.verify.compare.trees import Leaf, Map, Node, Seq, inside, plain, signature
+
+_MOST_PAIRS = 160_000
+_MOST_ATTEMPTS = 4000
+_LONGEST_SHOWN = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place that is not what the relation asks."""
+
+    path: str
+    relation: str
+    expected: Any
+    got: Any
+    identity: bool = False
+    order_only: bool = False
+
+
+class Binding:
+    """What each name is called in the world under comparison. One-to-one within a space, undone by `back`.
+
+    A name that may be the process's own identity has a value per slot; all others have one in the whole run.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.value: dict[tuple[int, int | None], str] = {}
+        self.owner: dict[tuple[str, str], int] = {}
+        self.first: dict[int, tuple[str, int | None]] = {}
+        self.grown: dict[str, tuple[float, int | None]] = {}
+        self.slot: int | None = None
+        self.trail: list[tuple[dict[Any, Any], Any, Any]] = []
+
+    def put(self, where: dict[Any, Any], key: Any, value: Any) -> None:
+        """Set an entry so that `back` can undo it."""
+        self.trail.append((where, key, where.get(key)))
+        where[key] = value
+
+    def back(self, mark: int) -> None:
+        """Undo everything since the trail had this length."""
+        while len(self.trail) > mark:
+            where, key, value = self.trail.pop()
+            if value is None:
+                where.pop(key, None)
+            else:
+                where[key] = value
+
+    def known(self, name: int) -> str | None:
+        """The word for a name, if it was seen in this world."""
+        own = self.value.get((name, self.slot))
+        if own is not None:
+            return own
+        return self.first[name][0] if name in self.first else None
+
+    def called(self, word: str) -> int | None:
+        """The name of a word in this world."""
+        for space in ("token", "tag"):
+            if (name := self.owner.get((space, word))) is not None:
+                return name
+        if word.isdigit():
+            for (space, text), name in self.owner.items():
+                if text == word and space.startswith("int"):
+                    return name
+        return None
+
+    def bind(self, index: int, word: str) -> str | None:
+        """Call a name by a word. None if that is consistent, else what is wrong: changed, shared or identity."""
+        name = self.names.names[index]
+        other = self.owner.get((name.space, word))
+        if other is not None and other != index:
+            return "shared"
+        here = self.value.get((index, self.slot if name.ambient else None))
+        if here == word:
+            return None
+        if here is None:
+            before = self.first.get(index)
+            self.put(self.value, (index, self.slot if name.ambient else None), word)
+            self.put(self.owner, (name.space, word), index)
+            if before is None:
+                self.put(self.first, index, (word, self.slot))
+                return None
+            return None if before[0] == word else "identity"
+        if not name.equal:
+            self.put(self.value, (index, None), word)
+            self.put(self.owner, (name.space, word), index)
+            return None
+        return "changed"
+
+    def quietly(self, index: int, word: str) -> None:
+        """Call a name by a word unless that contradicts what is known."""
+        name = self.names.names[index]
+        if self.value.get((index, None)) is None and (name.space, word) not in self.owner:
+            self.bind(index, word)
+
+
+def check(
+    pattern: Pattern, node: Node | None, path: str, binding: Binding, orders: Mapping[str, Order]
+) -> list[Finding]:
+    """Everything at and below a place that is not what the warm worlds have in common, in the order of the places."""
+    return _Check(binding, orders).at(pattern, node, path)
+
+
+def learn_words(pattern: Pattern, node: Node, binding: Binding) -> None:
+    """Take the words for names from a place without judging it."""
+    if isinstance(pattern, Text) and isinstance(node, Leaf):
+        found = fit(pattern.parts, node.text)
+        slots = [part for part in pattern.parts if isinstance(part, Slot)]
+        for slot, text in zip(slots, found or (), strict=False):
+            if slot.name is not None:
+                binding.quietly(slot.name, text)
+    elif isinstance(pattern, Fields) and isinstance(node, Map):
+        for key, item in pattern.fields.items():
+            if key in node.fields:
+                learn_words(item, node.fields[key], binding)
+    elif isinstance(pattern, Items) and isinstance(node, Seq) and not pattern.unordered:
+        for item, value in zip(pattern.items, node.items, strict=False):
+            learn_words(item, value, binding)
+
+
+def fit(parts: Sequence[str | Slot], text: str) -> list[str] | None:
+    """What stands in the slots, if the constant parts are there and every slot holds its type."""
+    found: list[str] = []
+    choices: list[tuple[int, int, int, int]] = []
+    index = at = 0
+    start = -1
+    attempts = 0
+    while True:
+        failed = False
+        if index == len(parts):
+            if at == len(text):
+                return found
+            failed = True
+        else:
+            part = parts[index]
+            if isinstance(part, str):
+                if text.startswith(part, at):
+                    index, at = index + 1, at + len(part)
+                else:
+                    failed = True
+            else:
+                attempts += 1
+                if index + 1 == len(parts):
+                    end = len(text) if start <= len(text) else -1
+                else:
+                    after = parts[index + 1]
+                    low = max(start, at + part.type.low)
+                    # Two slots never touch: what varies side by side is one slot.
+                    end = text.find(after, low) if isinstance(after, str) else -1
+                if end < 0 or attempts > _MOST_ATTEMPTS or end - at > part.type.high:
+                    failed = True
+                else:
+                    if index + 1 < len(parts):
+                        choices.append((index, at, end + 1, len(found)))
+                    if part.type.admits(text[at:end]):
+                        found.append(text[at:end])
+                        index, at, start = index + 1, end, -1
+                    else:
+                        failed = True
+        if failed:
+            if not choices or attempts > _MOST_ATTEMPTS:
+                return None
+            index, at, start, kept = choices.pop()
+            del found[kept:]
+
+
+class _Check:
+    def __init__(self, binding: Binding, orders: Mapping[str, Order]) -> None:
+        self.binding = binding
+        self.orders = orders
+
+    def at(self, pattern: Pattern, node: Node | None, path: str) -> list[Finding]:
+        if node is None:
+            return [Finding(path, relation(pattern), self.shown(pattern), None)]
+        if isinstance(pattern, Fixed):
+            if node == pattern.node:
+                return []
+            if isinstance(pattern.node, Leaf) or shape(node) != shape(pattern.node):
+                return [self.differs(path, "equal", plain(pattern.node), node)]
+            pattern = expand(pattern)
+        if isinstance(pattern, Fields):
+            return self.fields(pattern, node, path)
+        if isinstance(pattern, Items):
+            return self.items(pattern, node, path)
+        if isinstance(pattern, Entries):
+            if not isinstance(node, Map) or node.what != pattern.what:
+                return [self.differs(path, "renamed", self.shown(pattern), node)]
+            return self.unordered(pattern.items, entries(node.fields), path, "entries", "renamed")
+        if isinstance(pattern, Many):
+            return self.many(pattern, node, path)
+        if isinstance(pattern, Varied):
+            alike = shape(node) in pattern.shapes or {shape(node), *pattern.shapes} <= {"int", "float"}
+            return [] if alike else [self.differs(path, "typed", plain(pattern.sample), node)]
+        return self.scalar(pattern, node, path) if not isinstance(pattern, Fixed) else []
+
+    def scalar(self, pattern: Text | Bag | Loose, node: Node, path: str) -> list[Finding]:
+        if not isinstance(node, Leaf) or not _alike(node.kind, pattern):
+            return [self.differs(path, relation(pattern), self.shown(pattern), node)]
+        if isinstance(pattern, Loose):
+            good = pattern.type.admits(node.text) and bool(node.text.strip()) == bool(pattern.sample.text.strip())
+            return [] if good else [self.differs(path, "typed", pattern.sample.text, node)]
+        if isinstance(pattern, Bag):
+            for level in (0, 1):
+                words = Counter(self.canonical(word, level) for word in tokens(node.text) if word.kind != "space")
+                if words == Counter(self.canonical_words(pattern, level)):
+                    return []
+            return [self.differs(path, "multiset", pattern.sample.text, node)]
+        found = fit(pattern.parts, node.text)
+        if found is None:
+            return [self.differs(path, relation(pattern), self.shown(pattern), node)]
+        slots = [part for part in pattern.parts if isinstance(part, Slot)]
+        result: list[Finding] = []
+        for slot, text in zip(slots, found, strict=True):
+            result.extend(self.slot(slot, text, path, pattern, node))
+        return result
+
+    def slot(self, slot: Slot, text: str, path: str, pattern: Text, node: Leaf) -> list[Finding]:
+        if slot.name is not None:
+            wrong = self.binding.bind(slot.name, text)
+            if wrong is not None:
+                return [
+                    Finding(
+                        path,
+                        "identity" if wrong == "identity" else "renamed",
+                        plain(Leaf(node.kind, self.rendered(pattern, slot, wrong))),
+                        plain(node),
+                        identity=wrong == "identity",
+                    )
+                ]
+        if slot.within is not None:
+            said = payload(text)
+            if said is None:
+                return [self.differs(path, "typed", self.shown(pattern), node)]
+            return self.at(slot.within, said, f"{path}~")
+        order = self.orders.get(slot.order) if slot.order is not None else None
+        if order is not None and slot.order is not None:
+            size = magnitude(text)
+            before = self.binding.grown.get(slot.order)
+            if size is None:
+                return []
+            self.binding.put(self.binding.grown, slot.order, (size, self.binding.slot))
+            if before is not None and (size < before[0] or (order.strict and size == before[0])):
+                elsewhere = not order.counter and before[1] != self.binding.slot
+                return [Finding(path, "ordered", f"more than {before[0]:g}", plain(node), identity=elsewhere)]
+        return []
+
+    def fields(self, pattern: Fields, node: Node, path: str) -> list[Finding]:
+        if not isinstance(node, Map) or node.what != pattern.what:
+            return [self.differs(path, "equal", self.shown(pattern), node)]
+        result: list[Finding] = []
+        for key, item in pattern.fields.items():
+            value = node.fields.get(key)
+            if value is None and key in pattern.optional:
+                continue
+            where = inside(path, pattern.what, key)
+            result.extend(self.at(item, value, where))
+            if key == "tag" and result:
+                # Another element altogether: its attributes and children would only repeat that.
+                return [self.differs(where, "equal", self.shown(pattern), node)]
+        for key, value in node.fields.items():
+            if key not in pattern.fields:
+                result.append(Finding(inside(path, pattern.what, key), "equal", None, _cut(plain(value))))
+        return result
+
+    def items(self, pattern: Items, node: Node, path: str) -> list[Finding]:
+        if not isinstance(node, Seq) or node.what != pattern.what:
+            return [self.differs(path, relation(pattern), self.shown(pattern), node)]
+        if pattern.unordered:
+            return self.unordered(pattern.items, node.items, path, pattern.what, "multiset")
+        mark = len(self.binding.trail)
+        result: list[Finding] = []
+        for index, (item, value) in enumerate(zip(pattern.items, node.items, strict=False)):
+            result.extend(self.at(item, value, inside(path, pattern.what, index, label(item))))
+            if result and len(node.items) != len(pattern.items):
+                break
+        if len(node.items) != len(pattern.items):
+            return [*self.resized(pattern, node, path), *result[:1]]
+        if len(result) > 1 and not all(finding.order_only for finding in result):
+            self.binding.back(mark)
+            if not [f for f in self.unordered(pattern.items, node.items, path, pattern.what, "") if not f.order_only]:
+                return [Finding(path, "equal", self.shown(pattern), _cut(plain(node)), order_only=True)]
+            self.binding.back(mark)
+            result = []
+            for index, (item, value) in enumerate(zip(pattern.items, node.items, strict=True)):
+                result.extend(self.at(item, value, inside(path, pattern.what, index, label(item))))
+        return result
+
+    def resized(self, pattern: Items, node: Seq, path: str) -> list[Finding]:
+        wanted, there = len(pattern.items), len(node.items)
+        mark = len(self.binding.trail)
+        parted = self.unordered(pattern.items, node.items, path, pattern.what, "equal")
+        self.binding.back(mark)
+        missing = [finding.expected for finding in parted if finding.got is None]
+        extra = [finding.got for finding in parted if finding.expected is None]
+        return [
+            Finding(
+                path,
+                "equal",
+                _cut({"length": wanted, "missing": missing[:3]} if missing else {"length": wanted}),
+                _cut({"length": there, "extra": extra[:3]} if extra else {"length": there}),
+            )
+        ]
+
+    def many(self, pattern: Many, node: Node, path: str) -> list[Finding]:
+        size = len(node.items) if isinstance(node, Seq) else len(node.fields) if isinstance(node, Map) else -1
+        low = 0 if pattern.low == 0 else max(1, pattern.low // 2)
+        if shape(node) != pattern.what or not low <= size <= pattern.high * 2 + 4:
+            return [self.differs(path, "typed", {"length": [pattern.low, pattern.high]}, node)]
+        return []
+
+    def unordered(
+        self, patterns: Sequence[Pattern], nodes: Sequence[Node], path: str, what: str, named: str
+    ) -> list[Finding]:
+        """Match items in any order; what is left on either side is a finding."""
+        left = list(nodes)
+        waiting: list[Pattern] = []
+        exact: dict[str, list[int]] = {}
+        if any(isinstance(pattern, Fixed) for pattern in patterns):
+            for index in range(len(left) - 1, -1, -1):
+                exact.setdefault(signature(left[index]), []).append(index)
+        used: set[int] = set()
+        for pattern in patterns:
+            where = exact.get(signature(pattern.node)) if isinstance(pattern, Fixed) else None
+            if where:
+                used.add(where.pop())
+            else:
+                waiting.append(pattern)
+        free = [index for index in range(len(left)) if index not in used]
+        for anything in (False, True):
+            still: list[Pattern] = []
+            for pattern in waiting:
+                found = self.matching(pattern, left, free, path, anything)
+                if found is None:
+                    still.append(pattern)
+                else:
+                    free.remove(found)
+            waiting = still
+        return self.unmatched(waiting, [left[index] for index in free], path, what, named)
+
+    def matching(
+        self, pattern: Pattern, nodes: Sequence[Node], free: Sequence[int], path: str, anything: bool
+    ) -> int | None:
+        """The item that satisfies a pattern. Among several that would give its names different words, the first is
+        taken only when `anything` goes, and no word is learned from it."""
+        if len(free) * len(nodes) > _MOST_PAIRS:
+            free = free[:8]
+        mark = len(self.binding.trail)
+        chosen: int | None = None
+        for index in free:
+            good = not self.at(pattern, nodes[index], path)
+            learned = len(self.binding.trail) > mark
+            if good and not learned:
+                return index
+            self.binding.back(mark)
+            if good and chosen is not None and not anything:
+                return None
+            if good and chosen is None:
+                chosen = index
+                if anything:
+                    return chosen
+        if chosen is not None:
+            self.at(pattern, nodes[chosen], path)
+        return chosen
+
+    def unmatched(
+        self, patterns: Sequence[Pattern], nodes: Sequence[Node], path: str, what: str, named: str
+    ) -> list[Finding]:
+        result: list[Finding] = []
+        if len(patterns) == len(nodes):
+            for index, (pattern, node) in enumerate(zip(patterns, nodes, strict=True)):
+                where = f"{path}[]" if what in ("rows", "entries") else inside(path, what, index, label(pattern))
+                mark = len(self.binding.trail)
+                result.extend(self.at(pattern, node, where))
+                self.binding.back(mark)
+            return result
+        result.extend(Finding(path, named, self.shown(pattern), None) for pattern in patterns)
+        result.extend(Finding(path, named, None, _cut(plain(node))) for node in nodes)
+        return result
+
+    def differs(self, path: str, named: str, expected: Any, node: Node) -> Finding:
+        got = plain(node)
+        shuffled = isinstance(expected, str) and isinstance(got, str) and permuted(expected, got)
+        return Finding(path, named, _cut(expected), _cut(got), order_only=shuffled)
+
+    def shown(self, pattern: Pattern) -> Any:
+        """What the pattern asks for, in this world's words where they are known."""
+        if isinstance(pattern, Fixed):
+            return _cut(plain(pattern.node))
+        if isinstance(pattern, Text):
+            return plain(Leaf(pattern.sample.kind, self.rendered(pattern)))
+        if isinstance(pattern, Bag | Loose | Varied | Many):
+            return _cut(plain(pattern.sample))
+        if isinstance(pattern, Fields):
+            return _cut({key: self.shown(item) for key, item in pattern.fields.items()})
+        return _cut([self.shown(item) for item in pattern.items[:50]])
+
+    def rendered(self, pattern: Text, about: Slot | None = None, wrong: str | None = None) -> str:
+        text = ""
+        for part in pattern.parts:
+            if isinstance(part, str):
+                text += part
+                continue
+            known = self.binding.known(part.name) if part.name is not None else None
+            if part is about and part.name is not None:
+                first = self.binding.first.get(part.name)
+                known = "(another one)" if wrong == "shared" and first is None else first[0] if first else known
+            text += known if known is not None else part.sample
+        return text
+
+    def canonical(self, token: Any, level: int) -> str:
+        name = self.binding.called(token.text) if token.kind != "mark" else None
+        return f"‹{name}›" if name is not None else abstract(token, level)
+
+    def canonical_words(self, pattern: Bag, level: int) -> list[str]:
+        result = []
+        for word in pattern.words:
+            if word.startswith("‹"):
+                name = word[1:-1]
+                unknown = name.isdigit() and self.binding.known(int(name)) is None
+                values = self.binding.names.names[int(name)].values if unknown else ()
+                result.append(abstract(tokens(values[0])[0], level) if values else word)
+            else:
+                result.append(abstract(tokens(word)[0], level) if word else word)
+        return result
+
+
+def _alike(kind: str, pattern: Text | Bag | Loose) -> bool:
+    if isinstance(pattern, Bag):
+        return kind == pattern.sample.kind
+    # A number that varies may be whole by chance; one that was always whole stays so.
+    return kind in pattern.kinds or (kind == "int" and "float" in pattern.kinds)
+
+
+def permuted(expected: str, got: str) -> bool:
+    """Whether two strings are the same words in another order."""
+    if expected == got or len(expected) > 1 << 16 or abs(len(expected) - len(got)) > 8:
+        return False
+    one, two = (Counter(t.text for t in tokens(text) if t.kind != "space") for text in (expected, got))
+    return one == two and sum(one.values()) > 1
+
+
+def sample_leaves(pattern: Pattern) -> dict[str, Leaf]:
+    """The leaves of the first warm run by place."""
+    return {place.path: place.sample for place in places(pattern) if place.sample is not None}
+
+
+def _cut(value: Any) -> Any:
+    """A value for a report, cut where it is long."""
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "…"
+    text = json.dumps(value, default=str)
+    return value if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"

@@ -1,0 +1,437 @@
+"""Learning from the warm worlds what each place has to be in any other world."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from fungible.verify.compare.align import Part, canonical_text, entries, parts_of, same_order
+from fungible.verify.compare.jars import jars
+from fungible.verify.compare.lexemes import CLOCKS, Token, Type, instant, may_be_volatile, tokens, type_of
+from fungible.verify.compare.names import Names, Sighting, abstraction, learn_names
+from fungible.verify.compare.patterns import (
+    Bag,
+    Entries,
+    Fields,
+    Fixed,
+    Items,
+    Loose,
+    Many,
+    Pattern,
+    Slot,
+    Text,
+    Varied,
+    shape,
+)
+from fungible.verify.compare.places import authority, dump_places, leaves, sent_places
+from fungible.verify.compare.signed import is_signed, payload
+from fungible.verify.compare.trees import Leaf, Map, Node, Seq, inside, scalars
+from fungible.verify.transcript import Sent, Transcript
+
+_SURE = 5e4
+"""An order is believed when chance would show it less than once in this many workloads."""
+_NEAR = 14 * 3600 + 60
+_FAR = 400 * 86400
+_MOVED = frozenset({"retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"})
+"""Headers that count down: their presence is compared, their number is not."""
+
+Window = tuple[float, float]
+"""First and last second of a run, since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How a group of values grew from step to step in every warm run."""
+
+    strict: bool
+    counter: bool
+    """The same growth in every run: a sequence, not the passing of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is known of one step. `noise` says why it is not judged; `jar` is the client it belongs to, 0 for none."""
+
+    endpoint: str
+    answer: Pattern
+    sent: Pattern
+    jar: int = 0
+    noise: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """What the warm worlds have in common: the strongest relation at every place of every step and store."""
+
+    steps: tuple[Step, ...]
+    dumps: Mapping[str, Pattern]
+    names: Names
+    orders: Mapping[str, Order]
+    warm: tuple[Transcript, ...]
+    masks: tuple[str, ...] = ()
+    ignore_body: frozenset[int] = frozenset()
+    windows: tuple[Window, ...] | None = None
+    compiled: tuple[re.Pattern[str], ...] = field(default=(), compare=False, repr=False)
+
+    def tree(self, step: int, transcript: Transcript) -> Map:
+        """The places of a transcript's answer, under this workload's masks."""
+        return _tree(transcript, step, self.compiled, self.ignore_body)
+
+
+def learn(
+    warm: Sequence[Transcript],
+    masks: Sequence[str] = (),
+    ignore_body: Collection[int] = (),
+    windows: Sequence[Window] | None = None,
+) -> Relations:
+    """The strongest relation at every place that all warm runs allow.
+
+    `warm` are runs of one workload, each on a process of its own (at least one; noise is only seen from two on,
+    and seen well from three). `masks` are regexes, hidden in bodies and Location before comparing. `ignore_body`
+    are the steps whose bodies are not compared. `windows` are the first and last second of each run, where the
+    caller knows them; otherwise they are read from Date headers. Raises ValueError for runs of different
+    workloads, and `re.error` for a mask that is no regex.
+    """
+    if not warm:
+        raise ValueError("no warm run to learn from")
+    count = len(warm[0].answers)
+    if any(len(run.answers) != count or len(run.sent) != count for run in warm):
+        raise ValueError("the warm runs have different numbers of steps")
+    compiled = tuple(re.compile(mask) for mask in masks)
+    ignored = frozenset(ignore_body)
+    seen = tuple(windows) if windows is not None else _windows(warm)
+    trees = [[_tree(run, step, compiled, ignored) for run in warm] for step in range(count)]
+    sent = [[sent_places(run.sent[step]) for run in warm] for step in range(count)]
+    stores = sorted(set.intersection(*(set(run.dumps) for run in warm)))
+    dumps = {store: [dump_places(run.dumps[store]) for run in warm] for store in stores}
+    noise = [_noise(warm, step) for step in range(count)]
+    names, orders = Names(), dict[str, Order]()
+    volatile: dict[int, tuple[Node, bool]] = {}
+    for final in (False, False, True):
+        learner = _Learner(len(warm), seen, names, orders, volatile)
+        steps = []
+        for step in range(count):
+            learner.step, learner.endpoint = step, endpoint(warm[0].sent[step], names)
+            learner.area = "sent"
+            request = learner.node(sent[step], "")
+            learner.area = "answer"
+            answer = learner.node(trees[step], "") if noise[step] is None else Fixed(trees[step][0])
+            steps.append(Step(learner.endpoint, answer, request, noise=noise[step]))
+        learner.area, learner.step, learner.endpoint = "dump", count, "store"
+        patterns = {store: learner.store(dumps[store], store) for store in stores}
+        if not final:
+            names = learn_names(learner.sightings, len(warm))
+            orders = _orders(learner.values, names)
+    owners = jars(warm[0])
+    return Relations(
+        steps=tuple(replace(step, jar=owner) for step, owner in zip(steps, owners, strict=True)),
+        dumps=patterns,
+        names=names,
+        orders=orders,
+        warm=tuple(warm),
+        masks=tuple(masks),
+        ignore_body=ignored,
+        windows=tuple(windows) if windows is not None else None,
+        compiled=compiled,
+    )
+
+
+def widen(
+    relations: Relations, more_warm: Sequence[Transcript], windows: Sequence[Window] | None = None
+) -> Relations:
+    """Learn again with further warm runs; relations only get weaker, where one of these differs.
+
+    `windows` belong to the further runs; they are used only where the first runs had theirs given too.
+    """
+    given = None
+    if relations.windows is not None and windows is not None:
+        given = (*relations.windows, *windows)
+    return learn((*relations.warm, *more_warm), relations.masks, relations.ignore_body, given)
+
+
+def endpoint(sent: Sent | None, names: Names) -> str:
+    """Method and path of a request, with `{}` for what identifies one thing among many; `job` for a job."""
+    if sent is None:
+        return "job"
+    path = sent.target.split("?", 1)[0]
+    shown = "".join(
+        "{}"
+        if token.kind == "uuid"
+        or (token.kind == "word" and (token.text.isdigit() or names.at(0, token.text) is not None))
+        else token.text
+        for token in tokens(path)
+    )
+    return f"{sent.method} {shown}"
+
+
+def _tree(run: Transcript, step: int, masks: Sequence[re.Pattern[str]], ignored: Collection[int]) -> Map:
+    return leaves(run.answers[step], masks, host=authority(run.sent[step]), body=step not in ignored)
+
+
+def _noise(warm: Sequence[Transcript], step: int) -> str | None:
+    statuses = sorted({run.answers[step].status for run in warm})
+    if len(statuses) > 1:
+        return f"status varied between warm runs: {', '.join(map(str, statuses))}"
+    faults = sorted({run.answers[step].fault or "none" for run in warm})
+    return f"fault varied between warm runs: {', '.join(faults)}" if len(faults) > 1 else None
+
+
+def _windows(warm: Sequence[Transcript]) -> tuple[Window, ...]:
+    found = []
+    for run in warm:
+        dates = [instant(answer.header("date") or "") for answer in run.answers]
+        seconds = [date[0] for date in dates if date is not None]
+        if seconds:
+            found.append((min(seconds), max(seconds)))
+    return tuple(found)
+
+
+def _orders(values: Mapping[str, list[tuple[int, tuple[str, ...]]]], names: Names) -> dict[str, Order]:
+    orders = {}
+    for key, found in values.items():
+        rows = [vector for _, vector in sorted(found) if vector not in names.of]
+        if len(rows) < 3 or len({step for step, _ in found}) != len(found):
+            continue
+        runs = [[_magnitude(row[run]) for row in rows] for run in range(len(rows[0]))]
+        if math.factorial(min(len(rows), 20)) ** len(runs) < _SURE:
+            continue
+        numbers = [[value for value in run if value is not None] for run in runs]
+        if any(len(run) != len(rows) for run in numbers):
+            continue
+        growth = [[b - a for a, b in pairwise(run)] for run in numbers]
+        if all(delta > 0 for run in growth for delta in run):
+            orders[key] = Order(strict=True, counter=all(run == growth[0] for run in growth))
+        elif all(delta >= 0 for run in growth for delta in run) and all(
+            sum(d > 0 for d in run) > 3 for run in growth
+        ):
+            orders[key] = Order(strict=False, counter=False)
+    return orders
+
+
+def _magnitude(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        when = instant(text)
+        return None if when is None or when[1] > 1 else when[0]
+
+
+magnitude = _magnitude
+
+
+class _Learner:
+    """One pass over all places: the patterns under the names known so far, and what the next pass can learn."""
+
+    def __init__(
+        self,
+        runs: int,
+        windows: Sequence[Window],
+        names: Names,
+        orders: Mapping[str, Order],
+        volatile: dict[int, tuple[Node, bool]],
+    ) -> None:
+        self.runs = runs
+        self.windows = windows
+        self.names = names
+        self.orders = orders
+        self.abstract = abstraction(names)
+        self.known = volatile
+        self.sightings: list[Sighting] = []
+        self.values: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+        self.step = 0
+        self.area = "answer"
+        self.endpoint = ""
+
+    def store(self, dumps: Sequence[Node], store: str) -> Pattern:
+        return self.node(dumps, store)
+
+    def node(self, nodes: Sequence[Node], path: str) -> Pattern:
+        first = nodes[0]
+        if all(node == first for node in nodes) and not self.volatile_below(first, path):
+            return Fixed(first)
+        leaf = [node for node in nodes if isinstance(node, Leaf)]
+        if len(leaf) == len(nodes):
+            return self.leaf(leaf, path)
+        if len({shape(node) for node in nodes}) > 1:
+            return Varied(frozenset(map(shape, nodes)), first)
+        rows = [node for node in nodes if isinstance(node, Seq)]
+        if len(rows) == len(nodes):
+            return self.sequence(rows, path)
+        return self.mapping([node for node in nodes if isinstance(node, Map)], path)
+
+    def sequence(self, rows: Sequence[Seq], path: str) -> Pattern:
+        what = rows[0].what
+        lengths = [len(row.items) for row in rows]
+        if len(set(lengths)) > 1:
+            return Many(what, min(lengths), max(lengths), rows[0])
+        aligned, unordered = same_order([row.items for row in rows], self.abstract, anyway=what == "rows")
+        items = tuple(
+            self.node(column, inside(path, what, index, _tag(column[0])))
+            for index, column in enumerate(zip(*aligned, strict=True))
+        )
+        return Items(items, what, unordered)
+
+    def mapping(self, maps: Sequence[Map], path: str) -> Pattern:
+        first = maps[0]
+        keys = set.union(*(set(item.fields) for item in maps))
+        shared = set.intersection(*(set(item.fields) for item in maps))
+        if keys != shared:
+            renamed = self.renamed_keys(maps, path)
+            if renamed is not None:
+                return renamed
+            if len(shared) * 2 < len(keys) and len(keys) > 8:
+                lengths = [len(item.fields) for item in maps]
+                return Many(first.what, min(lengths), max(lengths), first)
+        fields: dict[str, Pattern] = {}
+        order = [*first.fields, *sorted(keys - set(first.fields))]
+        for key in order:
+            here = [item.fields[key] for item in maps if key in item.fields]
+            if key in shared:
+                fields[key] = self.node(here, inside(path, first.what, key))
+            else:
+                fields[key] = Varied(frozenset(map(shape, here)), here[0])
+        return Fields(fields, first.what, frozenset(keys - shared), _tag(first))
+
+    def renamed_keys(self, maps: Sequence[Map], path: str) -> Pattern | None:
+        if len({len(item.fields) for item in maps}) > 1:
+            return None
+        for level in (0, 1, 2):
+            forms = [
+                [canonical_text(key, run, level, self.abstract) for key in item.fields]
+                for run, item in enumerate(maps)
+            ]
+            if all(Counter(form) == Counter(forms[0]) for form in forms[1:]):
+                aligned, _ = same_order([entries(item.fields) for item in maps], self.abstract, anyway=True)
+                items = (self.node(column, f"{path}.*") for column in zip(*aligned, strict=True))
+                return Entries(tuple(items), maps[0].what)
+        return None
+
+    def leaf(self, nodes: Sequence[Leaf], path: str) -> Pattern:
+        kinds = frozenset(node.kind for node in nodes)
+        texts = [node.text for node in nodes]
+        sample = nodes[0]
+        numeric = kinds <= {"int", "float"}
+        if "digest" in kinds or (len(kinds) > 1 and not numeric):
+            if kinds == {"digest"}:
+                return Loose(kinds, Type("text", 1, 1 << 16), sample)
+            return Varied(kinds, sample)
+        if numeric:
+            return Text(kinds, (self.slot(tuple(texts), f"{path}", False),), sample)
+        if self.shuffled(texts):
+            return Bag(tuple(sorted(self.words(texts[0], 0, 0))), sample)
+        parts = parts_of(texts, lambda token: self.volatile(token, path))
+        if parts is None or sum(isinstance(part, tuple) for part in parts) > 400:
+            return Loose(kinds, type_of(texts), sample)
+        return Text(kinds, self.slots(parts, path), sample)
+
+    def slots(self, parts: Sequence[Part], path: str) -> tuple[str | Slot, ...]:
+        vectors = [part for part in parts if isinstance(part, tuple)]
+        spaced = any(isinstance(part, str) and " " in part for part in parts)
+        timed = len(vectors) > 1 and not spaced and any(type_of(vector).name in CLOCKS for vector in vectors)
+        result: list[str | Slot] = []
+        for part in parts:
+            if isinstance(part, str):
+                result.append(part)
+            else:
+                result.append(self.slot(part, f"{path}#{len(result)}" if len(parts) > 1 else path, timed))
+        return tuple(result)
+
+    def slot(self, values: tuple[str, ...], path: str, timed: bool) -> Slot:
+        """One varying part. `timed`: a clock stands beside it, so that it may be a signature over the second."""
+        kind = type_of(values)
+        if path.split("#")[0].removeprefix("header ") in _MOVED:
+            kind = type_of([*values, "1"]) if kind.name == "int" else kind
+            return Slot(kind, values[0])
+        within = None
+        if kind.name in ("jwt", "signed"):
+            said = [payload(value) for value in values]
+            nodes = [node for node in said if node is not None]
+            if len(nodes) == len(values):
+                within = self.node(nodes, f"{path}~")
+            return Slot(kind, values[0], within=within)
+        name = None
+        if not timed and kind.name not in CLOCKS:
+            tag = path.split("#")[0] == "header etag"
+            area = "tag" if tag else "cookie" if path.startswith("cookie ") else self.area
+            self.sightings.append(Sighting(values, area, self.step))
+            name = self.names.of.get(values)
+        order = None
+        if name is None and kind.name in ("int", "number", "epoch", "clock") and self.area == "answer":
+            key = f"{self.endpoint} {path}"
+            self.values.setdefault(key, []).append((self.step, values))
+            order = key if key in self.orders else None
+        return Slot(kind, values[0], name, name is None or self.names.names[name].equal, order, within)
+
+    def words(self, text: str, run: int, level: int) -> list[str]:
+        return [self.abstract(run, token, level) for token in tokens(text) if token.kind not in ("space",)]
+
+    def shuffled(self, texts: Sequence[str]) -> bool:
+        """Whether these are the same words in varying order."""
+        if any(len(text) > 20_000 for text in texts) or not any(mark in texts[0] for mark in " ,;|/-_&"):
+            return False
+        for level in (0, 1):
+            words = [self.words(text, run, level) for run, text in enumerate(texts)]
+            if all(row == words[0] for row in words):
+                return False
+            if all(Counter(row) == Counter(words[0]) for row in words[1:]):
+                return True
+        return False
+
+    def volatile_below(self, node: Node, path: str) -> bool:
+        """Whether something below follows the clock although all runs agree on it."""
+        key = id(node)
+        if key not in self.known:
+            # The node is kept too, so that its id stays its own.
+            self.known[key] = node, self.counts_down(node, path) or any(self.follows(leaf) for leaf in scalars(node))
+        return self.known[key][1]
+
+    def follows(self, leaf: Leaf) -> bool:
+        if leaf.kind in ("int", "float"):
+            return self.near(leaf.text)
+        return (
+            leaf.kind == "str"
+            and may_be_volatile(leaf.text)
+            and any(self.volatile(token, "") for token in tokens(leaf.text))
+        )
+
+    def counts_down(self, node: Node, path: str) -> bool:
+        if isinstance(node, Leaf):
+            return path.removeprefix("header ") in _MOVED and node.text.isdigit()
+        headers = node.fields.get("header") if path == "" and isinstance(node, Map) else node
+        return isinstance(headers, Map) and headers.what == "headers" and any(n in headers.fields for n in _MOVED)
+
+    def volatile(self, token: Token, path: str) -> bool:
+        """Whether a token follows the clock although all runs agree on it."""
+        if path.removeprefix("header ") in _MOVED:
+            return token.text.isdigit() or token.kind == "clock"
+        if token.kind == "age":
+            return "min" not in token.text or "ago" in token.text
+        if token.kind == "jwt":
+            return payload(token.text) is not None
+        if token.kind == "signed":
+            return is_signed(token.text)
+        return token.kind in ("clock", "word", "number") and self.near(token.text)
+
+    def near(self, text: str) -> bool:
+        """Whether a date lies within one of the runs, in some time zone or some days off (an expiry)."""
+        if not self.windows or len(text) < 8:
+            return False
+        when = instant(text)
+        if when is None or when[1] > 60:
+            return False
+        slack = 5 + when[1]
+        for start, end in self.windows:
+            off = when[0] - (start + end) / 2
+            shift = round(off / 900) * 900 if abs(off) <= _NEAR else round(off / 86400) * 86400
+            if abs(off) <= _FAR and start - slack <= when[0] - shift <= end + slack:
+                return True
+        return False
+
+
+def _tag(node: Node) -> str:
+    tag = node.fields.get("tag") if isinstance(node, Map) and node.what == "element" else None
+    return tag.text if isinstance(tag, Leaf) else ""

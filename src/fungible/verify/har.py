@@ -1,0 +1,306 @@
+"""HAR 1.2 (http://www.softwareishard.com/blog/har-12-spec/) as a workload, with the run that it recorded."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, quote_plus, urlsplit
+
+from fungible.app.problem import Problem
+from fungible.verify.provenance import set_cookies
+from fungible.verify.steps import MAX_STEPS, TOKEN, File, Pairs, Request, Workload, render
+from fungible.verify.transcript import Answer, Sent, Transcript
+
+MAX_ENTRIES: Final = 50_000
+
+_DROPPED_HEADERS = frozenset(
+    """accept-encoding connection content-length cookie host if-modified-since if-none-match keep-alive priority
+    proxy-connection te transfer-encoding upgrade""".split()  # noqa: SIM905
+)
+"""Set again by whoever sends, meaningless on another connection, or a browser's own cache speaking."""
+
+_STATIC = re.compile(r"\.(?:avif|css|eot|gif|ico|jpe?g|js|map|mjs|mp4|otf|png|svg|ttf|webm|webp|woff2?)$", re.I)
+_LOGIN = re.compile(r"(?:log|sign)[-_]?in|/auth|/session|/token|passw", re.I)
+_PART_NAME = re.compile(r'\bname="([^"]*)"')
+_PART_FILE = re.compile(r'\bfilename="([^"]*)"')
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a HAR holds: the requests, and the run in which they were recorded."""
+
+    workload: Workload
+    transcript: Transcript
+
+
+def is_har(data: object) -> bool:
+    """Is this the content of a HAR file?"""
+    log = data.get("log") if isinstance(data, Mapping) else None
+    return isinstance(log, Mapping) and "entries" in log
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One checked entry of the log; header names as they were recorded."""
+
+    number: int
+    method: str
+    url: SplitResult
+    headers: Pairs
+    post: Mapping[str, Any] | None
+    answer: Answer
+    has_text: bool
+
+    @property
+    def host(self) -> str:
+        return self.url.netloc.rpartition("@")[2].lower()
+
+    @property
+    def static(self) -> bool:
+        return self.method in ("GET", "HEAD") and bool(_STATIC.search(self.url.path))
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+def parse_har(data: object, path: Path) -> Recording:
+    """Read the log of a HAR file, in the order in which the requests started.
+
+    Only requests to the most frequent host (of what is no static asset) are kept, with all cookies in one jar.
+    Requests that never reached a server (cached, blocked, cancelled, WebSockets, `data:`) are left out. What
+    the user should know about that stands in the workload's `warnings`. Raises Problem for what is no HAR.
+    """
+    entries = _entries(data, path)
+    warnings: list[str] = []
+    hosts = Counter(each.host for each in entries if not each.static) or Counter(each.host for each in entries)
+    if not hosts:
+        raise Problem(f"{path}: the HAR has no request that reached a server.")
+    host = hosts.most_common(1)[0][0]
+    foreign = sorted({each.host for each in entries if each.host != host and not each.static})
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+        warnings.append(f"Only requests to {host} are replayed; requests to {shown} were left out.")
+    kept = [each for each in entries if each.host == host]
+    if len(kept) > MAX_STEPS:
+        raise Problem(f"{path}: the HAR has {len(kept)} requests to {host}; at most {MAX_STEPS} are taken.")
+    warnings += _warnings(kept)
+
+    jar: set[str] = set()
+    before: set[str] = set()
+    steps: list[Request] = []
+    for each in kept:
+        sent = _cookies(each.header("cookie"))
+        unknown = tuple((name, value) for name, value in sent if name not in jar)
+        before.update(name for name, _ in unknown)
+        steps.append(_request(each, host, unknown))
+        jar.update(set_cookies(each.answer))
+    if before:
+        names = ", ".join(sorted(before)[:5])
+        warnings.append(
+            f"No recorded answer set the cookies {names}; they are sent as they were. "
+            "If they are a login, record again from a private window."
+        )
+    workload = Workload(tuple(steps), host=host, path=path, warnings=tuple(warnings))
+    transcript = Transcript(
+        world="recording",
+        sent=tuple(_sent(step) for step in steps),
+        answers=tuple(each.answer for each in kept),
+        placement=(0,) * len(steps),
+    )
+    return Recording(workload, transcript)
+
+
+def _entries(data: object, path: Path) -> list[_Entry]:
+    log = data.get("log") if isinstance(data, Mapping) else None
+    rows = log.get("entries") if isinstance(log, Mapping) else None
+    if not isinstance(rows, list):
+        raise Problem(f"{path}: log.entries must be a list.")
+    if len(rows) > MAX_ENTRIES:
+        raise Problem(f"{path}: log.entries has {len(rows)} entries; at most {MAX_ENTRIES} are taken.")
+    found = []
+    for number, row in enumerate(rows):
+        try:
+            entry = _entry(number, row)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"has no {error}" if isinstance(error, KeyError) else f"is not as HAR 1.2 says: {error}"
+            raise Problem(f"{path}: log.entries[{number}] {what}.") from error
+        if entry is not None:
+            found.append((str(row.get("startedDateTime", "")), entry))
+    # Times are compared as text: one recorder writes them all in one form and one zone.
+    if all(len(time) == len(found[0][0]) for time, _ in found):
+        found.sort(key=lambda pair: pair[0])
+    return [entry for _, entry in found]
+
+
+def _entry(number: int, row: Mapping[str, Any]) -> _Entry | None:
+    """None for what never reached a server or cannot be sent again."""
+    request, response = row["request"], row["response"]
+    url = urlsplit(str(request["url"]))
+    status = int(response.get("status") or 0)
+    cached = row.get("_fromCache") or response.get("_fromCache") or response.get("_fetchedViaServiceWorker")
+    if url.scheme not in ("http", "https") or status in (0, 101) or cached:
+        return None
+    content = response.get("content") or {}
+    text = content.get("text")
+    body = _bytes(text or "", content.get("encoding"))
+    headers = tuple((name.lower(), value) for name, value in _headers(response))
+    post = request.get("postData")
+    if post is not None and not isinstance(post, Mapping):
+        raise ValueError("postData must be a mapping")
+    method = str(request["method"])
+    if not TOKEN.fullmatch(method):
+        raise ValueError(f"not an HTTP method: {method!r}")
+    return _Entry(
+        number=number,
+        method=method,
+        url=url,
+        headers=_headers(request),
+        post=post,
+        answer=Answer(status, headers, body),
+        has_text=text is not None or not content.get("size") or status in (204, 304) or 300 <= status < 400,
+    )
+
+
+def _headers(message: Mapping[str, Any]) -> Pairs:
+    rows = message.get("headers") or []
+    pairs = [(str(row["name"]), re.sub(r"[\r\0]", "", str(row["value"]))) for row in rows]
+    # Chrome joins several Set-Cookie headers by line feeds; HTTP/2 pseudo headers are part of the URL.
+    return tuple((name, line) for name, value in pairs if TOKEN.fullmatch(name) for line in value.split("\n"))
+
+
+def _bytes(text: str, encoding: object) -> bytes:
+    if encoding == "base64":
+        try:
+            return base64.b64decode(text)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError(f"a body is not base64 ({error})") from error
+    return text.encode("utf-8", "replace")
+
+
+def _warnings(kept: list[_Entry]) -> list[str]:
+    found = []
+    secrets = any(each.header(name) for each in kept for name in ("cookie", "authorization"))
+    if not secrets and not any(each.answer.header("set-cookie") for each in kept) and any(map(_login, kept)):
+        found.append(
+            "The HAR is a sanitised one: there is a login but no Cookie, Set-Cookie or Authorization header. "
+            "Export it again with sensitive data (in Chrome: Settings, Preferences, Network, "
+            '"Allow to generate HAR with sensitive data"), or use "fungible record".'
+        )
+    if kept and not any(each.has_text and each.answer.body for each in kept):
+        found.append(
+            "The HAR has no answer bodies, so values that the app made cannot be recognised in them; "
+            'save it with content, or use "fungible record".'
+        )
+    return found
+
+
+def _login(each: _Entry) -> bool:
+    post = json.dumps(each.post) if each.post else ""
+    return each.method == "POST" and bool(_LOGIN.search(each.url.path) or "passw" in post.lower())
+
+
+def _cookies(header: str | None) -> Pairs:
+    pairs = (pair.strip().partition("=") for pair in (header or "").split(";"))
+    return tuple((name, value) for name, equals, value in pairs if equals and name)
+
+
+def _request(each: _Entry, host: str, cookies: Pairs) -> Request:
+    path = (each.url.path or "/") + (f"?{each.url.query}" if each.url.query else "")
+    origin = f"http://{host}"
+    headers: list[tuple[str, str]] = []
+    for name, value in each.headers:
+        lower = name.lower()
+        if lower in _DROPPED_HEADERS or lower.startswith(("sec-", "proxy-")):
+            continue
+        if lower in ("origin", "referer"):
+            # The worlds speak plain HTTP under the recorded host name.
+            value = re.sub(rf"^https?://{re.escape(host)}(?=/|$)", origin, value, flags=re.I)
+        headers.append((name, value))
+    if cookies:
+        headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in cookies)))
+    request = Request(each.method, path, headers=tuple(headers))
+    return _with_body(request, each.post) if each.post else request
+
+
+def _with_body(request: Request, post: Mapping[str, Any]) -> Request:
+    """The body as JSON, a form or files where that gives the same bytes or means the same; else as it is."""
+    stated = next((value for name, value in request.headers if name.lower() == "content-type"), None)
+    kind = stated or str(post.get("mimeType") or "")
+    bare = kind.partition(";")[0].strip().lower()
+    plain = replace(request, headers=tuple(pair for pair in request.headers if pair[0].lower() != "content-type"))
+    typed = replace(plain, headers=(*plain.headers, ("Content-Type", kind))) if kind else plain
+    raw = _bytes(str(post.get("text") or ""), post.get("encoding"))
+    params = post.get("params") or []
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    if bare == "multipart/form-data":
+        parts = _parts(raw, kind) if raw else [_param(row) for row in params]
+        if parts is not None:
+            form = tuple((name, value) for name, value in parts if isinstance(value, str))
+            files = tuple(value for _, value in parts if isinstance(value, File))
+            return replace(plain, form=form, files=files)
+    elif bare == "application/x-www-form-urlencoded":
+        pairs = tuple(parse_qsl(text or "", keep_blank_values=True))
+        if not raw and params:
+            return replace(plain, form=tuple((str(row["name"]), str(row.get("value") or "")) for row in params))
+        if "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs) == text:
+            return replace(plain if kind.lower() == bare else typed, form=pairs)
+    elif bare.endswith("json") and text is not None:
+        try:
+            value = json.loads(text)
+            same = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False) == text
+        except (ValueError, RecursionError):
+            same = False
+        if same:
+            return replace(plain if kind.lower() == "application/json" else typed, json=value)
+    return replace(typed, body=text if text is not None else raw)
+
+
+def _param(row: Mapping[str, Any]) -> tuple[str, str | File]:
+    name, value = str(row["name"]), str(row.get("value") or "")
+    if "fileName" not in row:
+        return name, value
+    return name, File(name, str(row["fileName"]), value, str(row.get("contentType") or "application/octet-stream"))
+
+
+def _parts(raw: bytes, kind: str) -> list[tuple[str, str | File]] | None:
+    """The parts of a multipart body (RFC 7578); None where it is not one, or not in an order that we can keep."""
+    match = re.search(r'boundary="?([^";]+)', kind, re.I)
+    if match is None:
+        return None
+    found: list[tuple[str, str | File]] = []
+    for part in (b"\r\n" + raw).split(b"\r\n--" + match[1].encode())[1:]:
+        if part.startswith(b"--"):
+            return found
+        head, blank, content = part.partition(b"\r\n\r\n")
+        header = head.decode("utf-8", "replace")
+        name, filename = _PART_NAME.search(header), _PART_FILE.search(header)
+        if not blank or name is None:
+            return None
+        stated = re.search(r"^content-type:\s*([^\r\n]+)", header, re.I | re.M)
+        try:
+            text: str | bytes = content.decode("utf-8")
+        except UnicodeDecodeError:
+            text = content
+        if filename is not None:
+            kind = stated[1].strip() if stated else "application/octet-stream"
+            found.append((name[1], File(name[1], filename[1], text, kind)))
+        elif isinstance(text, str):
+            found.append((name[1], text))
+        else:
+            return None
+    return None
+
+
+def _sent(step: Request) -> Sent:
+    rendered = render(step, {})
+    return Sent(rendered.method, rendered.target, rendered.headers, rendered.body)

@@ -1,0 +1,173 @@
+"""What each isolation level keeps apart, by doing it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from .conftest import Bench, as_ordinary_user
+
+WRITE = "echo new > b.txt; echo more >> a.txt; rm -r uploads; cat a.txt b.txt; echo kept > $STORE/z"
+
+
+@pytest.mark.parametrize("level", ["full", "copy"])
+def test_writes_never_reach_the_apps_folder_and_are_listed(
+    bench: Bench, allowed: tuple[str, ...], level: str
+) -> None:
+    if level not in allowed:
+        pytest.skip(f"level {level} is not possible here")
+    ran = bench.run(level, WRITE)
+    assert ran.status == 0
+    assert ran.out == "hello\nmore\nnew\n"
+    assert sorted(os.listdir(ran.app)) == ["a.txt", "uploads"]
+    assert (ran.app / "a.txt").read_text() == "hello\n"
+    assert ran.wrote == ["-uploads", "a.txt", "b.txt"]
+    assert (ran.store / "z").read_text() == "kept\n", "an attached folder shines through"
+    assert not ran.private.exists(), "the private folder is wiped"
+
+
+def test_readonly_lets_writes_fail(bench: Bench, allowed: tuple[str, ...]) -> None:
+    if "readonly" not in allowed:
+        pytest.skip("no Landlock")
+    ran = bench.run(
+        "readonly", "echo x > b.txt || echo refused; echo kept > $STORE/z; echo t > $PWD/../p1/own/tmp/t && echo ok"
+    )
+    assert "refused" in ran.out
+    assert ran.out.endswith("ok\n")
+    assert not (ran.app / "b.txt").exists()
+    assert (ran.store / "z").exists()
+
+
+def test_full_hides_other_folders_and_renames_the_host(bench: Bench, full: None) -> None:
+    ran = bench.run(
+        "full",
+        "ls -A /tmp | wc -l; hostname; grep -c web-1 /etc/hosts; ls -A /dev/shm | wc -l; ls /proc | grep -c '^[0-9]'",
+        hidden=(),
+    )
+    left, host, named, shm, processes = ran.out.split()
+    assert (host, named, shm) == ("web-1", "1", "0")
+    assert int(left) <= 1, "only the mount point of the app itself may be there"
+    assert int(processes) <= 6
+
+
+def test_full_and_copy_as_an_ordinary_user(tmp_path: Path) -> None:
+    script = """
+import asyncio, os, tempfile
+from fungible.sandbox.probe import run_probe
+from fungible.sandbox.spawn import spawn
+from fungible.sandbox.spec import Spec
+abilities = run_probe(os.getcwd() + "/probe")
+print(abilities.allowed[0])
+for level in ("full", "copy"):
+    if level not in abilities.allowed:
+        continue
+    base = tempfile.mkdtemp(dir=os.getcwd()); app = base + "/app"; os.mkdir(app); open(app + "/a", "w").write("1")
+    os.mkdir(base + "/p")
+    spec = Spec(level=level, argv=("sh", "-c", "echo 2 > a; echo 3 > b"), environment={"PATH": os.defpath},
+                private=base + "/p", source=app, target=app, layer=abilities.layer)
+    heard = []
+    async def main():
+        await spawn(spec, heard.append).gone
+    asyncio.run(main())
+    print(level, open(app + "/a").read(), os.listdir(app), [m.data["paths"] for m in heard if m.kind == "wrote"],
+          os.path.exists(base + "/p"))
+"""
+    os.chmod(tmp_path, 0o755)
+    for parent in tmp_path.parents:
+        if not parent.stat().st_mode & 0o001:
+            os.chmod(parent, parent.stat().st_mode | 0o011)
+    ran = as_ordinary_user(script, tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[0] in ("full", "copy")
+    assert lines[1:], ran.stdout
+    for line in lines[1:]:
+        assert line.split(" ", 1)[1] == "1 ['a'] [['a', 'b']] False"
+
+
+def test_a_database_in_the_layer_is_told(bench: Bench, full: None) -> None:
+    python = "/usr/bin/python3"
+    if not Path(python).exists():
+        pytest.skip("needs a system Python")
+    command = f"""{python} -c "
+import sqlite3, time
+c = sqlite3.connect('db.sqlite3'); c.execute('create table t(x)'); c.commit()
+time.sleep(30)" """
+    told: list[str] = []
+
+    def watch(child: object) -> None:
+        pass
+
+    spec_messages = bench.run("full", f"timeout 3 {command}; true", watch_databases=True, meanwhile=watch).messages
+    told = [m.data["path"] for m in spec_messages if m.kind == "database"]
+    assert told == ["db.sqlite3"]
+
+
+def test_signals_reach_the_group_and_the_status_comes_back(bench: Bench, full: None) -> None:
+    import asyncio
+
+    def stop_when_started(child: object) -> None:
+        async def later() -> None:
+            while child.pid is None:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+            child.signal(signal.SIGTERM)  # type: ignore[attr-defined]
+
+        asyncio.ensure_future(later())
+
+    ran = bench.run("full", "trap 'echo caught; exit 7' TERM; sleep 60 & wait", meanwhile=stop_when_started)
+    assert ran.out == "caught\n"
+    assert ran.status == 7
+
+
+@pytest.mark.parametrize("level", ["full", "copy", "scratch"])
+def test_what_a_command_leaves_behind_is_ended(bench: Bench, allowed: tuple[str, ...], level: str) -> None:
+    if level not in allowed:
+        pytest.skip(f"level {level} is not possible here")
+    ran = bench.run(level, "setsid sh -c 'trap \"\" TERM; sleep 61' & sleep 0.1; echo started", grace=0.3)
+    assert ran.out == "started\n"
+    assert ran.messages[-1].kind == "gone"
+    assert not _running("sleep 61")
+
+
+def _running(command: str) -> bool:
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if entry.read_bytes().replace(b"\0", b" ").strip() == command.encode():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_the_group_dies_with_its_supervisor(bench: Bench, full: None) -> None:
+    import subprocess
+    import sys
+    import time
+
+    for level in ("full", "copy"):
+        spec = bench.make_spec(level, "echo $$; exec sleep 62", name=f"p-{level}")
+        code = (
+            "import asyncio, sys; from fungible.sandbox.spawn import spawn; from fungible.sandbox.spec import Spec\n"
+            "async def main():\n"
+            "    child = spawn(Spec.from_json(sys.stdin.buffer.read()), lambda m: print(m.kind, flush=True))\n"
+            "    await child.gone\n"
+            "asyncio.run(main())"
+        )
+        supervisor = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False
+        )
+        assert supervisor.stdin and supervisor.stdout
+        supervisor.stdin.write(spec.to_json())
+        supervisor.stdin.close()
+        while b"started" not in supervisor.stdout.readline():
+            pass
+        supervisor.kill()
+        supervisor.wait()
+        end = time.monotonic() + 20
+        while _running("sleep 62") and time.monotonic() < end:
+            time.sleep(0.02)
+        assert not _running("sleep 62"), level
