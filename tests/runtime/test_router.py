@@ -6,21 +6,23 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.runtime.router_upstreams import App, Stage, stage, until
 
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.router import Router, RouterSettings, Upstream
+from fungible.runtime.router import Router, RouterSettings, Upstream, admin
 from fungible.runtime.router.binary import find
+from tests.runtime.router_upstreams import App, Stage, stage, until
 
 
 async def bodies(client: httpx.AsyncClient, count: int, path: str = "/", method: str = "GET") -> list[str]:
@@ -517,7 +519,9 @@ def test_what_is_wished_while_haproxy_is_down_holds_afterwards() -> None:
     asyncio.run(scene())
 
 
-def test_a_haproxy_that_hangs_is_replaced() -> None:
+def test_a_haproxy_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "ANSWER_WITHIN", 0.5)
+
     async def scene() -> None:
         async with stage("a") as s, s.client() as client:
             assert s.router.pid
@@ -546,6 +550,7 @@ def test_access_log_events_name_the_process() -> None:
             (long,) = [e for e in await s.events.wait("router.request", 2) if e.instance == "b"]
             assert long.data["path"].startswith("/%%") and len(long.data["path"]) == 512
             assert await s.router.requests() == {"a": 1, "b": 1}
+            assert await s.router.dropped() == 0
 
     asyncio.run(scene())
 
@@ -612,6 +617,29 @@ def test_tls(tmp_path: Path) -> None:
             assert alternates(await bodies(client, 4))
             assert s.apps[0].seen[0].all("x-forwarded-proto") == ["https"]
 
+    asyncio.run(scene())
+
+
+def test_an_ipv6_address_is_written_as_the_standards_say() -> None:
+    async def scene() -> None:
+        folder = tempfile.mkdtemp(prefix="it's (a) folder, ")
+        router = Router(settings=RouterSettings(), folder=Path(folder), publish=lambda e: None)
+        app = await App("a").start()
+        try:
+            url = await router.start("::1", 0)
+            await router.add(Upstream("web.1", "a", "v1", app.address))
+            async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+                assert (await client.get("/")).text == "a"
+            assert url.startswith("http://[::1]:")
+            assert app.seen[0].all("x-forwarded-for") == ["::1"]
+            assert app.seen[0].all("forwarded") == [f'for="[::1]";proto=http;host="{url[7:]}"']
+        finally:
+            await router.stop()
+            app.die()
+            shutil.rmtree(folder)
+
+    if not Path("/proc/net/if_inet6").exists():
+        pytest.skip("no IPv6 on this machine")
     asyncio.run(scene())
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from .conftest import Bench, as_ordinary_user
 
+LONG = f"sleep 61.{os.getpid()}"  # a command line that no other test run has
 WRITE = "echo new > b.txt; echo more >> a.txt; rm -r uploads; cat a.txt b.txt; echo kept > $STORE/z"
 
 
@@ -127,10 +128,10 @@ def test_signals_reach_the_group_and_the_status_comes_back(bench: Bench, full: N
 def test_what_a_command_leaves_behind_is_ended(bench: Bench, allowed: tuple[str, ...], level: str) -> None:
     if level not in allowed:
         pytest.skip(f"level {level} is not possible here")
-    ran = bench.run(level, "setsid sh -c 'trap \"\" TERM; sleep 61' & sleep 0.1; echo started", grace=0.3)
+    ran = bench.run(level, f"setsid sh -c 'trap \"\" TERM; {LONG}' & sleep 0.1; echo started", grace=0.3)
     assert ran.out == "started\n"
     assert ran.messages[-1].kind == "gone"
-    assert not _running("sleep 61")
+    assert not _running(LONG)
 
 
 def _running(command: str) -> bool:
@@ -149,7 +150,7 @@ def test_the_group_dies_with_its_supervisor(bench: Bench, full: None) -> None:
     import time
 
     for level in ("full", "copy"):
-        spec = bench.make_spec(level, "echo $$; exec sleep 62", name=f"p-{level}")
+        spec = bench.make_spec(level, f"exec {LONG}", name=f"p-{level}")
         code = (
             "import asyncio, sys; from fungible.sandbox.spawn import spawn; from fungible.sandbox.spec import Spec\n"
             "async def main():\n"
@@ -168,6 +169,6 @@ def test_the_group_dies_with_its_supervisor(bench: Bench, full: None) -> None:
         supervisor.kill()
         supervisor.wait()
         end = time.monotonic() + 20
-        while _running("sleep 62") and time.monotonic() < end:
+        while _running(LONG) and time.monotonic() < end:
             time.sleep(0.02)
-        assert not _running("sleep 62"), level
+        assert not _running(LONG), level

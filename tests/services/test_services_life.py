@@ -176,6 +176,8 @@ def test_a_long_path_still_gives_a_socket(tmp_path: Path) -> None:
 
 def test_two_supervisors_do_not_share_one_folder(tmp_path: Path) -> None:
     first, second = one("valkey", tmp_path), one("valkey", tmp_path)
+    assert isinstance(second, EmbeddedServer)
+    second.lock_seconds = 0.1
 
     async def both() -> None:
         await first.start()

@@ -32,6 +32,7 @@ class World:
     newborn: bool = False
     pace: float = 0.05
     step: int = 0
+    slot: int | None = None
     memory: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,6 +47,8 @@ class World:
 
     @property
     def process(self) -> int:
+        if self.slot is not None:
+            return self.slot
         return self.step if self.newborn else 0
 
     def of_process(self, what: str) -> random.Random:
@@ -85,7 +88,8 @@ def django_signed(world: World, data: object) -> str:
 def jwt(world: World, **claims: object) -> str:
     now = int(world.now.timestamp())
     said = {**claims, "iat": now, "exp": now + 3600, "jti": world.hex(32)}
-    body = f"{b64(b'{"alg":"HS256","typ":"JWT"}')}.{b64(json.dumps(said).encode())}"
+    head = json.dumps({"alg": "HS256", "typ": "JWT"}).encode()
+    body = f"{b64(head)}.{b64(json.dumps(said).encode())}"
     return f"{body}.{b64(hashlib.sha256(body.encode()).digest())}"
 
 
@@ -146,7 +150,9 @@ def second_resolution(w: World) -> Answer:
 @noise
 def equal_second(w: World) -> Answer:
     # All warm runs are quick enough to stay within one second; the candidate is not.
-    return html(f"<p>Saved at {w.now:%H:%M:%S} on {w.now:%d %b %Y}</p>", ("date", format_datetime(w.now, usegmt=True)))
+    return html(
+        f"<p>Saved at {w.now:%H:%M:%S} on {w.now:%d %b %Y}</p>", ("date", format_datetime(w.now, usegmt=True))
+    )
 
 
 @noise
@@ -212,8 +218,8 @@ def json_web_tokens(w: World) -> Answer:
 def hash_order(w: World) -> Answer:
     names = w.shuffled(["red", "green", "blue", "grey"])
     return html(
-        f'<ul>{"".join(f"<li>{name}</li>" for name in names)}</ul><p class="{" ".join(w.shuffled(["a", "b", "c"]))}">'
-        f"{', '.join(names)}</p>",
+        "<ul>" + "".join(f"<li>{name}</li>" for name in names) + "</ul>"
+        f"<p class='{' '.join(w.shuffled(['a', 'b', 'c']))}'>{', '.join(names)}</p>",
         ("allow", ", ".join(w.shuffled(["GET", "HEAD", "OPTIONS"]))),
     )
 
@@ -221,7 +227,9 @@ def hash_order(w: World) -> Answer:
 @noise
 def hash_order_of_ids(w: World) -> Answer:
     ids = w.memory.setdefault("ids", [w.hex(24) for _ in range(5)])
-    return js({"tags": w.shuffled(ids), "by": {i: n for n, i in enumerate(ids)}, "map": w.shuffled([[i] for i in ids])})
+    return js(
+        {"tags": w.shuffled(ids), "by": {i: n for n, i in enumerate(ids)}, "map": w.shuffled([[i] for i in ids])}
+    )
 
 
 @noise
@@ -378,7 +386,13 @@ def test_masks_hide_what_the_user_says() -> None:
     def form(w: World) -> Answer:
         return html(f'<input name="csrf_token" type="hidden" value="{w.number}"><p>a.m. {w.number}</p><b>3</b>')
 
-    masks = [r'"last_modified":\s*\d+', r'"(since)": ?"[^"]*"', r"(?<=\[)\d+", r'csrf_token"[^>]*value="[^"]+"', r"a\.m\. \d"]
+    masks = [
+        r'"last_modified":\s*\d+',
+        r'"(since)": ?"[^"]*"',
+        r"(?<=\[)\d+",
+        r'csrf_token"[^>]*value="[^"]+"',
+        r"a\.m\. \d",
+    ]
     for make in (page, form):
         relations = learn([run(make, 0)], masks)
         assert compare(relations, run(make, 4)) == ()

@@ -44,6 +44,7 @@ class Confinement:
         watch_databases: bool = True,
         keep_stdin: bool = False,
         content_writable: bool = False,
+        wipe: bool = True,
     ) -> Spec:
         """The spec of one process in this confinement.
 
@@ -71,6 +72,7 @@ class Confinement:
             layer=self.layer,
             watch_databases=watch_databases,
             keep_stdin=keep_stdin,
+            wipe=wipe,
         )
 
     def _build_folder(self, level: str) -> str:

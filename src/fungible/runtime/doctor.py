@@ -46,10 +46,10 @@ async def _examine() -> dict[str, Any]:
 
 
 def _router() -> dict[str, Any]:
-    from fungible.runtime.router.binary import find_haproxy
+    from fungible.runtime.router.binary import find
 
     try:
-        binary = find_haproxy()
+        binary = find()
     except Problem as problem:
         return {"present": False, "why": problem.message}
     return {"present": True, "version": str(binary.version), "path": str(binary.path)}

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,19 @@ class Facts:
     wrote: list[str] = field(default_factory=list)
 
 
+async def answers(process: Process, address: str) -> bool:
+    """Readiness of the run stage: a complete answer within the boot time."""
+    return await wait_until_answers(address, process.type.ready, process.type.boot_timeout)
+
+
+IsReady = Callable[["Process", str], Awaitable[bool]]
+
+
 class Process:
     """A process of `type`, numbered, of one release; `changed` is called after every move.
 
-    `publish` gets its events. Nothing is started before `start`.
+    `publish` gets its events. Nothing is started before `start`. `is_ready` decides when it may be chosen;
+    without `wipe` its private folder outlives it.
     """
 
     def __init__(
@@ -80,6 +89,9 @@ class Process:
         publish: Callable[[Event], None],
         changed: Callable[[Process], None],
         clock: Callable[[], float] = time.monotonic,
+        is_ready: IsReady = answers,
+        host_name: str | None = None,
+        wipe: bool = True,
     ) -> None:
         self.type = type
         self.number = number
@@ -90,6 +102,9 @@ class Process:
         self.facts = Facts(born_at=clock())
         self.retired = False
         self.gone: asyncio.Event = asyncio.Event()
+        self._is_ready = is_ready
+        self._host_name = host_name or f"{type.name}-{number}-{instance[:6]}"
+        self._wipe = wipe
         self._publish = publish
         self._changed = changed
         self._clock = clock
@@ -117,12 +132,13 @@ class Process:
             self.place.socket_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = str(self.place.socket_folder)
             mounts = (Mount(folder, folder, writable=True),)
-        self.place.private.mkdir(mode=0o700, parents=True)
+        self.place.private.mkdir(mode=0o700, parents=True, exist_ok=not self._wipe)
         spec = self.release.confinement.spec(
             argv=shell_command(self.type.command),
             environment=environment,
             private=self.place.private,
-            host_name=f"{self.name.replace('.', '-')}-{self.instance[:6]}",
+            host_name=self._host_name,
+            wipe=self._wipe,
             grace=min(5.0, self.type.stop_timeout),
             limits=rlimits(self.type),
             mounts=mounts,
@@ -220,7 +236,7 @@ class Process:
             self._begin(self._end())
 
     async def _become_ready(self, address: str) -> None:
-        answered = asyncio.ensure_future(wait_until_answers(address, self.type.ready, self.type.boot_timeout))
+        answered = asyncio.ensure_future(self._is_ready(self, address))
         exited = asyncio.ensure_future(self._exited.wait())
         try:
             await asyncio.wait({answered, exited}, return_when=asyncio.FIRST_COMPLETED)

@@ -42,7 +42,8 @@ def main(spec_at: int, control_at: int) -> int:
         tell(control, "failed", stage=stage, error=error.strerror or str(error), path=error.filename or "")
         status = 1
     finally:
-        wipe(spec.private)
+        if spec.wipe:
+            wipe(spec.private)
     return status
 
 
@@ -51,7 +52,7 @@ def _prepare_folders(spec: Spec) -> None:
     for name in ("own/tmp", "own/home", "own/scratch", "own/run"):
         os.makedirs(os.path.join(spec.private, name), mode=0o700, exist_ok=True)
     if spec.level == "full":
-        for name in ("layer/upper", "layer/work") if spec.layer == "disk" else ("layer",):
+        for name in ("layer/upper", "layer/work", "layer/tmp", "layer/var-tmp"):
             os.makedirs(os.path.join(spec.private, name), exist_ok=True)
         if spec.source and spec.layer == "disk":
             shutil.copystat(spec.source, os.path.join(spec.private, "layer/upper"))
@@ -95,8 +96,9 @@ def _run_plain(spec: Spec, control: socket.socket) -> int:
     writable: Optional[List[str]] = None
     if spec.level == "copy" and spec.source:
         copy = os.path.join(spec.private, "app")
-        shutil.copytree(spec.source, copy, symlinks=True)
-        _link_mounts(spec, copy)
+        if not os.path.isdir(copy):
+            shutil.copytree(spec.source, copy, symlinks=True)
+            _link_mounts(spec, copy)
         layer = CopyLayer(spec.source, copy)
         cwd = os.path.join(copy, os.path.relpath(cwd or spec.source, spec.source))
     if spec.level in ("copy", "readonly"):

@@ -84,7 +84,7 @@ class Child:
         loop = asyncio.get_running_loop()
         self._control.close()
         await loop.run_in_executor(None, self._launcher.wait)
-        if os.path.isdir(self._spec.private):  # the launcher itself was killed
+        if self._spec.wipe and os.path.isdir(self._spec.private):  # the launcher itself was killed
             await loop.run_in_executor(None, wipe, self._spec.private)
         tell(Message("gone", {}))
         if not self.gone.done():

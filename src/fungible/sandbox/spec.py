@@ -29,7 +29,8 @@ class Spec:
     copy as a copy in `private`. `hidden` folders become empty (level full); `kept` are bound back read-only where
     one of them hides them. `mounts` shine through. `grace` is the time in seconds that what the command left
     behind gets between TERM and KILL. `limits` are rlimits by name (`RLIMIT_NOFILE`). `layer` says where the
-    overlay's upper folder lives: `disk`, or `memory` where the filesystem of `private` cannot be one.
+    overlay's upper folder lives: `disk`, or `memory` where the filesystem of `private` cannot be one. Without
+    `wipe` the private folder stays when the process has ended, for another to find.
     """
 
     level: str
@@ -48,6 +49,7 @@ class Spec:
     layer: str = "disk"
     watch_databases: bool = False
     keep_stdin: bool = False
+    wipe: bool = True
 
     def to_json(self) -> bytes:
         """The spec as UTF-8 JSON."""

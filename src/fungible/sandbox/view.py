@@ -18,6 +18,7 @@ from .spec import Mount, Spec
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _HIDDEN_ALWAYS = ("/tmp", "/var/tmp", "/run")
+_ON_DISK = {"/tmp": "tmp", "/var/tmp": "var-tmp"}  # below the layer: scratch is on disk, not in memory
 _KEPT_ALWAYS = ("/run/postgresql", "/run/mysqld", "/run/systemd/resolve", "/run/nscd", "/run/resolvconf")
 _PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi")
 _PROC_EMPTY = ("kcore", "keys", "timer_list", "sched_debug")
@@ -60,11 +61,19 @@ def build(spec: Spec, own_processes: bool = True) -> Optional[OverlayLayer]:
             opened.open(bind.source)
         for device in _DEVICES:
             opened.open(f"/dev/{device}")
+        if spec.layer == "disk":
+            for name in _ON_DISK.values():
+                opened.open(os.path.join(_layer_folder(spec), name))
         layer_at = opened.open(_layer_folder(spec)) if spec.source else None
         source_at = opened.open(spec.source) if spec.source else None
         linux.set_mount_attributes("/", add=linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NODEV, recursive=True)
         for path in hidden:
-            if os.path.isdir(path):
+            if path in _ON_DISK and spec.layer == "disk":
+                own = opened.at(os.path.join(_layer_folder(spec), _ON_DISK[path]))
+                linux.mount(own, path, None, linux.MS_BIND)
+                linux.set_mount_attributes(path, clear=linux.MOUNT_ATTR_RDONLY)
+                os.chmod(path, 0o1777)
+            elif os.path.isdir(path):
                 mode = "1777" if path in _HIDDEN_ALWAYS else "755"
                 linux.mount("tmpfs", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"mode={mode}")
         _devices(opened)

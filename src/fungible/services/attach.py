@@ -65,7 +65,8 @@ async def clone_for_world(
 ) -> Store:
     """An independent, started copy of `service` for world `number`, with the content it has now.
 
-    Its data is under `folder/<NAME>.worlds/<number>`; `stop` deletes it. The source is only read. Folders keep the
+    Its data is under `folder/<NAME>.worlds/<number>`; `stop` deletes it. The source is only read; it may be a
+    clone itself, or a service opened with `durable` False, and then has to outlive its copies. Folders keep the
     path at which processes see them (see `mounts`); with `mounted` False, for isolation levels that cannot
     bind, the copy is seen where it really is. `remote` allows a source that is not on this machine.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -47,6 +48,8 @@ class MemcachedServer(EmbeddedServer):
     kind = "memcached"
     stop_signal = signal.SIGKILL  # it has nothing to keep, and takes a second over an orderly end
 
+    _mark = 0
+
     @property
     def url(self) -> str:
         address = f"127.0.0.1:{self.port}"
@@ -54,8 +57,10 @@ class MemcachedServer(EmbeddedServer):
 
     async def command(self, port: int) -> Sequence[str]:
         program = binaries.require("memcached", binaries.memcached_server(), self.name)
-        # -U 0: no UDP.
-        return [str(program), "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "64", "-t", "2"]
+        # -U 0: no UDP. -b: the length of the queue of connections, which also tells our server from another.
+        self._mark = secrets.randbelow(40_000) + 1024
+        options = ["-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "64", "-t", "2", "-b", str(self._mark)]
+        return [str(program), *options]
 
     def user(self) -> tuple[int, int] | None:
         """It refuses to run as root, and its own -u would clear the request for the death signal."""
@@ -64,7 +69,10 @@ class MemcachedServer(EmbeddedServer):
     async def answers(self) -> bool:
         try:
             async with _connected("127.0.0.1", self.port) as wire:
-                return (await wire.ask(b"version")).startswith(b"VERSION")
+                lines = [await wire.ask(b"stats settings")]
+                while lines[-1].startswith(b"STAT "):
+                    lines.append(await wire.line())
+                return b"STAT tcp_backlog %d" % self._mark in lines
         except (TimeoutError, OSError, EOFError):
             return False
 
@@ -124,7 +132,8 @@ class _Wire:
 
     async def line(self) -> bytes:
         async with asyncio.timeout(30):
-            return (await self.reader.readuntil(b"\r\n"))[:-2]
+            # The list of keys ends its lines without the \r of all others.
+            return (await self.reader.readuntil(b"\n")).rstrip(b"\r\n")
 
     async def block(self, size: int) -> bytes:
         async with asyncio.timeout(30):
@@ -144,8 +153,12 @@ async def _connected(host: str, port: int) -> AsyncIterator[_Wire]:
 
 
 async def _items(wire: _Wire) -> list[Item]:
-    """Every item. The list of keys comes from the LRU crawler (memcached 1.4.31 and later)."""
-    lines = [await wire.ask(b"lru_crawler metadump all")]
+    """Every item, by the list of keys that the crawler makes.
+
+    It walks the hash table: where it walks the queues (`metadump all`), it passes over items that the
+    background thread moves at that moment.
+    """
+    lines = [await wire.ask(b"lru_crawler metadump hash")]
     while lines[-1] != b"END":
         if not lines[-1].startswith(b"key="):
             raise ValueError(f"the server cannot list its keys: {lines[-1].decode('latin-1')[:100]}")

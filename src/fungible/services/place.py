@@ -103,7 +103,7 @@ def free_port(preferred: int | None, avoid: set[int]) -> int:
     raise Problem("no loopback port between 20000 and 32000 is free", Exit.NOT_ALLOWED)
 
 
-async def lock(folder: Path, what: str, patience: float = 5.0) -> int:
+async def lock(folder: Path, what: str, patience: float) -> int:
     """Take the folder's lock; returns its descriptor, which a server inherits and so holds while it lives.
 
     Waits up to `patience` seconds, in which the server of a supervisor that was killed ends. Raises `Problem`

@@ -55,7 +55,8 @@ class PostgresServer(EmbeddedServer):
     def url_of(self, database: str) -> str:
         """The URL at which an app reaches `database` on this server."""
         scheme = f"postgresql{'+' + self.driver if self.driver else ''}"
-        return f"{scheme}://{APP}:{self._password}@127.0.0.1:{self.port}/{database}"
+        address = f"127.0.0.1:{self.port}"  # first: before `start` there is neither port nor password
+        return f"{scheme}://{APP}:{self._password}@{address}/{database}"
 
     @property
     def sockets(self) -> Path:

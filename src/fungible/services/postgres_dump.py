@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Ordinary tables and partitions; not those that an extension brought along (deptype e).
 _TABLES = """
 SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%%'
+WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'
   AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                   AND d.deptype = 'e')
 ORDER BY n.nspname <> 'public', n.nspname, c.relname
@@ -55,7 +55,7 @@ async def dump(connection: AsyncConnection[Any]) -> Dump:
 async def skew(connection: AsyncConnection[Any], offset: int) -> None:
     """Let every sequence count on from where it is plus `offset`, where its limits allow."""
     found = await connection.execute(
-        "SELECT format('%%I.%%I', schemaname, sequencename), coalesce(last_value + increment_by, start_value), "
+        "SELECT format('%I.%I', schemaname, sequencename), coalesce(last_value + increment_by, start_value), "
         "increment_by, min_value, max_value FROM pg_sequences"
     )
     for name, following, step, least, most in await found.fetchall():

@@ -27,6 +27,7 @@ class EmbeddedServer(Store):
     """
 
     boot_seconds = 30.0
+    lock_seconds = 5.0
     stop_seconds = 15.0
     stop_signal = signal.SIGTERM
 
@@ -87,7 +88,7 @@ class EmbeddedServer(Store):
         if self._child is not None:
             return
         place.private_folder(self.folder)
-        held = await place.lock(self.folder, self.name)
+        held = await place.lock(self.folder, self.name, self.lock_seconds)
         try:
             await self._boot(held)
         except BaseException:
@@ -144,23 +145,30 @@ class EmbeddedServer(Store):
     async def _wait_until_it_answers(self, child: Child) -> str | None:
         """None once it answers; what it said last, if it ended instead."""
         ended = asyncio.ensure_future(child.wait())
+        deadline = asyncio.get_running_loop().time() + self.boot_seconds
+        pause = 0.004
+        asked: asyncio.Future[bool] | None = None
         try:
-            deadline = asyncio.get_running_loop().time() + self.boot_seconds
-            pause = 0.004
-            while not ended.done():
-                if await self.answers():
+            while asyncio.get_running_loop().time() < deadline:
+                # Side by side: at a port that another process took, its answer may never come.
+                asked = asyncio.ensure_future(self.answers())
+                await asyncio.wait([ended, asked], timeout=self.boot_seconds, return_when=asyncio.FIRST_COMPLETED)
+                if ended.done():
+                    return last_words(self.log)
+                if asked.done() and asked.result():
                     return None
-                if asyncio.get_running_loop().time() > deadline:
-                    raise Problem(
-                        f"{self.name}: the embedded {self.kind} server did not answer within "
-                        f"{self.boot_seconds:g} s; it said: {last_words(self.log)}",
-                        Exit.NOT_ALLOWED,
-                    )
                 await asyncio.wait([ended], timeout=pause)
                 pause = min(pause * 1.5, 0.1)
-            return last_words(self.log)
         finally:
             ended.cancel()
+            if asked is not None and not asked.done():
+                asked.cancel()
+                await asyncio.wait([asked])
+        raise Problem(
+            f"{self.name}: the embedded {self.kind} server did not answer within {self.boot_seconds:g} s; "
+            f"it said: {last_words(self.log)}",
+            Exit.NOT_ALLOWED,
+        )
 
     def _failure(self, said: str) -> str:
         return (

@@ -70,6 +70,5 @@ class SqliteStore(FolderStore):
         clone = cls(service.name, folder, target=target, driver=driver_of(service.url), durable=False)
         await asyncio.to_thread(tree.remove, folder)
         place.private_folder(folder)
-        if file.exists() or file.is_symlink():
-            await asyncio.to_thread(sqlite_file.copy_bytes, file.resolve(), folder / FILE)
+        await asyncio.to_thread(sqlite_file.copy_bytes, file.resolve(), folder / FILE)
         return clone

@@ -182,6 +182,8 @@ def copy_bytes(source: Path, target: Path) -> None:
     Repeated until nothing changed meanwhile. Raises `Problem` where it is no database, cannot be read, or
     changes all the time.
     """
+    if not source.is_file():
+        raise Problem(f"{source} is not there, or is no file", Exit.NOT_ALLOWED)
     if source.stat().st_size and not is_database(source):
         raise Problem(f"{source} is no SQLite database", Exit.NOT_ALLOWED)
     for _ in range(5):

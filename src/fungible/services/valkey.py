@@ -27,7 +27,8 @@ class ValkeyServer(EmbeddedServer):
 
     @property
     def url(self) -> str:
-        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+        address = f"127.0.0.1:{self.port}"  # first: before `start` there is neither port nor password
+        return f"redis://:{self._password}@{address}/0"
 
     async def command(self, port: int) -> Sequence[str]:
         program = binaries.require("valkey", binaries.valkey_server(), self.name)

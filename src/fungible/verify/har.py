@@ -7,7 +7,8 @@ import binascii
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -99,7 +100,8 @@ def parse_har(data: object, path: Path) -> Recording:
         sent = _cookies(each.header("cookie"))
         unknown = tuple((name, value) for name, value in sent if name not in jar)
         before.update(name for name, _ in unknown)
-        steps.append(_request(each, host, unknown))
+        with _place(path, each.number):
+            steps.append(_request(each, host, unknown))
         jar.update(set_cookies(each.answer))
     if before:
         names = ", ".join(sorted(before)[:5])
@@ -117,6 +119,16 @@ def parse_har(data: object, path: Path) -> Recording:
     return Recording(workload, transcript)
 
 
+@contextmanager
+def _place(path: Path, number: int) -> Iterator[None]:
+    """Whatever an entry lacks is a Problem with its place."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        what = f"has no {error}" if isinstance(error, KeyError) else f"is not as HAR 1.2 says: {error}"
+        raise Problem(f"{path}: log.entries[{number}] {what}.") from error
+
+
 def _entries(data: object, path: Path) -> list[_Entry]:
     log = data.get("log") if isinstance(data, Mapping) else None
     rows = log.get("entries") if isinstance(log, Mapping) else None
@@ -126,11 +138,8 @@ def _entries(data: object, path: Path) -> list[_Entry]:
         raise Problem(f"{path}: log.entries has {len(rows)} entries; at most {MAX_ENTRIES} are taken.")
     found = []
     for number, row in enumerate(rows):
-        try:
+        with _place(path, number):
             entry = _entry(number, row)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"has no {error}" if isinstance(error, KeyError) else f"is not as HAR 1.2 says: {error}"
-            raise Problem(f"{path}: log.entries[{number}] {what}.") from error
         if entry is not None:
             found.append((str(row.get("startedDateTime", "")), entry))
     # Times are compared as text: one recorder writes them all in one form and one zone.

@@ -31,7 +31,8 @@ _MAX_TEXT = 1 << 20
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _ALTERNATES = re.compile(r"[A-Za-z][0-9]|[0-9][A-Za-z]")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T_ -]?[\d:.]*(?:Z|[+-][\d:]+)?)?")
-_MIXED = re.compile(r"[a-z][A-Z]|[A-Z][A-Z][a-z]")
+_CLASSES = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
+_KINDS = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"))
 
 STANDARD_HEADERS: Final = frozenset(
     """accept accept-charset accept-encoding accept-language accept-ranges cache-control connection content-length
@@ -46,22 +47,22 @@ STANDARD_HEADERS: Final = frozenset(
 def is_token(text: str) -> bool:
     """Is this a value that does not occur twice by chance?
 
-    A UUID; a number of 12 and more digits; or 8 and more letters and digits that change between the two at
-    least twice, in one word or, where both cases are mixed as in base64, over `-` and `_`. So `chapter-10`,
-    `python3` and dates are none.
+    A UUID; a number of 12 and more digits; a word of 8 and more letters and digits that changes between the two
+    at least twice, as hexadecimal does; or, also over separators, 8 and more characters of which both cases and
+    digits change places as often as in base64. So `chapter-10`, `iPhone-14-Pro`, `python3` and dates are none.
     """
     if not MIN_TOKEN <= len(text) <= _MAX_TOKEN or _DATE.fullmatch(text):
         return False
     if _UUID.fullmatch(text) or (text.isascii() and text.isdigit() and len(text) >= _MIN_NUMBER):
         return True
-    if any(_random(word) for word in _WORD.findall(text)):
+    words = _WORD.findall(text)
+    if any(len(word) >= MIN_TOKEN and len(_ALTERNATES.findall(word)) >= 2 for word in words):
         return True
-    joined = text.replace("-", "").replace("_", "")
-    return joined.isalnum() and bool(_MIXED.search(text)) and _random(joined)
-
-
-def _random(word: str) -> bool:
-    return len(word) >= MIN_TOKEN and len(_ALTERNATES.findall(word)) >= 2
+    length = sum(map(len, words))
+    changes = sum(len(_CLASSES.findall(word)) - 1 for word in words)
+    # Two random characters of base64 differ in class with odds of 0.62; words of a language rarely do.
+    often = 0.4 if length < 16 else 0.33
+    return length >= MIN_TOKEN and changes >= often * (length - 1) and all(kind.search(text) for kind in _KINDS)
 
 
 def tokens(text: str) -> set[str]:
@@ -87,15 +88,11 @@ class Provenance:
 
     answers: dict[int, Answer] = field(default_factory=dict)
     sent: dict[int, str] = field(default_factory=dict)
-    first_sent: dict[str, int] = field(default_factory=dict)
     made: dict[str, list[int]] = field(default_factory=dict)
 
     def request(self, step: int, sent: Sent) -> None:
         """Note what the client sends at a step."""
-        text = sent_text(sent)
-        self.sent[step] = text
-        for token in tokens(text):
-            self.first_sent.setdefault(token, step)
+        self.sent[step] = sent_text(sent)
 
     def answer(self, step: int, answer: Answer) -> None:
         """Note what the app answered."""
@@ -106,8 +103,6 @@ class Provenance:
     def makers(self, token: str) -> tuple[int, ...]:
         """The answers that have a token, the earliest first; none where a client sent it before the earliest."""
         steps = self.made.get(token, [])
-        if not steps or self.first_sent.get(token, steps[0] + 1) <= steps[0]:
-            return ()
         if any(token in text for step, text in self.sent.items() if step <= steps[0]):
             return ()
         return tuple(steps)
@@ -189,7 +184,7 @@ def _patterns(text: str, value: str) -> Iterator[str]:
             tries += 1
             group = _group(value, after)
             for left in (16, 32, 64, 120):
-                context = text[max(0, at - left) : at]
+                context = text[_word_start(text, at - left) : at]
                 if group and not tokens(context):
                     yield _escape(context) + group
             for right in (16, 48, 120):
@@ -197,6 +192,14 @@ def _patterns(text: str, value: str) -> Iterator[str]:
                 if group and not tokens(context) and not tokens(behind):
                     yield _escape(context) + group + _escape(behind)
         at = text.find(value, at + 1)
+
+
+def _word_start(text: str, at: int) -> int:
+    """A place at or shortly before `at` where no word is cut in two."""
+    start = max(0, at)
+    while start > max(0, at - 20) and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    return start
 
 
 def _group(value: str, after: str) -> str | None:

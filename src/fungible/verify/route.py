@@ -52,17 +52,18 @@ class RouteIds:
             self.known.update((collection, str(leaf)) for key, leaf in shown if _is_id(key, collection))
 
     def member(self, collection: str, value: str) -> RouteId | None:
-        """The latest thing made in a collection with this id."""
-        found = (each for each in reversed(self.made) if (each.collection, each.value) == (collection, value))
+        """What was made in a collection with this id. An id that is made a second time (after a deletion) keeps
+        its first maker."""
+        found = (each for each in self.made if (each.collection, each.value) == (collection, value))
         return next(found, None)
 
     def reference(self, key: str, value: str) -> RouteId | None:
-        """The latest thing made whose id a field like `item_id` or `itemId` names."""
+        """What was made with the id that a field like `item_id` or `itemId` names."""
         match = re.fullmatch(r"(.+?)(?:_id|-id|Id|_pk)", key)
         if match is None or not _NUMBER.fullmatch(value):
             return None
         names = plurals(match[1].lower())
-        found = (each for each in reversed(self.made) if each.value == value and each.collection.lower() in names)
+        found = (each for each in self.made if each.value == value and each.collection.lower() in names)
         return next(found, None)
 
 

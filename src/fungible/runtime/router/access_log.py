@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Mapping
 
@@ -13,6 +15,8 @@ from fungible.runtime.router.answers import cause_of
 from fungible.runtime.router.model import Upstream
 
 PIPE_SIZE = 1024 * 1024
+_F_SETPIPE_SZ = 1031  # linux/fcntl.h
+_F_GETPIPE_SZ = 1032
 _LONGEST_LINE = 64 * 1024
 
 
@@ -81,25 +85,21 @@ class LogPipe:
     """
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
-        import fcntl
-
         self._take = take
         self._rest = b""
         self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._read_end, False)
-        with_size = getattr(fcntl, "F_SETPIPE_SZ", 1031)
-        for size in (PIPE_SIZE, PIPE_SIZE // 4):
-            try:  # an ordinary user may have reached the limit of pipe-user-pages-soft
-                fcntl.fcntl(self._read_end, with_size, size)
-                break
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):  # an ordinary user may have reached pipe-user-pages-soft
+            fcntl.fcntl(self._read_end, _F_SETPIPE_SZ, PIPE_SIZE)
+        # Under load, lines are worth collecting: a wake-up each would cost more than the line itself.
+        self._pause = 0.05 if fcntl.fcntl(self._read_end, _F_GETPIPE_SZ) >= PIPE_SIZE else 0.002
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
         """Read from now on, on the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._read_end, self.drain, 1)
+        self._loop.add_reader(self._read_end, self._ready, self._loop)
 
     def drain(self, rounds: int = 64) -> None:
         """Take what is there, at most `rounds` times 64 KiB."""
@@ -107,8 +107,6 @@ class LogPipe:
             try:
                 chunk = os.read(self._read_end, 65536)
             except BlockingIOError:
-                return
-            if not chunk:
                 return
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for line in lines:
@@ -120,6 +118,13 @@ class LogPipe:
         """Take the rest and close both ends."""
         if self._loop:
             self._loop.remove_reader(self._read_end)
+        if self._timer:
+            self._timer.cancel()
         self.drain()
         os.close(self._read_end)
         os.close(self.write_end)
+
+    def _ready(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._read_end)
+        self.drain(rounds=2)
+        self._timer = loop.call_later(self._pause, self.open)

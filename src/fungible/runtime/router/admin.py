@@ -7,6 +7,8 @@ import csv
 import io
 from dataclasses import dataclass
 
+ANSWER_WITHIN = 5.0
+"""Seconds after which an HAProxy that does not answer counts as hung."""
 LARGEST_REPLY = 16 * 1024 * 1024
 
 
@@ -27,15 +29,15 @@ class Load:
         return max(0, self.sessions - self.streams)
 
 
-async def ask(socket: str, *commands: str, timeout: float = 2.0) -> str:
+async def ask(socket: str, *commands: str, timeout: float | None = None) -> str:
     """Send `commands` to the runtime API at the path `socket` and return all that it says.
 
-    Raises `GoneError` if it does not answer within `timeout` seconds.
+    Raises `GoneError` if it does not answer within `timeout` seconds (default: `ANSWER_WITHIN`).
     """
     line = ";".join(commands) + "\n"
     writer = None
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(ANSWER_WITHIN if timeout is None else timeout):
             reader, writer = await asyncio.open_unix_connection(socket, limit=LARGEST_REPLY)
             writer.write(line.encode())
             await writer.drain()

@@ -60,7 +60,7 @@ def cause_of(*, named: str | None, status: int, termination: str) -> str | None:
     """The cause of a logged request: what the answer `named`, corrected and completed by how it ended.
 
     `termination` is HAProxy's two-letter state at disconnection (configuration manual 2.8, 8.5). On top of
-    `CAUSES` there are those that no answer could carry: `interrupted` (the process ended within its answer),
+    `CAUSES` there are those that no answer could carry: `interrupted` (cut within the answer),
     `client-closed`, `client-timeout` (the client did not take the answer), `closed` (a stream that was closed
     when its process was retired).
     """

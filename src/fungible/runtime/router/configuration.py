@@ -1,4 +1,4 @@
-"""The configuration of HAProxy as text: a pure function of settings, files and the processes to choose from."""
+"""The configuration of HAProxy as text: a pure function of settings, given and the processes to choose from."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fungible.runtime.router.model import RouterSettings, Upstream
 BACKEND = "app"
 FRONTEND = "public"
 STREAMS = "streams"
+ANSWERS = "answers.map"
+CAUSE = "cause.map"
 
 _ADDRESS = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]):\d{1,5}|unix@/[!-~]{1,107}")
 _IDEMPOTENT = "METH_GET or METH_HEAD or METH_OPTIONS"
@@ -28,17 +30,15 @@ LOG_FORMAT = (
 
 
 @dataclass(frozen=True)
-class Files:
-    """What HAProxy is given: inherited descriptors (`listen`, `admin`, `log`) and paths of its two maps.
+class Descriptors:
+    """The descriptors that HAProxy inherits: `listen` (`ipv6`: of that family), `admin` and `log`.
 
-    `ipv6`: the listening socket is one of that family.
+    Beside them it reads the maps `ANSWERS` (bodies) and `CAUSE` (why there is no process) from its folder.
     """
 
     listen: int
     admin: int
     log: int
-    answers: str
-    cause: str
     ipv6: bool = False
 
 
@@ -69,7 +69,8 @@ def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
     The pool expression is evaluated whenever a connection is about to be made; that is also what tells a
     request that met a process (`txn.fate`) from one that only waited.
     """
-    if not _ADDRESS.fullmatch(upstream.address):
+    port = upstream.address.rpartition(":")[2]
+    if not _ADDRESS.fullmatch(upstream.address) or (port.isdigit() and not 0 < int(port) < 65536):
         raise Problem(f"{upstream.name}: {upstream.address!r} is no address: write 127.0.0.1:PORT or unix@/path")
     words = [upstream.address, pool_keyword(version), "var(txn.pool),set-var(txn.fate)"]
     words += ["pool-purge-delay", "2s", "pool-max-conn", "64"]
@@ -78,34 +79,33 @@ def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
     return " ".join(words)
 
 
-def failure(status: int, cause: str, answers: str) -> str:
+def failure(status: int, cause: str) -> str:
     """The `http-error` line for a failure that HAProxy finds itself.
 
-    `cause` is a sample expression; `answers` the path of the map with the bodies. The type of the body is
-    corrected by `http-after-response` where JSON was asked for.
+    `cause` is a sample expression. The type of the body is corrected by `http-after-response` where JSON was asked for.
     """
-    body = f"%[{cause},concat(.,txn.form),map_str({answers})]"
+    body = f"%[{cause},concat(.,txn.form),map_str({ANSWERS})]"
     return f"http-error status {status} content-type '{HTML}' hdr Fungible-Cause '%[{cause}]' lf-string '{body}'"
 
 
-def refusal(status: int, cause: str, answers: str, condition: str) -> str:
+def refusal(status: int, cause: str, condition: str) -> str:
     """An `http-request return` line that answers with `cause` (a sample expression) under `condition`."""
-    error = failure(status, cause, answers).removeprefix("http-error ")
+    error = failure(status, cause).removeprefix("http-error ")
     return f"http-request return {error} if {condition}"
 
 
-def global_section(settings: RouterSettings, files: Files, connections: int) -> str:
+def global_section(settings: RouterSettings, given: Descriptors, connections: int) -> str:
     """Limits of the process and its runtime socket."""
     return f"""
 global
   nbthread 1
   maxconn {connections}
-  stats socket fd@{files.admin} level admin
+  stats socket fd@{given.admin} level admin
   {"ssl-default-bind-options ssl-min-ver TLSv1.2" if settings.certificate else "# no TLS"}
 """
 
 
-def defaults_section(settings: RouterSettings, files: Files) -> str:
+def defaults_section(settings: RouterSettings, given: Descriptors) -> str:
     """Time-outs, the retry rule and how failures are answered."""
     return f"""
 defaults
@@ -128,34 +128,34 @@ defaults
   http-reuse always
   # A challenge of NTLM or Negotiate ties a client to one upstream connection, unless none may be kept for it.
   max-session-srv-conns 0
-  {failure(400, "str(bad-request)", files.answers)}
-  {failure(408, "str(slow-request)", files.answers)}
-  {failure(500, "str(router-error)", files.answers)}
-  {failure(502, "str(crashed)", files.answers)}
-  {failure(503, _FATE, files.answers)}
-  {failure(504, "str(backend-timeout)", files.answers)}
+  {failure(400, "str(bad-request)")}
+  {failure(408, "str(slow-request)")}
+  {failure(500, "str(router-error)")}
+  {failure(502, "str(crashed)")}
+  {failure(503, _FATE)}
+  {failure(504, "str(backend-timeout)")}
 """
 
 
-def frontend_section(settings: RouterSettings, files: Files) -> str:
+def frontend_section(settings: RouterSettings, given: Descriptors) -> str:
     """The public port: its log, its limits, and the headers that only we may set."""
-    bind = f"bind fd@{files.listen}"
+    bind = f"bind fd@{given.listen}"
     if settings.certificate:
         bind += f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1"
-    client = '"[%[src]]"' if files.ipv6 else "%[src]"
+    client = '"[%[src]]"' if given.ipv6 else "%[src]"
     forwarded = f"for={client};proto={_proto(settings)}"
-    bad_host = f"{{ req.hdr(host) -m found }} !{{ req.hdr(host) -m reg {_HOST} }}"
+    bad_host = f"{{ req.fhdr(host) -m found }} !{{ req.fhdr(host) -m reg {_HOST} }}"
     return f"""
 frontend {FRONTEND}
   {bind}
-  log fd@{files.log} len 8192 format raw local0 info
+  log fd@{given.log} len 8192 format raw local0 info
   log-format {quoted(LOG_FORMAT)}
   unique-id-format %[uuid()]
   http-request set-var(txn.path) path,bytes(0,512),json(utf8s)
   http-request set-var(txn.form) str(json)
   http-request set-var(txn.form) str(html) if {{ req.hdr(accept) -m sub text/html }}
-  {refusal(400, "str(bad-request)", files.answers, bad_host)}
-  {refusal(413, "str(body-too-large)", files.answers, f"{{ req.body_size gt {settings.max_body} }}")}
+  {refusal(400, "str(bad-request)", bad_host)}
+  {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
   http-request del-header x-forwarded- -m beg
   http-request del-header forwarded
   http-request del-header x-real-ip
@@ -166,9 +166,9 @@ frontend {FRONTEND}
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto {_proto(settings)}
   http-request set-header X-Forwarded-Port %[dst_port]
-  http-request set-header X-Forwarded-Host %[req.hdr(host)] if {{ req.hdr(host) -m found }}
+  http-request set-header X-Forwarded-Host %[req.fhdr(host)] if {{ req.fhdr(host) -m found }}
   http-request set-header Forwarded {quoted(forwarded)}
-  http-request set-header Forwarded {quoted(forwarded + ';host="%[req.hdr(host)]"')} if {{ req.hdr(host) -m found }}
+  http-request set-header Forwarded {quoted(forwarded + ';host="%[req.fhdr(host)]"')} if {{ req.fhdr(host) -m found }}
   http-after-response set-var(txn.cause) res.hdr(fungible-cause)
   http-after-response set-header Content-Type {JSON} if {{ var(txn.cause) -m found }} {{ var(txn.form) -m str json }}
   http-after-response set-header X-Request-Id %[unique-id]
@@ -177,23 +177,26 @@ frontend {FRONTEND}
 
 
 def backend_section(
-    settings: RouterSettings, files: Files, servers: Iterable[tuple[str, Upstream]], version: tuple[int, int, int]
+    settings: RouterSettings,
+    given: Descriptors,
+    servers: Iterable[tuple[str, Upstream]],
+    version: tuple[int, int, int],
 ) -> str:
     """The processes, and the rules by which a request is given to one."""
-    cause = f"str(cause),map_str({files.cause},no-process)"
+    cause = f"str(cause),map_str({CAUSE},no-process)"
     listed = "\n".join(f"  server {name} {server_words(upstream, version)}" for name, upstream in servers)
     return f"""
 backend {BACKEND}
   balance roundrobin
   http-request set-var(txn.fate) {cause} if {{ nbsrv({BACKEND}) eq 0 }}
-  {refusal(503, _FATE, files.answers, f"{{ nbsrv({BACKEND}) eq 0 }}")}
+  {refusal(503, _FATE, f"{{ nbsrv({BACKEND}) eq 0 }}")}
   http-request set-var(txn.fate) str(queue-timeout)
   http-request set-var(txn.pool) str(crashed)
   # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
   # an idle connection at that moment could not be told from one that took the request.
   http-request set-var(txn.id) unique-id unless {_IDEMPOTENT}
   http-request set-var(txn.pool) str(crashed.),concat(,txn.id) unless {_IDEMPOTENT}
-  http-request set-header Connection close unless {_IDEMPOTENT}
+  http-request set-header Connection close unless {_IDEMPOTENT} or {{ req.hdr(upgrade) -m found }}
   http-request disable-l7-retry unless {_IDEMPOTENT}
   acl wants_events req.hdr(accept) -m sub text/event-stream
   http-request set-timeout server {milliseconds(settings.stream_timeout)} if wants_events
@@ -210,7 +213,7 @@ backend {STREAMS}
 
 def configuration(
     settings: RouterSettings,
-    files: Files,
+    given: Descriptors,
     servers: Iterable[tuple[str, Upstream]] = (),
     *,
     version: tuple[int, int, int] = (2, 8, 0),
@@ -222,10 +225,10 @@ def configuration(
     """
     return "".join(
         [
-            global_section(settings, files, connections),
-            defaults_section(settings, files),
-            frontend_section(settings, files),
-            backend_section(settings, files, servers, version),
+            global_section(settings, given, connections),
+            defaults_section(settings, given),
+            frontend_section(settings, given),
+            backend_section(settings, given, servers, version),
         ]
     )
 

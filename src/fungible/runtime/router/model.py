@@ -16,7 +16,7 @@ class RouterSettings:
     WebSockets and server-sent events. `connect_timeout`: to establish a connection to a process.
     `header_timeout`: to receive a complete request header. `client_timeout`: longest silence of a client within
     a request body or while it takes an answer. `keep_alive_timeout`: how long an idle client connection is
-    kept. `certificate`: path of a PEM file with certificate and key; then the URL is https.
+    kept. `max_body` holds for bodies whose length is announced; chunked ones are not bounded. `certificate`: path of a PEM file with certificate and key; then the URL is https.
     """
 
     queue_timeout: float = 10.0
@@ -36,7 +36,7 @@ class Upstream:
     """A ready process: its `name` (`web.1`), the `instance` id of this start, and where it listens.
 
     `address` is `127.0.0.1:20001`, `[::1]:20001` or `unix@/path`; `max_in_flight` bounds the requests that it is
-    given at once (0: unlimited), more wait in the router.
+    given at once (0: unlimited), more wait in the router; open WebSockets and event streams count for it.
     """
 
     name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import itertools
 import os
 import resource
@@ -12,7 +13,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from fungible.app.problem import Exit, Problem
@@ -20,7 +20,16 @@ from fungible.runtime.events import Event
 from fungible.runtime.router import admin, binary, process
 from fungible.runtime.router.access_log import LogPipe, parse
 from fungible.runtime.router.answers import NO_UPSTREAM, answers_map
-from fungible.runtime.router.configuration import BACKEND, FRONTEND, STREAMS, Files, configuration, server_words
+from fungible.runtime.router.configuration import (
+    ANSWERS,
+    BACKEND,
+    CAUSE,
+    FRONTEND,
+    STREAMS,
+    Descriptors,
+    configuration,
+    server_words,
+)
 from fungible.runtime.router.listener import listen, listen_at_path, url_of
 from fungible.runtime.router.model import RouterSettings, Upstream
 
@@ -30,7 +39,7 @@ _REMEMBERED = 4096
 _STEADY = 10.0  # an HAProxy that lived this long (seconds) is replaced without a pause when it dies
 
 
-@dataclass
+@dataclasses.dataclass
 class _Server:
     """A process as HAProxy knows it: under a `name` never used twice."""
 
@@ -58,6 +67,8 @@ class Router:
         haproxy: binary.Binary | None = None,
         spawn: process.Spawn = process.spawn,
     ) -> None:
+        if settings.certificate:
+            settings = dataclasses.replace(settings, certificate=os.path.abspath(settings.certificate))
         self._settings = settings
         self._folder = folder
         self._publish = publish
@@ -93,7 +104,7 @@ class Router:
             self._admin = listen_at_path(self._folder / "router.sock")
             self._log = LogPipe(self._take)
             self._log.open()
-            self._write("answers.map", answers_map())
+            self._write(ANSWERS, answers_map())
             await self._boot()
         except BaseException:
             await self.stop(0)
@@ -191,6 +202,11 @@ class Router:
         """Instance -> requests answered by it, as the access log counted them."""
         return {instance: self._requests[instance] for instance in self._servers}
 
+    async def dropped(self) -> int:
+        """Log lines that this HAProxy threw away because they were not read in time."""
+        info = await self._tell("show info") or ""
+        return sum(int(line.split(":")[1]) for line in info.splitlines() if line.startswith("DroppedLogs:"))
+
     async def set_cause(self, cause: str) -> None:
         """Why there is no process to choose, for as long as there is none: one of `NO_UPSTREAM`."""
         if cause not in NO_UPSTREAM:
@@ -198,13 +214,16 @@ class Router:
         async with self._lock:
             self._cause = cause
             self._write_cause()
-            await self._tell(f"set map {self._folder / 'cause.map'} cause {cause}")
+            await self._tell(f"set map {CAUSE} cause {cause}")
 
     async def stop(self, timeout: float = 5.0) -> None:
         """Accept nothing more, wait at most `timeout` seconds for what is in flight, then end HAProxy."""
         if self._stopping:
             return
         self._stopping = True
+        if self._watch:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         if self._running and not self._running.ended.is_set():
             async with self._lock:
                 await self._tell(f"shutdown frontend {FRONTEND}")
@@ -214,14 +233,10 @@ class Router:
             while time.monotonic() < deadline and any((await self.in_flight()).values()):
                 await asyncio.sleep(_POLL)
             await self._running.stop(2.0)
-        if self._watch:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
         for held in (self._listener, self._admin, self._log):
             if held:
                 held.close()
-        for name in ("router.sock", "router.cfg", "answers.map", "cause.map"):
+        for name in ("router.sock", "router.cfg", ANSWERS, CAUSE):
             (self._folder / name).unlink(missing_ok=True)
 
     # HAProxy's life
@@ -231,20 +246,18 @@ class Router:
         if self._binary is None or self._listener is None or self._admin is None or self._log is None:
             raise RuntimeError("start() comes first")
         self._write_cause()
-        files = Files(
+        given = Descriptors(
             listen=self._listener.fileno(),
             admin=self._admin.fileno(),
             log=self._log.write_end,
-            answers=str(self._folder / "answers.map"),
-            cause=str(self._folder / "cause.map"),
             ipv6=self._listener.family == socket.AF_INET6,
         )
         ready = [(s.name, s.upstream) for s in self._servers.values() if not s.draining]
-        text = configuration(self._settings, files, ready, version=self._version, connections=self._connections())
-        config = self._write("router.cfg", text)
+        text = configuration(self._settings, given, ready, version=self._version, connections=self._connections())
+        self._write("router.cfg", text)
         environment = {"PATH": os.environ.get("PATH", os.defpath), **self._binary.environment}
-        command = [self._binary.path, "-db", "-f", str(config)]
-        running = process.Watched(self._spawn(command, environment, (files.listen, files.admin, files.log)))
+        command = [self._binary.path, "-db", "-C", str(self._folder), "-f", "router.cfg"]
+        running = process.Watched(self._spawn(command, environment, (given.listen, given.admin, given.log)))
         self._running = running
         # The socket is already bound: the question waits in its queue until HAProxy takes it.
         asked = asyncio.create_task(admin.ask(self._socket, "show version", timeout=_BOOT))
@@ -254,6 +267,9 @@ class Router:
             if running.ended.is_set() or asked.exception():
                 await running.stop(0)
                 raise Problem(f"the router did not start: {_alert(running)}", Exit.NOT_ALLOWED)
+        except asyncio.CancelledError:
+            running.signal(signal.SIGKILL)
+            raise
         finally:
             for task in (asked, ended):
                 task.cancel()
@@ -306,14 +322,10 @@ class Router:
                     await self._up.wait()
 
     async def _loads(self) -> dict[str, admin.Load]:
-        if not self._up.is_set():
-            return {}
-        try:
-            stat = await admin.ask(self._socket, f"show stat {BACKEND} 4 -1")
-            table = await admin.ask(self._socket, f"show table {STREAMS}")
-        except admin.GoneError:
-            return {}
-        return admin.read_loads(stat, table)
+        """Server name -> load; empty while HAProxy is replaced, as what was in flight went with it."""
+        stat = await self._tell(f"show stat {BACKEND} 4 -1")
+        table = await self._tell(f"show table {STREAMS}")
+        return {} if stat is None or table is None else admin.read_loads(stat, table)
 
     # Edges
 
@@ -352,7 +364,7 @@ class Router:
         return path
 
     def _write_cause(self) -> None:
-        self._write("cause.map", f"cause {self._cause}\n")
+        self._write(CAUSE, f"cause {self._cause}\n")
 
     def _remember(self, server: _Server) -> None:
         """Keep whose name it was: a log line may come after the server has gone."""

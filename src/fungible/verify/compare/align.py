@@ -151,6 +151,25 @@ def same_order(
     return [list(row) for row in rows], anyway
 
 
+def in_common(rows: Sequence[Sequence[Node]], abstract: Abstract, unordered: bool) -> list[tuple[Node, ...]]:
+    """Items that sequences of different lengths share, in their common order: per item what each run had."""
+    forms = [[canonical(item, run, 2, abstract) for item in row] for run, row in enumerate(rows)]
+    found: dict[int, list[int]] = {index: [index] for index in range(len(rows[0]))}
+    for form in forms[1:]:
+        if unordered:
+            where: dict[str, list[int]] = {}
+            for index in range(len(form) - 1, -1, -1):
+                where.setdefault(form[index], []).append(index)
+            pairs = {index: where[text].pop() for index, text in enumerate(forms[0]) if where.get(text)}
+        elif max(len(form), len(forms[0])) > _MOST_TOKENS:
+            pairs = {}
+        else:
+            matcher = SequenceMatcher(None, forms[0], form, autojunk=False)
+            pairs = {a + i: b + i for a, b, size in matcher.get_matching_blocks() for i in range(size)}
+        found = {index: [*there, pairs[index]] for index, there in found.items() if index in pairs}
+    return [tuple(row[index] for row, index in zip(rows, found[first], strict=True)) for first in sorted(found)]
+
+
 def _reordered(row: Sequence[Node], forms: Sequence[str], wanted: Sequence[str]) -> list[Node]:
     where: dict[str, list[int]] = {}
     for index in range(len(forms) - 1, -1, -1):

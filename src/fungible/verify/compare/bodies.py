@@ -19,6 +19,8 @@ LARGEST_LINE = 1 << 15
 MOST_LINES = 4000
 MOST_NODES = 40_000
 DEEPEST = 120
+_PIECE = 8192
+_MOST_UNCLOSED = 200
 MASK = "<M>"
 HIDDEN = "\ue000"
 """What stands where a mask matched, once all masks were applied: no parser takes it for syntax."""
@@ -225,7 +227,12 @@ def _closed(items: Sequence[Node | _Open]) -> tuple[Node, ...]:
 def _document(text: str) -> Node | None:
     parser = _Tree()
     try:
-        parser.feed(text)
+        for start in range(0, len(text), _PIECE):
+            parser.feed(text[start : start + _PIECE])
+            # A tag that never ends costs the parser quadratic time; such a text is no document.
+            waiting = "" if parser.cdata_elem or parser.rawdata.startswith("<!--") else parser.rawdata
+            if waiting.count("<") > _MOST_UNCLOSED:
+                return None
         parser.close()
     except _TooLargeError:
         return None

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fungible.verify.compare.align import entries
-from fungible.verify.compare.lexemes import tokens
+from fungible.verify.compare.align import canonical, entries
+from fungible.verify.compare.lexemes import Token, tokens
 from fungible.verify.compare.names import Names, abstract
 from fungible.verify.compare.patterns import (
     Bag,
@@ -25,8 +25,8 @@ from fungible.verify.compare.patterns import (
     Varied,
     expand,
     label,
-    places,
     relation,
+    sample,
     shape,
 )
 from fungible.verify.compare.relations import Order, magnitude
@@ -60,6 +60,7 @@ class Binding:
         self.names = names
         self.value: dict[tuple[int, int | None], str] = {}
         self.owner: dict[tuple[str, str], int] = {}
+        self.word: dict[str, int] = {}
         self.first: dict[int, tuple[str, int | None]] = {}
         self.grown: dict[str, tuple[float, int | None]] = {}
         self.slot: int | None = None
@@ -79,6 +80,15 @@ class Binding:
             else:
                 where[key] = value
 
+    def since(self, mark: int) -> list[tuple[dict[Any, Any], Any, Any]]:
+        """Every entry set since the trail had this length, for `again`."""
+        return [(where, key, where[key]) for where, key, _ in self.trail[mark:] if key in where]
+
+    def again(self, entries: Sequence[tuple[dict[Any, Any], Any, Any]]) -> None:
+        """Set entries that `back` undid."""
+        for where, key, value in entries:
+            self.put(where, key, value)
+
     def known(self, name: int) -> str | None:
         """The word for a name, if it was seen in this world."""
         own = self.value.get((name, self.slot))
@@ -88,14 +98,7 @@ class Binding:
 
     def called(self, word: str) -> int | None:
         """The name of a word in this world."""
-        for space in ("token", "tag"):
-            if (name := self.owner.get((space, word))) is not None:
-                return name
-        if word.isdigit():
-            for (space, text), name in self.owner.items():
-                if text == word and space.startswith("int"):
-                    return name
-        return None
+        return self.word.get(word)
 
     def bind(self, index: int, word: str) -> str | None:
         """Call a name by a word. None if that is consistent, else what is wrong: changed, shared or identity."""
@@ -109,16 +112,21 @@ class Binding:
         if here is None:
             before = self.first.get(index)
             self.put(self.value, (index, self.slot if name.ambient else None), word)
-            self.put(self.owner, (name.space, word), index)
+            self.own(name.space, word, index)
             if before is None:
                 self.put(self.first, index, (word, self.slot))
                 return None
             return None if before[0] == word else "identity"
         if not name.equal:
             self.put(self.value, (index, None), word)
-            self.put(self.owner, (name.space, word), index)
+            self.own(name.space, word, index)
             return None
         return "changed"
+
+    def own(self, space: str, word: str, index: int) -> None:
+        self.put(self.owner, (space, word), index)
+        if word not in self.word:
+            self.put(self.word, word, index)
 
     def quietly(self, index: int, word: str) -> None:
         """Call a name by a word unless that contradicts what is known."""
@@ -201,6 +209,8 @@ class _Check:
     def __init__(self, binding: Binding, orders: Mapping[str, Order]) -> None:
         self.binding = binding
         self.orders = orders
+        self.quick = False
+        """Only whether something differs is asked: stop at the first finding, do not look for its best account."""
 
     def at(self, pattern: Pattern, node: Node | None, path: str) -> list[Finding]:
         if node is None:
@@ -234,7 +244,7 @@ class _Check:
             return [] if good else [self.differs(path, "typed", pattern.sample.text, node)]
         if isinstance(pattern, Bag):
             for level in (0, 1):
-                words = Counter(self.canonical(word, level) for word in tokens(node.text) if word.kind != "space")
+                words = Counter(self.abstract(1, word, level) for word in tokens(node.text) if word.kind != "space")
                 if words == Counter(self.canonical_words(pattern, level)):
                     return []
             return [self.differs(path, "multiset", pattern.sample.text, node)]
@@ -287,6 +297,8 @@ class _Check:
                 continue
             where = inside(path, pattern.what, key)
             result.extend(self.at(item, value, where))
+            if result and self.quick:
+                return result
             if key == "tag" and result:
                 # Another element altogether: its attributes and children would only repeat that.
                 return [self.differs(where, "equal", self.shown(pattern), node)]
@@ -300,23 +312,46 @@ class _Check:
             return [self.differs(path, relation(pattern), self.shown(pattern), node)]
         if pattern.unordered:
             return self.unordered(pattern.items, node.items, path, pattern.what, "multiset")
+        if self.quick and len(node.items) != len(pattern.items):
+            return [self.differs(path, "equal", len(pattern.items), node)]
         mark = len(self.binding.trail)
         result: list[Finding] = []
         for index, (item, value) in enumerate(zip(pattern.items, node.items, strict=False)):
             result.extend(self.at(item, value, inside(path, pattern.what, index, label(item))))
-            if result and len(node.items) != len(pattern.items):
+            if result and (self.quick or len(node.items) != len(pattern.items)):
                 break
+        if self.quick:
+            return result
         if len(node.items) != len(pattern.items):
             return [*self.resized(pattern, node, path), *result[:1]]
         if len(result) > 1 and not all(finding.order_only for finding in result):
+            learned = self.binding.since(mark)
             self.binding.back(mark)
-            if not [f for f in self.unordered(pattern.items, node.items, path, pattern.what, "") if not f.order_only]:
+            if self.reordered(pattern, node) and not self.unordered(
+                pattern.items, node.items, path, pattern.what, ""
+            ):
                 return [Finding(path, "equal", self.shown(pattern), _cut(plain(node)), order_only=True)]
             self.binding.back(mark)
-            result = []
-            for index, (item, value) in enumerate(zip(pattern.items, node.items, strict=True)):
-                result.extend(self.at(item, value, inside(path, pattern.what, index, label(item))))
+            self.binding.again(learned)
         return result
+
+    def reordered(self, pattern: Items, node: Seq) -> bool:
+        """Whether these could be the same items in another order; cheap, and without words being learned."""
+        for level in (0, 2):
+            wanted = [canonical(sample(item), 0, level, self.abstract) for item in pattern.items]
+            there = [canonical(item, 1, level, self.abstract) for item in node.items]
+            if wanted == there:
+                return False
+            if Counter(wanted) == Counter(there):
+                return True
+        return False
+
+    def abstract(self, run: int, token: Token, level: int) -> str:
+        """The canonical form of a token of the first warm run (0) or of this world (1)."""
+        if token.kind in ("space", "mark"):
+            return token.text
+        name = self.binding.names.at(0, token.text) if run == 0 else self.binding.called(token.text)
+        return f"‹{name}›" if name is not None else abstract(token, level)
 
     def resized(self, pattern: Items, node: Seq, path: str) -> list[Finding]:
         wanted, there = len(pattern.items), len(node.items)
@@ -339,12 +374,39 @@ class _Check:
         low = 0 if pattern.low == 0 else max(1, pattern.low // 2)
         if shape(node) != pattern.what or not low <= size <= pattern.high * 2 + 4:
             return [self.differs(path, "typed", {"length": [pattern.low, pattern.high]}, node)]
+        if not isinstance(node, Seq) or not pattern.anchors:
+            return []
+        if pattern.unordered:
+            left = self.unordered(pattern.anchors, node.items, path, pattern.what, "multiset", extra=True)
+            return [finding for finding in left if finding.got is None]
+        at = 0
+        for item in pattern.anchors:
+            found = next((i for i in range(at, len(node.items)) if self.satisfies(item, node.items[i], path)), None)
+            if found is None:
+                return [Finding(path, "equal", self.shown(item), None)]
+            at = found + 1
         return []
 
+    def satisfies(self, pattern: Pattern, node: Node, path: str) -> bool:
+        """Whether a node satisfies a pattern. Words are learned only if it does."""
+        mark, before = len(self.binding.trail), self.quick
+        self.quick = True
+        good = not self.at(pattern, node, path)
+        self.quick = before
+        if not good:
+            self.binding.back(mark)
+        return good
+
     def unordered(
-        self, patterns: Sequence[Pattern], nodes: Sequence[Node], path: str, what: str, named: str
+        self,
+        patterns: Sequence[Pattern],
+        nodes: Sequence[Node],
+        path: str,
+        what: str,
+        named: str,
+        extra: bool = False,
     ) -> list[Finding]:
-        """Match items in any order; what is left on either side is a finding."""
+        """Match items in any order; what is left on either side is a finding (`extra`: only of the patterns)."""
         left = list(nodes)
         waiting: list[Pattern] = []
         exact: dict[str, list[int]] = {}
@@ -368,6 +430,10 @@ class _Check:
                 else:
                     free.remove(found)
             waiting = still
+        if extra:
+            return [Finding(path, named, self.shown(pattern), None) for pattern in waiting]
+        if self.quick and (waiting or free):
+            return [Finding(path, named, len(patterns), len(nodes))]
         return self.unmatched(waiting, [left[index] for index in free], path, what, named)
 
     def matching(
@@ -380,7 +446,7 @@ class _Check:
         mark = len(self.binding.trail)
         chosen: int | None = None
         for index in free:
-            good = not self.at(pattern, nodes[index], path)
+            good = self.satisfies(pattern, nodes[index], path)
             learned = len(self.binding.trail) > mark
             if good and not learned:
                 return index
@@ -440,10 +506,6 @@ class _Check:
             text += known if known is not None else part.sample
         return text
 
-    def canonical(self, token: Any, level: int) -> str:
-        name = self.binding.called(token.text) if token.kind != "mark" else None
-        return f"‹{name}›" if name is not None else abstract(token, level)
-
     def canonical_words(self, pattern: Bag, level: int) -> list[str]:
         result = []
         for word in pattern.words:
@@ -470,11 +532,6 @@ def permuted(expected: str, got: str) -> bool:
         return False
     one, two = (Counter(t.text for t in tokens(text) if t.kind != "space") for text in (expected, got))
     return one == two and sum(one.values()) > 1
-
-
-def sample_leaves(pattern: Pattern) -> dict[str, Leaf]:
-    """The leaves of the first warm run by place."""
-    return {place.path: place.sample for place in places(pattern) if place.sample is not None}
 
 
 def _cut(value: Any) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fungible.verify.compare.check import Binding, check, learn_words
-from fungible.verify.compare.patterns import Fixed, Place, is_loose, places
+from fungible.verify.compare.names import Names
+from fungible.verify.compare.patterns import Fixed, Many, Place, Slot, Text, is_loose, places, weight
 from fungible.verify.compare.places import hidden, sent_places
 from fungible.verify.compare.relations import Relations
 from fungible.verify.compare.trees import Leaf
@@ -60,8 +61,8 @@ def not_judged(relations: Relations) -> tuple[NotJudged, ...]:
             continue
         leaves = [place for place in places(step.answer) if place.path.startswith("body")]
         count = counts.setdefault(step.endpoint, [0, 0])
-        count[0] += sum(_unseen(place) for place in leaves)
-        count[1] += len(leaves)
+        count[0] += sum(weight(place.pattern) for place in leaves if _unseen(place, relations.names))
+        count[1] += sum(weight(place.pattern) for place in leaves)
         steps.setdefault(step.endpoint, []).append(index)
     for endpoint, (loose, of) in counts.items():
         if loose * 2 > of:
@@ -89,11 +90,17 @@ def sensitivity(relations: Relations, warm: Transcript | None = None) -> Sensiti
     blind: list[Blind] = []
     counts: dict[str, list[int]] = {}
     binding = _bound(relations, run)
+    others = _others(relations, run)
     for index, place, leaf in chosen:
         step = relations.steps[index]
+        if isinstance(place.pattern, Many):
+            # Whatever is not anchored in a sequence of varying length can change unseen.
+            counts.setdefault(step.endpoint, [0, 0])[1] += weight(place.pattern)
+            blind.append(Blind(step.endpoint, place.path))
+            continue
         changes: list[Leaf | None] = [None]
         alternatives = _alternatives(leaf, index, step.jar, shown[step.endpoint, place.path])
-        changes.extend(alternatives or [_altered(leaf)])
+        changes.extend(alternatives or [_another(leaf, others.get((index, place.path), ()))])
         mark = len(binding.trail)
         seen = True
         binding.slot = run.placement[index] if index < len(run.placement) else None
@@ -116,8 +123,16 @@ def sensitivity(relations: Relations, warm: Transcript | None = None) -> Sensiti
     )
 
 
-def _unseen(place: Place) -> bool:
-    return is_loose(place.pattern) or (place.sample is not None and hidden(place.sample.text))
+def _unseen(place: Place, names: Names) -> bool:
+    if is_loose(place.pattern) or (place.sample is not None and hidden(place.sample.text)):
+        return True
+    # A name that stands nowhere else can be anything; only that it is nobody else's is compared.
+    pattern = place.pattern
+    return (
+        isinstance(pattern, Text)
+        and all(isinstance(part, Slot) and part.name is not None for part in pattern.parts)
+        and all(isinstance(p, Slot) and p.name is not None and names.names[p.name].once for p in pattern.parts)
+    )
 
 
 def _fields(run: Transcript, relations: Relations) -> list[tuple[int, Place, Leaf]]:
@@ -131,7 +146,9 @@ def _fields(run: Transcript, relations: Relations) -> list[tuple[int, Place, Lea
             own = {place.path: place.sample for place in places(Fixed(tree)) if place.sample is not None}
         for place in places(step.answer):
             leaf = own.get(place.path, place.sample)
-            if leaf is not None and place.path != "fault" and not (leaf.kind == "str" and leaf.text == ""):
+            if isinstance(place.pattern, Many):
+                leaf = Leaf("many", "")
+            if leaf is not None and place.path != "fault" and (leaf.kind != "str" or leaf.text):
                 found.append((index, place, leaf))
     return found
 
@@ -144,6 +161,11 @@ def _bound(relations: Relations, run: Transcript) -> Binding:
         learn_words(step.sent, sent_places(run.sent[index]), binding)
         if step.noise is None:
             check(step.answer, relations.tree(index, run), "", binding, {})
+    for index, name in enumerate(relations.names.names):
+        if name.once:
+            binding.first.pop(index, None)
+            for key in [key for key in binding.value if key[0] == index]:
+                del binding.value[key]
     return binding
 
 
@@ -151,6 +173,23 @@ def _alternatives(leaf: Leaf, index: int, jar: int, shown: Sequence[tuple[int, i
     stale = next((other for step, _, other in reversed(shown) if step < index and other != leaf), None)
     foreign = next((other for _, owner, other in shown if owner not in (jar, 0) and other != leaf), None)
     return [other for other in (stale, foreign) if other is not None]
+
+
+def _another(leaf: Leaf, others: Sequence[Leaf]) -> Leaf:
+    return next((other for other in others if other != leaf), None) or _altered(leaf)
+
+
+def _others(relations: Relations, run: Transcript) -> Mapping[tuple[int, str], Sequence[Leaf]]:
+    """What other runs had at the places that vary: values of the same form."""
+    found: dict[tuple[int, str], list[Leaf]] = {}
+    for index, step in enumerate(relations.steps):
+        varying = {place.path for place in places(step.answer) if not isinstance(place.pattern, Fixed)}
+        if varying and step.noise is None:
+            for other in relations.warm:
+                for place in places(Fixed(relations.tree(index, other))) if other is not run else ():
+                    if place.sample is not None and place.path in varying:
+                        found.setdefault((index, place.path), []).append(place.sample)
+    return found
 
 
 def _altered(leaf: Leaf) -> Leaf:

@@ -47,7 +47,7 @@ _SIGNED = (
 )
 _LEXER = re.compile(
     rf"(?<![^\W_])(?:(?P<jwt>{_JWT})|(?P<signed>{_SIGNED})|(?P<uuid>{_UUID})|(?P<clock>{_CLOCK})|(?P<age>{_AGE})"
-    r"|(?P<dotted>\d+(?:\.\d+){2,})|(?P<number>\d+\.\d+(?:[eE][+-]?\d+)?))(?![^\W_])"
+    r"|(?P<dotted>\d+(?:\.\d+){2,})|(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![,\d])|\d+\.\d+(?:[eE][+-]?\d+)?))(?![^\W_])"
     r"|(?P<word>[^\W_]+)|(?P<space>\s+)|(?P<mark>.)",
     re.DOTALL,
 )
@@ -96,7 +96,8 @@ class Type:
 
     def admits(self, text: str) -> bool:
         """Whether a value is of this type."""
-        return self.low <= len(text) <= self.high and _is(self.name, text)
+        # A number that was whole by chance may be written with a fraction or with separators another time.
+        return self.low <= len(text) <= self.high and _is("number" if self.name == "int" else self.name, text)
 
 
 _ORDER = ("uuid", "jwt", "signed", "clock", "age", "epoch", "int", "number", "hex", "token")

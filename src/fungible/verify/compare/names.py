@@ -7,6 +7,7 @@ differ from run to run. Words that follow the clock never take part: two of them
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,13 +32,14 @@ class Name:
 
     Within a `space` no two names share a word. `equal` is false where only that is asked (entity tags).
     `ambient`: seen in the answers of several steps, never sent by the client and never stored, so that it may
-    be the serving process's own identity.
+    be the serving process's own identity. `once`: seen at a single place, so that nothing has to agree with it.
     """
 
     values: tuple[str, ...]
     space: str
     equal: bool = True
     ambient: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,11 @@ class Names:
 def learn_names(sightings: Iterable[Sighting], runs: int) -> Names:
     """The largest set of names, best supported first, that is one-to-one in every run."""
     seen: dict[tuple[str, ...], set[tuple[str, int]]] = {}
+    times: Counter[tuple[str, ...]] = Counter()
     for sighting in sightings:
         seen.setdefault(sighting.values, set()).add((sighting.area, sighting.step))
-    numbers = [values for values in seen if len(set(values)) == len(values) and type_of(values).name == "int"]
+        times[sighting.values] += 1
+    numbers = [values for values in seen if len(set(values)) == len(values) and all(map(str.isdigit, values))]
     sequences: dict[str, int] = {}
     for values in numbers:
         sequences[_space(values)] = sequences.get(_space(values), 0) + 1
@@ -74,7 +78,7 @@ def learn_names(sightings: Iterable[Sighting], runs: int) -> Names:
             continue
         taken |= keys
         ambient = areas == {"answer"} and len({step for _, step in where}) > 1
-        accepted.append(Name(values, space, equal="tag" not in areas, ambient=ambient))
+        accepted.append(Name(values, space, "tag" not in areas, ambient, times[values] == 1))
     words: list[dict[str, int]] = [{} for _ in range(runs)]
     for index, name in enumerate(accepted):
         for run, value in enumerate(name.values):
@@ -102,6 +106,8 @@ def _admitted(values: tuple[str, ...], where: set[tuple[str, int]], sequences: M
         return "tag"
     several = len({step for _, step in where}) > 1 or len({area for area, _ in where}) > 1
     if kind.name == "int":
+        if not all(map(str.isdigit, values)):
+            return None
         if any(len(value) > 30 for value in values):
             return "token" if several else None
         space = _space(values)

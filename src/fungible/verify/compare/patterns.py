@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fungible.verify.compare.lexemes import Type
-from fungible.verify.compare.trees import Leaf, Map, Node, Seq, inside
+from fungible.verify.compare.trees import Leaf, Map, Node, Seq, inside, scalars
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,17 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """A sequence or mapping whose length varied: only its JSON type and length class are known."""
+    """A sequence or mapping whose length varied: its JSON type and length class, and what all runs had in it.
+
+    `anchors` are the items found in every run, in one order (`unordered`: in any).
+    """
 
     what: str
     low: int
     high: int
     sample: Node
+    anchors: tuple[Pattern, ...] = ()
+    unordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +164,33 @@ def places(pattern: Pattern, path: str = "") -> Iterator[Place]:
         for index, item in enumerate(pattern.items):
             yield from places(item, inside(path, pattern.what, index, label(item)))
     elif isinstance(pattern, Many | Varied):
+        if isinstance(pattern, Many):
+            for index, item in enumerate(pattern.anchors):
+                yield from places(item, f"{inside(path, pattern.what, index, label(item))}+")
         yield Place(path, pattern, pattern.sample if isinstance(pattern.sample, Leaf) else None)
     elif isinstance(pattern, Text | Bag | Loose):
         yield Place(path, pattern, pattern.sample)
+
+
+def weight(pattern: Pattern) -> int:
+    """How many values a loose leaf stands for: those of a sequence of varying length that no anchor holds."""
+    if isinstance(pattern, Many | Varied):
+        anchored = sum(1 for item in pattern.anchors for _ in places(item)) if isinstance(pattern, Many) else 0
+        return max(1, sum(leaf.kind != "tag" for leaf in scalars(pattern.sample)) - anchored)
+    return 1
+
+
+def sample(pattern: Pattern) -> Node:
+    """What the first warm run had here."""
+    if isinstance(pattern, Fixed):
+        return pattern.node
+    if isinstance(pattern, Fields):
+        return Map({key: sample(item) for key, item in pattern.fields.items()}, pattern.what)
+    if isinstance(pattern, Items):
+        return Seq(tuple(sample(item) for item in pattern.items), pattern.what)
+    if isinstance(pattern, Entries):
+        return Map({f"entry {index}": sample(item) for index, item in enumerate(pattern.items)}, pattern.what)
+    return pattern.sample
 
 
 def is_loose(pattern: Pattern) -> bool:
@@ -175,6 +204,11 @@ def is_loose(pattern: Pattern) -> bool:
             return False
         return not any(isinstance(part, str) and any(char.isalnum() for char in part) for part in pattern.parts)
     return False
+
+
+def has_order(pattern: Pattern) -> bool:
+    """Whether the values of a leaf have to grow from step to step."""
+    return isinstance(pattern, Text) and any(isinstance(part, Slot) and part.order for part in pattern.parts)
 
 
 def relation(pattern: Pattern) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from fungible.verify.compare.bodies import HIDDEN, body_of, masked
 from fungible.verify.compare.lexemes import instant
@@ -85,7 +86,9 @@ def leaves(answer: Answer, masks: Sequence[re.Pattern[str]] = (), *, host: str =
     fields["header"] = Map(shown, "headers")
     fields["cookie"] = Map(cookies, "headers")
     if body:
-        raw = answer.body.replace(host.encode(), b"\xee\x80\x81") if _own(host) else answer.body
+        raw = answer.body
+        if _own(host):
+            raw = raw.replace(host.encode(), b"\xee\x80\x81").replace(quote(host).encode(), b"\xee\x80\x81")
         fields["body"] = body_of(
             raw, answer.header("content-type") or "", answer.header("content-encoding") or "", masks
         )
@@ -129,7 +132,7 @@ def _own(host: str) -> bool:
 
 
 def _hosted(text: str, host: str) -> str:
-    return text.replace(host, "\ue001") if _own(host) else text
+    return text.replace(host, "\ue001").replace(quote(host), "\ue001") if _own(host) else text
 
 
 def _cookie(value: str) -> tuple[str, Node]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from fungible.verify.compare.align import Part, canonical_text, entries, parts_of, same_order
+from fungible.verify.compare.align import Part, canonical_text, entries, in_common, parts_of, same_order
 from fungible.verify.compare.jars import jars
 from fungible.verify.compare.lexemes import CLOCKS, Token, Type, instant, may_be_volatile, tokens, type_of
 from fungible.verify.compare.names import Names, Sighting, abstraction, learn_names
@@ -25,6 +25,8 @@ from fungible.verify.compare.patterns import (
     Slot,
     Text,
     Varied,
+    has_order,
+    is_loose,
     shape,
 )
 from fungible.verify.compare.places import authority, dump_places, leaves, sent_places
@@ -109,23 +111,24 @@ def learn(
     stores = sorted(set.intersection(*(set(run.dumps) for run in warm)))
     dumps = {store: [dump_places(run.dumps[store]) for run in warm] for store in stores}
     noise = [_noise(warm, step) for step in range(count)]
-    names, orders = Names(), dict[str, Order]()
+    names, orders, chance = Names(), dict[str, Order](), _Chance()
     volatile: dict[int, tuple[Node, bool]] = {}
     for final in (False, False, True):
-        learner = _Learner(len(warm), seen, names, orders, volatile)
+        learner = _Learner(len(warm), seen, names, orders, chance, volatile)
         steps = []
         for step in range(count):
             learner.step, learner.endpoint = step, endpoint(warm[0].sent[step], names)
             learner.area = "sent"
             request = learner.node(sent[step], "")
             learner.area = "answer"
+            learner.total[learner.endpoint] += noise[step] is None
             answer = learner.node(trees[step], "") if noise[step] is None else Fixed(trees[step][0])
             steps.append(Step(learner.endpoint, answer, request, noise=noise[step]))
         learner.area, learner.step, learner.endpoint = "dump", count, "store"
         patterns = {store: learner.store(dumps[store], store) for store in stores}
         if not final:
             names = learn_names(learner.sightings, len(warm))
-            orders = _orders(learner.values, names)
+            orders, chance = _orders(learner.values, names), _Chance.of(learner.met, learner.total)
     owners = jars(warm[0])
     return Relations(
         steps=tuple(replace(step, jar=owner) for step, owner in zip(steps, owners, strict=True)),
@@ -223,6 +226,32 @@ def _magnitude(text: str) -> float | None:
 magnitude = _magnitude
 
 
+@dataclass(frozen=True)
+class _Chance:
+    """Places that are noise at most steps of their endpoint, with the values seen there, and all places above."""
+
+    places: Mapping[str, Sequence[Node]] = field(default_factory=dict)
+    above: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, met: Mapping[str, Mapping[int, Sequence[Node]]], total: Mapping[str, int]) -> _Chance:
+        found = {
+            key: [node for nodes in steps.values() for node in nodes]
+            for key, steps in met.items()
+            if len(steps) >= 2 and len(steps) * 2 >= total[_endpoint_of(key)]
+        }
+        above: set[str] = set()
+        for key in found:
+            start = len(_endpoint_of(key)) + 1
+            above.update(key[:end] for end in range(start, len(key) + 1) if end == len(key) or key[end] in ".[/ ")
+        return cls(found, frozenset(above))
+
+
+def _endpoint_of(key: str) -> str:
+    """The endpoint in a key of endpoint and place: a job, or method and path, which hold no further space."""
+    return "job" if key.startswith("job ") else " ".join(key.split(" ", 2)[:2])
+
+
 class _Learner:
     """One pass over all places: the patterns under the names known so far, and what the next pass can learn."""
 
@@ -232,6 +261,7 @@ class _Learner:
         windows: Sequence[Window],
         names: Names,
         orders: Mapping[str, Order],
+        chance: _Chance,
         volatile: dict[int, tuple[Node, bool]],
     ) -> None:
         self.runs = runs
@@ -240,6 +270,9 @@ class _Learner:
         self.orders = orders
         self.abstract = abstraction(names)
         self.known = volatile
+        self.chance = chance
+        self.met: dict[str, dict[int, list[Node]]] = {}
+        self.total: Counter[str] = Counter()
         self.sightings: list[Sighting] = []
         self.values: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
         self.step = 0
@@ -252,7 +285,39 @@ class _Learner:
     def node(self, nodes: Sequence[Node], path: str) -> Pattern:
         first = nodes[0]
         if all(node == first for node in nodes) and not self.volatile_below(first, path):
-            return Fixed(first)
+            return self.lucky(first, path) if f"{self.endpoint} {path}" in self.chance.above else Fixed(first)
+        pattern = self.varying(nodes, path)
+        if self.area == "answer" and is_loose(pattern):
+            self.met.setdefault(f"{self.endpoint} {path}", {})[self.step] = list(nodes)
+        if self.area == "answer" and (is_loose(pattern) or isinstance(pattern, Items)) and not has_order(pattern):
+            return self.lucky(first, path) if f"{self.endpoint} {path}" in self.chance.places else pattern
+        return pattern
+
+    def lucky(self, node: Node, path: str) -> Pattern:
+        """The same place of the same endpoint is noise elsewhere: what all runs share here, they share by chance."""
+        values = self.chance.places.get(f"{self.endpoint} {path}")
+        if values is not None:
+            shapes = frozenset({shape(node), *map(shape, values)})
+            if isinstance(node, Leaf) and all(isinstance(value, Leaf) for value in values):
+                texts = [node.text, *(value.text for value in values if isinstance(value, Leaf))]
+                kind = type_of(texts)
+                return Loose(shapes, kind, node) if all(texts) else Varied(shapes, node)
+            sizes = [len(scope(value)) for value in (node, *values)]
+            return Many(shape(node), min(sizes), max(sizes), node) if len(shapes) == 1 else Varied(shapes, node)
+        if isinstance(node, Seq):
+            labels = (inside(path, node.what, i, _tag(item)) for i, item in enumerate(node.items))
+            return Items(
+                tuple(self.node([item] * self.runs, where) for item, where in zip(node.items, labels, strict=True)),
+                node.what,
+                unordered=node.what == "rows",
+            )
+        if isinstance(node, Map):
+            fields = {k: self.node([v] * self.runs, inside(path, node.what, k)) for k, v in node.fields.items()}
+            return Fields(fields, node.what, label=_tag(node))
+        return Fixed(node)
+
+    def varying(self, nodes: Sequence[Node], path: str) -> Pattern:
+        first = nodes[0]
         leaf = [node for node in nodes if isinstance(node, Leaf)]
         if len(leaf) == len(nodes):
             return self.leaf(leaf, path)
@@ -267,7 +332,12 @@ class _Learner:
         what = rows[0].what
         lengths = [len(row.items) for row in rows]
         if len(set(lengths)) > 1:
-            return Many(what, min(lengths), max(lengths), rows[0])
+            shared = in_common([row.items for row in rows], self.abstract, unordered=what == "rows")
+            anchors = (
+                self.node(column, f"{inside(path, what, index, _tag(column[0]))}+")
+                for index, column in enumerate(shared)
+            )
+            return Many(what, min(lengths), max(lengths), rows[0], tuple(anchors), what == "rows")
         aligned, unordered = same_order([row.items for row in rows], self.abstract, anyway=what == "rows")
         items = tuple(
             self.node(column, inside(path, what, index, _tag(column[0])))
@@ -430,6 +500,13 @@ class _Learner:
             if abs(off) <= _FAR and start - slack <= when[0] - shift <= end + slack:
                 return True
         return False
+
+
+def scope(node: Node) -> Sequence[object]:
+    """The children of a node."""
+    if isinstance(node, Leaf):
+        return ()
+    return node.items if isinstance(node, Seq) else tuple(node.fields)
 
 
 def _tag(node: Node) -> str:

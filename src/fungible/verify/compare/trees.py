@@ -79,7 +79,7 @@ def plain(node: Node | None) -> Any:
                 return int(node.text) if node.kind == "int" and len(node.text) < 400 else float(node.text)
             except ValueError:
                 return node.text
-        return node.text
+        return node.text.replace("\ue000", "<M>").replace("\ue001", "<host>")
     if isinstance(node, Seq):
         return [plain(item) for item in node.items]
     return {key: plain(item) for key, item in node.fields.items()}

@@ -1,0 +1,205 @@
+"""Run one world: a schedule, fresh backing services, fresh processes; what comes out is a transcript."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fungible.verify.client import DEFAULT_TIMEOUT, as_sent, host_header, send
+from fungible.verify.cookies import Jar
+from fungible.verify.extraction import extract
+from fungible.verify.lane import Lane
+from fungible.verify.schedule import NOWHERE, Schedule
+from fungible.verify.slot import Birth, BootFailure, Ended, Site, Slot
+from fungible.verify.steps import Job, Quiet, Request, Workload, render
+from fungible.verify.transcript import Answer, Sent, Transcript
+
+_SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What all slots of all worlds have in common.
+
+    `content` is the sealed code, `name` the last part of the app's folder. `environment` makes a slot's
+    environment from the service URLs of its lane and what is its own. `folder` holds private folders.
+    """
+
+    content: Path
+    name: str
+    folder: Path
+    environment: Callable[[Mapping[str, str]], dict[str, str]]
+    seed: str
+    run_job: Callable[[str, Site], asyncio.Future[Answer]] | None = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A world that ran: its transcript, how its slots ended, the values it saved, and when it ran (epoch)."""
+
+    schedule: Schedule
+    transcript: Transcript
+    ended: tuple[Ended | None, ...]
+    variables: Mapping[str, str]
+    window: tuple[float, float]
+    boots: int
+    failures: tuple[str, ...] = ()
+    servers: int = 1
+
+
+@dataclass
+class _World:
+    given: Given
+    schedule: Schedule
+    workload: Workload
+    lane: Lane
+    birth: Birth
+    number: int
+    defaults: Mapping[str, str]
+    equal_seeds: bool
+    slots: dict[int, Slot] = field(default_factory=dict)
+    ended: dict[int, Ended] = field(default_factory=dict)
+    jars: dict[str, Jar] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    seeds: dict[int, int] = field(default_factory=dict)
+    ports: dict[int, int] = field(default_factory=dict)
+    boots: int = 0
+
+    async def run(self) -> Execution:
+        begin = time.time()
+        await self.lane.prepare(self.number)
+        sent: list[Sent | None] = []
+        answers: list[Answer] = []
+        try:
+            for index, step in enumerate(self.workload.steps):
+                for slot in self.schedule.births(index):
+                    await self._bear(slot)
+                request, answer = await self._step(index, step)
+                sent.append(request)
+                answers.append(answer)
+                for slot, end in self.schedule.ends(index):
+                    await self._end(slot, _SIGNALS[end])
+        finally:
+            await asyncio.gather(*(self._end(slot, signal.SIGTERM) for slot in tuple(self.slots)))
+            shutil.rmtree(self._home, ignore_errors=True)
+        transcript = Transcript(
+            world=self.schedule.name,
+            sent=tuple(sent),
+            answers=tuple(answers),
+            dumps=await self.lane.dumps(),
+            placement=self.schedule.placement,
+            seeds=tuple(self.seeds.get(slot, 0) for slot in range(self.schedule.slots)),
+        )
+        ended = tuple(self.ended.get(slot) for slot in range(self.schedule.slots))
+        return Execution(
+            self.schedule,
+            transcript,
+            ended,
+            dict(self.variables),
+            (begin, time.time()),
+            self.boots,
+            tuple(self.failures),
+        )
+
+    @property
+    def _home(self) -> Path:
+        return self.given.folder / f"w{self.number}"
+
+    def site(self, slot: int) -> Site:
+        """All that this slot has of its own; slots of one host share it, slots of one disk its folder."""
+        life = self.schedule.lives[slot]
+        chance = random.Random(f"{self.given.seed}/{self.number}/{life.host}")
+        host = f"web-{chance.randrange(16**6):06x}"
+        seed = 1 if self.equal_seeds else chance.randrange(1, 2**32)
+        sharing = sum(other.disk == life.disk for other in self.schedule.lives)
+        private = self._home / (f"d{life.disk}" if sharing > 1 else f"s{slot}")
+        own = private / "own"
+        environment = self.given.environment(
+            {
+                **self.lane.urls,
+                "FUNGIBLE_PROCESS": "web.1",
+                "FUNGIBLE_INSTANCE": f"{self.number:x}-{slot:x}-{chance.randrange(16**6):06x}",
+                "FUNGIBLE_SCRATCH": str(own / "scratch"),
+                "TMPDIR": str(own / "tmp"),
+                "HOME": str(own / "home"),
+                "XDG_RUNTIME_DIR": str(own / "run"),
+                "PYTHONHASHSEED": str(seed),
+            }
+        )
+        self.seeds[slot] = seed
+        return Site(
+            number=slot,
+            folder=Path("/tmp") / f"{chance.randrange(16**8):08x}" / self.given.name,
+            content=self.given.content,
+            private=private,
+            host_name=host,
+            hash_seed=seed,
+            environment=environment,
+            mounts=self.lane.mounts,
+            wipe=sharing == 1,
+        )
+
+    async def _bear(self, slot: int) -> None:
+        try:
+            self.slots[slot] = await self.birth.bear(self.site(slot))
+            self.boots += 1
+        except BootFailure as failure:
+            last = failure.output.strip().splitlines()[-8:]
+            self.failures.append("\n".join([f"slot {slot} {failure}", *last]))
+
+    async def _end(self, slot: int, number: int) -> None:
+        process = self.slots.pop(slot, None)
+        if process is not None:
+            self.ended[slot] = await process.end(number)
+
+    async def _step(self, index: int, step: Request | Job | Quiet) -> tuple[Sent | None, Answer]:
+        place = self.schedule.placement[index]
+        if isinstance(step, Quiet) or place == NOWHERE:
+            return None, Answer(0)
+        if isinstance(step, Job):
+            if self.given.run_job is None:
+                return None, Answer(0, fault="no-job")
+            return None, await self.given.run_job(step.command, self.site(place))
+        if step.wait:
+            await asyncio.sleep(step.wait)
+        variables = {**self.defaults, **self.variables}
+        rendered = render(step, variables, self.workload.headers)
+        jar = self.jars.setdefault(step.jar, Jar())
+        sent = as_sent(rendered, host_header(self.workload.host, {}), jar.header(rendered.target))
+        slot = self.slots.get(place)
+        if slot is None:
+            return sent, Answer(0, fault="boot")
+        answer = await send(slot.address, sent, step.timeout or DEFAULT_TIMEOUT)
+        jar.store(rendered.target, [value for name, value in answer.headers if name == "set-cookie"])
+        for name, expression in step.save.items():
+            value = extract(expression, answer, jar.values)
+            if value is not None:
+                self.variables[name] = value
+        return sent, answer
+
+
+async def run_world(
+    given: Given,
+    schedule: Schedule,
+    workload: Workload,
+    lane: Lane,
+    birth: Birth,
+    number: int,
+    *,
+    defaults: Mapping[str, str] | None = None,
+    equal_seeds: bool = False,
+) -> Execution:
+    """Run `workload` as `schedule` says, on `lane`, with slots from `birth`.
+
+    `number` is unique among worlds and sets apart their identities and ids. `defaults` are the values of the warm
+    run, taken for what this world could not save. With `equal_seeds` all slots share one hash seed. A slot that
+    cannot boot is an answer with the fault `boot`; nothing else is raised for what the app does.
+    """
+    return await _World(given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds).run()
