@@ -249,28 +249,29 @@ class TestWorker:
                 )
 
     def test_a_worker_that_lost_its_lease_stores_nothing(self, ann: httpx.Client, almanac: Environment) -> None:
-        asked, release = threading.Semaphore(0), threading.Event()
-        values = iter(["1", "2"])
+        """While the second worker still holds the job, and after it has ended it."""
+        asked = threading.Semaphore(0)
+        releases = {"1": threading.Event(), "2": threading.Event()}
+        values = iter(releases)
 
         def answer(request: Any) -> None:
             value = next(values)
             asked.release()
-            if value == "1":
-                release.wait(20)
+            releases[value].wait(20)
             send(request, f"year,v\n2020,{value}\n".encode())
 
         with web_server(answer) as url:
             number = add(ann, url + "/a.csv")
-            env = almanac("worker", ALMANAC_LEASE_SECONDS="0.3")
-            with worker(env) as slow:
+            with worker(almanac("slow", ALMANAC_LEASE_SECONDS="0.1")) as slow:
                 assert asked.acquire(timeout=20)
-                with worker(env):
+                with worker(almanac("second")):
+                    assert asked.acquire(timeout=20)
+                    releases["1"].set()
+                    said = until(lambda: (line := slow.stderr.readline()) and "data set" in line and line, "its word")
+                    assert said == f"data set {number}: lease was lost\n"
+                    assert ann.get(f"/api/datasets/{number}").json()["status"] == "queued"
+                    releases["2"].set()
                     until(lambda: ann.get(f"/api/datasets/{number}").json()["status"] == "ready", "a result")
-                release.set()
-                said = until(
-                    lambda: (line := slow.stderr.readline()) and "lease was lost" in line and line, "its word"
-                )
-                assert f"data set {number}" in said
             assert ann.get(f"/api/datasets/{number}").json()["columns"][0]["mean"] == 2
 
     def test_a_worker_told_to_stop_hands_its_job_back(self, ann: httpx.Client, almanac: Environment) -> None:

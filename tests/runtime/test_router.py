@@ -578,6 +578,30 @@ def test_stop_lets_requests_finish_and_leaves_nothing_behind() -> None:
     asyncio.run(scene())
 
 
+def test_stop_while_haproxy_is_replaced_leaves_none() -> None:
+    async def scene() -> None:
+        for turns in (0, 1, 3, 10):
+            async with stage("a") as s:
+                assert s.router.pid
+                os.kill(s.router.pid, signal.SIGKILL)
+                await s.events.wait("router.died")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await s.router.stop()
+                assert s.router.pid is None
+                ours = [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(s.folder) in command_line(p)]
+                assert ours == []
+
+    asyncio.run(scene())
+
+
+def command_line(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 def test_haproxy_dies_with_its_supervisor(tmp_path: Path) -> None:
     program = f"""
 import asyncio, pathlib

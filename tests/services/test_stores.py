@@ -350,9 +350,7 @@ def test_without_a_server_of_ours_a_postgres_is_copied_beside_the_source(
             assert isinstance(theirs, PostgresServer)
             await asyncio.to_thread(write, theirs, "one")
             monkeypatch.setattr(postgres_clone, "_extensions", lambda _: set())
-            clone = await clone_for_world(
-                ExternalService("DATABASE_URL", theirs.url, "postgres"), tmp_path / "w", 1
-            )
+            clone = await clone_for_world(ExternalService("DATABASE_URL", theirs.url, "postgres"), tmp_path / "w", 1)
             assert clone.url.rpartition("/")[2].startswith("fungible_")
             second = await clone_for_world(clone, tmp_path / "w", 2)
             base = await clone.dump()

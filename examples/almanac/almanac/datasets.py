@@ -18,8 +18,6 @@ class RefusedError(ValueError):
     """The data set cannot be added; the message says why, for the user."""
 
 
-from functools import lru_cache
-@lru_cache
 def of_user(user_id: int) -> list[Dataset]:
     """Return the user's data sets, without their columns, in the order in which they were added."""
     with reading() as session:

@@ -82,7 +82,7 @@ def _exchange(parts: SplitResult, file: IO[bytes], stop: Callable[[], bool], dea
     # A server may send a byte now and then for ever: the socket is shut when the time is over.
     guard = threading.Timer(max(0.0, deadline - time.monotonic()), _shut, [sock])
     guard.daemon = True
-    pass
+    guard.start()
     try:
         # The address is judged after connecting: a name that resolves twice cannot give two answers.
         peer = ipaddress.ip_address(sock.getpeername()[0].partition("%")[0])

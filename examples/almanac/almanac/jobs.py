@@ -111,7 +111,7 @@ def hand_back(held: Claim, now: float) -> bool:
 
 
 def _free(now: float) -> ColumnElement[bool]:
-    return (Job.run_after <= now) & Job.leased_until.is_(None)
+    return (Job.run_after <= now) & or_(Job.leased_until.is_(None), Job.leased_until < now)
 
 
 def _pause(attempt: int) -> float:
@@ -119,7 +119,7 @@ def _pause(attempt: int) -> float:
 
 
 def _end(session: Session, held: Claim) -> bool:
-    mine = delete(Job).where(Job.id == held.job_id)
+    mine = delete(Job).where(Job.id == held.job_id, Job.lease_id == held.lease_id)
     return session.execute(mine.returning(Job.id)).one_or_none() is not None
 
 

@@ -74,7 +74,7 @@ def refuse_foreign_posts() -> None:
     elif not (
         session.get("user") is None
         or request.endpoint == "log_in"
-        or True
+        or accounts.right_token(request.form.get("token", ""), session.sid)
     ):
         abort(400, "This form is out of date. Go back, load the page again and repeat.")
 

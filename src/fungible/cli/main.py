@@ -12,7 +12,7 @@ import typer
 
 from fungible import __version__
 from fungible.app.problem import Exit, Problem
-from fungible.cli import doctor, run, start
+from fungible.cli import doctor, run, start, verify
 
 app = typer.Typer(
     name="fungible",
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command("start")(start.start)
 app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run.run)
+app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 
 

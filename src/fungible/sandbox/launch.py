@@ -32,7 +32,7 @@ def main(spec_at: int, control_at: int) -> int:
     os.set_inheritable(control_at, False)
     stage = "prepare"
     try:
-        _prepare_folders(spec)
+        prepare_folders(spec)
         if spec.level == "full":
             status = _run_full(spec, control)
         else:
@@ -47,7 +47,8 @@ def main(spec_at: int, control_at: int) -> int:
     return status
 
 
-def _prepare_folders(spec: Spec) -> None:
+def prepare_folders(spec: Spec) -> None:
+    """Make the private folder's parts: what the process may write, its layer, its hosts file."""
     os.umask(0o022)
     for name in ("own/tmp", "own/home", "own/scratch", "own/run"):
         os.makedirs(os.path.join(spec.private, name), mode=0o700, exist_ok=True)

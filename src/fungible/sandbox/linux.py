@@ -11,7 +11,7 @@ import ctypes.util
 import os
 import struct
 import sys
-from typing import Optional
+from typing import FrozenSet, Optional
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -86,6 +86,11 @@ def unshare(flags: int) -> None:
     _check(libc().unshare(flags), "unshare")
 
 
+def enter_namespace(descriptor: int, kind: int) -> None:
+    """setns(2): the namespace of `kind` (CLONE_NEW...) that `descriptor` refers to. Raises OSError."""
+    _check(libc().setns(descriptor, kind), "setns")
+
+
 def mount(source: Optional[str], target: str, kind: Optional[str], flags: int = 0, options: str = "") -> None:
     """mount(2). Raises OSError whose filename is `target`."""
 
@@ -121,14 +126,14 @@ def prctl(option: int, value: int = 0) -> int:
     return _check(libc().prctl(option, value, 0, 0, 0), "prctl")
 
 
-def drop_capabilities() -> None:
-    """Keep at most KEPT_CAPABILITIES, now and after any exec (capabilities(7), bounding set)."""
+def drop_capabilities(kept: FrozenSet[int] = KEPT_CAPABILITIES) -> None:
+    """Keep at most `kept`, now and after any exec (capabilities(7), bounding set)."""
     libc()
     keep = [0, 0]
-    for number in KEPT_CAPABILITIES:
+    for number in kept:
         keep[number // 32] |= 1 << (number % 32)
     for number in range(64):
-        if number not in KEPT_CAPABILITIES:
+        if number not in kept:
             try:
                 prctl(PR_CAPBSET_DROP, number)
             except OSError:

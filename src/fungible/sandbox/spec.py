@@ -30,7 +30,8 @@ class Spec:
     one of them hides them. `mounts` shine through. `grace` is the time in seconds that what the command left
     behind gets between TERM and KILL. `limits` are rlimits by name (`RLIMIT_NOFILE`). `layer` says where the
     overlay's upper folder lives: `disk`, or `memory` where the filesystem of `private` cannot be one. Without
-    `wipe` the private folder stays when the process has ended, for another to find.
+    `wipe` the private folder stays when the process has ended, for another to find. `below` are upper folders of processes that are idle or have
+    ended; they lie between the overlay and `source`, topmost first (level full).
     """
 
     level: str
@@ -38,6 +39,7 @@ class Spec:
     environment: Dict[str, str]
     private: str
     source: Optional[str] = None
+    below: Tuple[str, ...] = ()
     target: Optional[str] = None
     cwd: Optional[str] = None
     hidden: Tuple[str, ...] = ()
@@ -59,7 +61,7 @@ class Spec:
     def from_json(cls, data: bytes) -> Spec:
         """The inverse of `to_json`."""
         fields = json.loads(data.decode("utf-8", "surrogateescape"))
-        for name in ("argv", "hidden", "kept"):
+        for name in ("argv", "below", "hidden", "kept"):
             fields[name] = tuple(fields[name])
         fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])
         return cls(**fields)

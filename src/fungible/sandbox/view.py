@@ -66,6 +66,7 @@ def build(spec: Spec, own_processes: bool = True) -> Optional[OverlayLayer]:
                 opened.open(os.path.join(_layer_folder(spec), name))
         layer_at = opened.open(_layer_folder(spec)) if spec.source else None
         source_at = opened.open(spec.source) if spec.source else None
+        below_at = [opened.open(path) for path in spec.below]
         linux.set_mount_attributes("/", add=linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NODEV, recursive=True)
         for path in hidden:
             if path in _ON_DISK and spec.layer == "disk":
@@ -84,7 +85,7 @@ def build(spec: Spec, own_processes: bool = True) -> Optional[OverlayLayer]:
         if inside and source_at and layer_at:
             linux.set_mount_attributes(layer_at, clear=linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NODEV)
             os.makedirs(inside, exist_ok=True)
-            _overlay(source_at, layer_at, inside)
+            _overlay([*below_at, source_at], layer_at, inside)
         for bind in binds:
             if inside and _below(bind.target, inside):
                 _bind(opened, bind)
@@ -124,7 +125,10 @@ def _below(path: str, folder: str) -> bool:
 def _binds(spec: Spec, hidden: List[str]) -> List[Mount]:
     own = os.path.join(spec.private, "own")
     wanted: Dict[str, Mount] = {}
+    shown = [own, *(mount.target for mount in spec.mounts)]
     for path in (*_KEPT_ALWAYS, *spec.kept):
+        if any(_below(path, folder) for folder in shown):
+            continue  # there already; bound once more it would lose being writable
         if any(_below(path, folder) for folder in hidden) and os.path.exists(path):
             wanted[path] = Mount(path, path)
     if os.path.isdir(own):
@@ -175,8 +179,10 @@ def _bind(opened: _Opened, bind: Mount) -> None:
         linux.set_mount_attributes(bind.target, add=linux.MOUNT_ATTR_RDONLY, recursive=True)
 
 
-def _overlay(source: str, layer: str, target: str) -> None:
-    options = f"lowerdir={source},upperdir={layer}/upper,workdir={layer}/work"
+def _overlay(lower: List[str], layer: str, target: str) -> None:
+    options = f"lowerdir={':'.join(lower)},upperdir={layer}/upper,workdir={layer}/work"
+    if len(lower) > 1:
+        options += ",index=off"  # with an index, another mount's upper folder is refused as busy
     if in_user_namespace():
         options += ",userxattr"
     linux.mount("overlay", target, "overlay", linux.MS_NODEV, options)

@@ -15,16 +15,26 @@ from fungible.services.store import Dump, Mount, Snapshot, Store
 class FolderStore(Store):
     """The folder `source`, seen by processes at `target` (None: where it is).
 
-    `durable` False deletes the folder at `stop`. Snapshots are copies beside it, deleted at `stop`.
+    `durable` False deletes the folder at `stop`. Snapshots are copies in the folder `snapshots`
+    (None: beside it), deleted at `stop`.
     """
 
     kind = "folder"
 
-    def __init__(self, name: str, source: Path, *, target: Path | None = None, durable: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: Path,
+        *,
+        target: Path | None = None,
+        durable: bool = True,
+        snapshots: Path | None = None,
+    ) -> None:
         self.name = name
         self.source = source
         self.target = target if target is not None else source
         self.durable = durable
+        self.snapshots = snapshots if snapshots is not None else source.with_name(source.name + ".snapshots")
         # Files that have not changed since the snapshot of that name was taken or last put back.
         self._known: tuple[str, dict[str, tree.Fingerprint]] = ("", {})
 
@@ -40,19 +50,19 @@ class FolderStore(Store):
         place.private_folder(self.source)
 
     async def stop(self) -> None:
-        await asyncio.to_thread(tree.remove, self._snapshots)
+        await asyncio.to_thread(tree.remove, self.snapshots)
         if not self.durable:
             await asyncio.to_thread(tree.remove, self.source)
 
     async def snapshot(self) -> Snapshot:
         taken = secrets.token_hex(6)
-        place.private_folder(self._snapshots)
-        self._known = (taken, await asyncio.to_thread(tree.take, self.source, self._snapshots / taken))
+        place.private_folder(self.snapshots)
+        self._known = (taken, await asyncio.to_thread(tree.take, self.source, self.snapshots / taken))
         return Snapshot(self.name, taken)
 
     async def restore(self, snapshot: Snapshot) -> None:
         taken = str(snapshot.content)
-        kept = self._snapshots / taken
+        kept = self.snapshots / taken
         if snapshot.store != self.name or not kept.is_dir():
             raise Problem(f"{self.name}: this snapshot is of another store, or was deleted", Exit.NOT_ALLOWED)
         known = self._known[1] if self._known[0] == taken else {}
@@ -69,10 +79,6 @@ class FolderStore(Store):
 
     def _beside(self, folder: Path, target: Path | None) -> FolderStore:
         return FolderStore(self.name, folder, target=target, durable=False)
-
-    @property
-    def _snapshots(self) -> Path:
-        return self.source.with_name(self.source.name + ".snapshots")
 
 
 async def copied(source: Path, folder: Path) -> None:

@@ -40,6 +40,8 @@ def dump_folder(root: Path, database: str | None = None) -> dict[str, list[Row]]
             continue
         if stat.S_ISREG(mode) and sqlite_file.is_sidecar(entry.path):
             continue
+        if entry.name == database and entry.status.st_size == 0:
+            continue  # somebody connected and wrote nothing yet: a database without tables
         files += 1
         if files > MOST_ROWS:
             content["files"] = [{"rows_not_shown": True}]

@@ -78,12 +78,9 @@ async def clone_external_postgres(service: ExternalService, folder: Path, *, spa
     """
     require_client(service.name)
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict
 
+    source, words = database_of(service)
     try:
-        words = {key: str(value) for key, value in conninfo_to_dict(_libpq(service.url)).items() if value is not None}
-        database = words.pop("dbname", None) or words.get("user", "postgres")
-        source = PostgresDatabase(service.name, words, database, entrance=database)
         async with source.connected() as connection:
             major = connection.info.server_version // 10_000
         extensions = await source.extensions()
@@ -94,7 +91,7 @@ async def clone_external_postgres(service: ExternalService, folder: Path, *, spa
     if own is not None and binaries.postgres_version(own)[:1] >= (major,) and extensions <= _extensions(own):
         return await _into_own_server(service.name, source, folder, spawn, driver=driver_of(service.url))
     name = OURS + secrets.token_hex(8)
-    copy = PostgresDatabase(service.name, words, name, entrance=database)
+    copy = PostgresDatabase(service.name, words, name, entrance=source.name)
     await source.make(name)
     clone = PostgresClone(service.name, _with_database(service.url, name), copy, None)
     try:
@@ -103,6 +100,23 @@ async def clone_external_postgres(service: ExternalService, folder: Path, *, spa
         await clone.stop()
         raise
     return clone
+
+
+def database_of(service: ExternalService) -> tuple[PostgresDatabase, dict[str, str]]:
+    """The database that a URL names, and how to connect to its server, in libpq's words.
+
+    Raises `Problem` for a URL that libpq does not understand.
+    """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        found = conninfo_to_dict(_libpq(service.url))
+    except ProgrammingError as error:
+        raise Problem(f"{service.name}: its URL is wrong: {' '.join(str(error).split())[:200]}") from None
+    words = {key: str(value) for key, value in found.items() if value is not None}
+    name = words.pop("dbname", None) or words.get("user", "postgres")
+    return PostgresDatabase(service.name, words, name, entrance=name), words
 
 
 async def _into_own_server(

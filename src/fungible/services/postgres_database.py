@@ -131,13 +131,20 @@ class PostgresDatabase:
             await connection.execute(self._copy(self.name, name))
         return PostgresDatabase(self.service, self.admin, name, owner=self.owner, entrance=self.entrance)
 
-    async def remove(self) -> None:
-        """Drop the database and its snapshots; never one whose name is not of our making."""
+    async def forget(self) -> None:
+        """Drop the snapshots."""
         async with self._guarded() as connection:
-            for name in (*self._templates, self.name):
-                if name.startswith(OURS):
-                    await self._drop(connection, name)
+            for name in self._templates:
+                await self._drop(connection, name)
         self._templates.clear()
+
+    async def remove(self) -> None:
+        """Drop the snapshots and the database, whose name must be of our making."""
+        await self.forget()
+        if not self.name.startswith(OURS):
+            raise ValueError(f"{self.name} does not begin with {OURS}")
+        async with self._guarded() as connection:
+            await self._drop(connection, self.name)
 
     async def make(self, name: str) -> None:
         """Make an empty database beside it, whose name must be of our making."""

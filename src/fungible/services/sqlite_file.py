@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import time
@@ -204,6 +205,23 @@ def copy_bytes(source: Path, target: Path) -> None:
     raise Problem(
         f"{source}: it is being written all the time; stop what writes it, then try again", Exit.NOT_ALLOWED
     )
+
+
+def put_bytes(source: Path, target: Path) -> None:
+    """Make `target`, its log and journal included, what `copy_bytes` made of it in `source`."""
+    try:
+        for ending in _SIDECARS:
+            target.with_name(target.name + ending).unlink(missing_ok=True)
+        for ending in ("-wal", "-journal", ""):  # the database last: it alone says that there is one
+            kept = source.with_name(source.name + ending)
+            if kept.exists():
+                draft = target.with_name(f"{target.name}.fungible-{os.getpid()}")
+                shutil.copyfile(kept, draft)
+                if target.exists():
+                    shutil.copymode(target, draft)
+                draft.replace(target.with_name(target.name + ending))
+    except OSError as error:
+        raise Problem(f"{target}: cannot be put back: {error.strerror}", Exit.NOT_ALLOWED) from None
 
 
 def _state(source: Path) -> dict[str, tuple[int, int, int] | None]:

@@ -30,8 +30,10 @@ class Content:
 class Wire:
     """One connection of the `valkey` package, asked in raw commands: answers are bytes, integers and lists."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
+    def __init__(self, connection: AbstractConnection, number: int) -> None:
         self._connection = connection
+        self.number = number
+        """The database that the URL names."""
 
     async def ask(self, *command: EncodableT) -> Any:
         """One command's answer; raises `ValkeyError` for an error, and for a lost connection."""
@@ -61,15 +63,18 @@ async def connected(url: str) -> AsyncIterator[Wire]:
     connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
     try:
         await connection.connect()  # type: ignore[no-untyped-call]
-        yield Wire(connection)
+        yield Wire(connection, int(pool.connection_kwargs.get("db") or 0))
     finally:
         await connection.disconnect()
 
 
-async def take(wire: Wire) -> Content:
-    """Read everything; nothing is written. A key that expires meanwhile is left out."""
+async def take(wire: Wire, *, whole: bool = True) -> Content:
+    """Read everything; nothing is written. A key that expires meanwhile is left out.
+
+    `whole` False, here and below, is for servers of others: only the database that the URL names.
+    """
     taken: list[tuple[int, tuple[tuple[bytes, int, bytes], ...]]] = []
-    for number in await _databases(wire):
+    for number in await _databases(wire) if whole else [wire.number]:
         found: list[tuple[bytes, int, bytes]] = []
         await wire.ask("SELECT", number)
         for keys in _batches(await _keys(wire)):
@@ -81,21 +86,26 @@ async def take(wire: Wire) -> Content:
                     found.append((key, max(int(left), 0), value))
         taken.append((number, tuple(found)))
     functions = None
-    with contextlib.suppress(ResponseError):  # before version 7 there are no functions
-        functions = await wire.ask("FUNCTION", "DUMP")
+    if whole:
+        with contextlib.suppress(ResponseError):  # before version 7 there are no functions
+            functions = await wire.ask("FUNCTION", "DUMP")
     return Content(tuple(taken), functions)
 
 
-async def put_back(wire: Wire, content: Content) -> None:
-    """Make the server hold `content` and nothing else.
+async def put_back(wire: Wire, content: Content, *, whole: bool = True) -> None:
+    """Make the server (or, if not `whole`, the database) hold `content` and nothing else.
 
     Connections left by an earlier world are cut first: one that still waits in BLPOP would take what the
     next world pushes. The script cache is emptied, because a world may notice it (EVALSHA).
     """
-    for kind in ("NORMAL", "PUBSUB"):
-        await wire.ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "YES")
-    await wire.ask("FLUSHALL", "SYNC")
-    await wire.ask("SCRIPT", "FLUSH", "SYNC")
+    if whole:
+        for kind in ("NORMAL", "PUBSUB"):
+            await wire.ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "YES")
+        await wire.ask("FLUSHALL", "SYNC")
+        await wire.ask("SCRIPT", "FLUSH", "SYNC")
+    else:
+        await wire.ask("SELECT", wire.number)
+        await wire.ask("FLUSHDB", "SYNC")
     if content.functions is not None:
         await wire.ask("FUNCTION", "RESTORE", content.functions, "FLUSH")
     for number, keys in content.keys:
@@ -106,7 +116,7 @@ async def put_back(wire: Wire, content: Content) -> None:
                     raise answer
 
 
-async def dump(wire: Wire) -> Dump:
+async def dump(wire: Wire, *, whole: bool = True) -> Dump:
     """`key NAME` -> rows (`key 3/NAME` outside database 0).
 
     The first row has `type`, `expires` (whether a time to live is set; its value moves with the clock) and,
@@ -114,9 +124,9 @@ async def dump(wire: Wire) -> Dump:
     `member` of a set, `member` and `score` of a sorted set, `id` and `fields` of a stream.
     """
     content: dict[str, Sequence[Row]] = {}
-    for number in await _databases(wire):
+    for number in await _databases(wire) if whole else [wire.number]:
         await wire.ask("SELECT", number)
-        prefix = f"{number}/" if number else ""
+        prefix = f"{number}/" if number and whole else ""
         for keys in _batches(sorted(await _keys(wire))):
             about = await wire.ask_all([command for key in keys for command in (("TYPE", key), ("PTTL", key))])
             kinds = [_name(kind) for kind in about[::2]]

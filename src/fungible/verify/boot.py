@@ -13,12 +13,12 @@ from dataclasses import replace
 from fungible.app.model import ProcessType
 from fungible.runtime.confinement import Confinement
 from fungible.runtime.events import Event
-from fungible.runtime.listeners import is_listening
+from fungible.runtime.listeners import count_servers, is_listening
 from fungible.runtime.port import Ports
 from fungible.runtime.process import Place, Process, new_instance
 from fungible.runtime.release import Release
 from fungible.runtime.state import State
-from fungible.verify.slot import BootFailure, Ended, Site
+from fungible.verify.slot import BootFailure, Ended, Site, Slot
 
 _LAST_LINES = 40
 _LOOK_EVERY = 0.02
@@ -52,6 +52,11 @@ class BootedSlot:
         """The host's pid of the command."""
         return self.process.facts.pid or 0
 
+    def servers(self) -> int:
+        """See `Slot.servers`."""
+        path = str(self.process.place.socket) if self.process.place.socket else None
+        return count_servers(self.pid, self.process.place.port, path)
+
     async def end(self, number: int) -> Ended:
         """See `Slot.end`."""
         self.process.retired = True
@@ -84,7 +89,7 @@ class BootBirth:
         self._confine = confine
         self.boots = 0
 
-    async def bear(self, site: Site) -> BootedSlot:
+    async def bear(self, site: Site) -> Slot:
         """See `Birth.bear`."""
         self.boots += 1
         output: deque[str] = deque(maxlen=_LAST_LINES)

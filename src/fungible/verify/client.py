@@ -20,8 +20,8 @@ def as_sent(rendered: Rendered, host: str, cookie: str | None) -> Sent:
     """The request with the headers that really go out."""
     headers = [("host", host), *((name.lower(), value) for name, value in rendered.headers)]
     named = {name for name, _ in headers}
-    if cookie is not None and "cookie" not in named:
-        headers.append(("cookie", cookie))
+    if cookie is not None:
+        headers = _with_cookies(headers, cookie)
     if "user-agent" not in named:
         headers.append(("user-agent", "fungible"))
     if "accept" not in named:
@@ -30,6 +30,14 @@ def as_sent(rendered: Rendered, host: str, cookie: str | None) -> Sent:
         headers.append(("content-length", str(len(rendered.body))))
     headers.append(("connection", "close"))
     return Sent(rendered.method, rendered.target, tuple(headers), rendered.body)
+
+
+def _with_cookies(headers: list[tuple[str, str]], jar: str) -> list[tuple[str, str]]:
+    """The jar's cookies, and those that the workload wrote itself; for one name the jar's."""
+    written = [pair for name, value in headers if name == "cookie" for pair in value.split("; ")]
+    names = {pair.partition("=")[0] for pair in jar.split("; ")}
+    kept = [pair for pair in written if pair.partition("=")[0] not in names]
+    return [*(pair for pair in headers if pair[0] != "cookie"), ("cookie", "; ".join([jar, *kept]))]
 
 
 async def send(address: str, sent: Sent, timeout: float) -> Answer:

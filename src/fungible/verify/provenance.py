@@ -103,7 +103,7 @@ class Provenance:
     def makers(self, token: str) -> tuple[int, ...]:
         """The answers that have a token, the earliest first; none where a client sent it before the earliest."""
         steps = self.made.get(token, [])
-        if any(token in text for step, text in self.sent.items() if step <= steps[0]):
+        if not steps or any(token in text for step, text in self.sent.items() if step <= steps[0]):
             return ()
         return tuple(steps)
 

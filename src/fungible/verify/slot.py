@@ -48,6 +48,9 @@ class Slot(Protocol):
     address: str
     pid: int
 
+    def servers(self) -> int:
+        """How many processes of it serve, counted now; 1 where that cannot be otherwise."""
+
     async def end(self, number: int) -> Ended:
         """Send signal `number` (SIGTERM or SIGKILL) and wait until nothing of it is left."""
 

@@ -50,7 +50,7 @@ class Execution:
     window: tuple[float, float]
     boots: int
     failures: tuple[str, ...] = ()
-    servers: int = 1
+    servers: int = 0
 
 
 @dataclass
@@ -63,6 +63,8 @@ class _World:
     number: int
     defaults: Mapping[str, str]
     equal_seeds: bool
+    skewed: bool
+    servers: int = 0
     slots: dict[int, Slot] = field(default_factory=dict)
     ended: dict[int, Ended] = field(default_factory=dict)
     jars: dict[str, Jar] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class _World:
 
     async def run(self) -> Execution:
         begin = time.time()
-        await self.lane.prepare(self.number)
+        await self.lane.prepare(self.number if self.skewed else 0)
         sent: list[Sent | None] = []
         answers: list[Answer] = []
         try:
@@ -106,6 +108,7 @@ class _World:
             (begin, time.time()),
             self.boots,
             tuple(self.failures),
+            self.servers,
         )
 
     @property
@@ -177,6 +180,8 @@ class _World:
         if slot is None:
             return sent, Answer(0, fault="boot")
         answer = await send(slot.address, sent, step.timeout or DEFAULT_TIMEOUT)
+        if self.servers == 0:
+            self.servers = slot.servers()
         jar.store(rendered.target, [value for name, value in answer.headers if name == "set-cookie"])
         for name, expression in step.save.items():
             value = extract(expression, answer, jar.values)
@@ -195,11 +200,13 @@ async def run_world(
     *,
     defaults: Mapping[str, str] | None = None,
     equal_seeds: bool = False,
+    skewed: bool = True,
 ) -> Execution:
     """Run `workload` as `schedule` says, on `lane`, with slots from `birth`.
 
     `number` is unique among worlds and sets apart their identities and ids. `defaults` are the values of the warm
-    run, taken for what this world could not save. With `equal_seeds` all slots share one hash seed. A slot that
+    run, taken for what this world could not save. With `equal_seeds` all slots share one hash seed; unless `skewed`,
+    sequences start where the snapshot left them. A slot that
     cannot boot is an answer with the fault `boot`; nothing else is raised for what the app does.
     """
-    return await _World(given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds).run()
+    return await _World(given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds, skewed).run()

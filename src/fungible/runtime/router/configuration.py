@@ -82,7 +82,8 @@ def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
 def failure(status: int, cause: str) -> str:
     """The `http-error` line for a failure that HAProxy finds itself.
 
-    `cause` is a sample expression. The type of the body is corrected by `http-after-response` where JSON was asked for.
+    `cause` is a sample expression. The type of the body is corrected by `http-after-response` where JSON was
+    asked for.
     """
     body = f"%[{cause},concat(.,txn.form),map_str({ANSWERS})]"
     return f"http-error status {status} content-type '{HTML}' hdr Fungible-Cause '%[{cause}]' lf-string '{body}'"
@@ -105,7 +106,7 @@ global
 """
 
 
-def defaults_section(settings: RouterSettings, given: Descriptors) -> str:
+def defaults_section(settings: RouterSettings) -> str:
     """Time-outs, the retry rule and how failures are answered."""
     return f"""
 defaults
@@ -177,10 +178,7 @@ frontend {FRONTEND}
 
 
 def backend_section(
-    settings: RouterSettings,
-    given: Descriptors,
-    servers: Iterable[tuple[str, Upstream]],
-    version: tuple[int, int, int],
+    settings: RouterSettings, servers: Iterable[tuple[str, Upstream]], version: tuple[int, int, int]
 ) -> str:
     """The processes, and the rules by which a request is given to one."""
     cause = f"str(cause),map_str({CAUSE},no-process)"
@@ -226,9 +224,9 @@ def configuration(
     return "".join(
         [
             global_section(settings, given, connections),
-            defaults_section(settings, given),
+            defaults_section(settings),
             frontend_section(settings, given),
-            backend_section(settings, given, servers, version),
+            backend_section(settings, servers, version),
         ]
     )
 

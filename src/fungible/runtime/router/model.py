@@ -16,7 +16,8 @@ class RouterSettings:
     WebSockets and server-sent events. `connect_timeout`: to establish a connection to a process.
     `header_timeout`: to receive a complete request header. `client_timeout`: longest silence of a client within
     a request body or while it takes an answer. `keep_alive_timeout`: how long an idle client connection is
-    kept. `max_body` holds for bodies whose length is announced; chunked ones are not bounded. `certificate`: path of a PEM file with certificate and key; then the URL is https.
+    kept. `max_body` holds for bodies whose length is announced; chunked ones are not bounded. `certificate`:
+    path of a PEM file with certificate and key; then the URL is https.
     """
 
     queue_timeout: float = 10.0

@@ -115,26 +115,39 @@ Abstract = Callable[[int, Token, int], str]
 """The canonical form of a token: (run, token, level) -> text. Level 0 keeps what is not a name, 2 almost nothing."""
 
 
-def canonical(node: Node, run: int, level: int, abstract: Abstract) -> str:
-    """A node with everything replaced that a run may choose: equal strings may stand for each other."""
-    if isinstance(node, Leaf):
-        return f"{node.kind}:{canonical_text(node.text, run, level, abstract)}"
-    if isinstance(node, Seq):
-        return f"[{chr(0).join(canonical(item, run, level, abstract) for item in node.items)}]"
-    inside = sorted(
-        f"{canonical_text(key, run, level, abstract)}={canonical(item, run, level, abstract)}"
-        for key, item in node.fields.items()
-    )
-    return "{" + chr(0).join(inside) + "}"
+class Canonical:
+    """Nodes with everything replaced that a run may choose: equal forms may stand for each other."""
 
+    __slots__ = ("abstract", "known")
 
-def canonical_text(text: str, run: int, level: int, abstract: Abstract) -> str:
-    """A string with everything replaced that a run may choose."""
-    return "".join(abstract(run, token, level) for token in tokens(text))
+    def __init__(self, abstract: Abstract) -> None:
+        self.abstract = abstract
+        self.known: dict[tuple[int, int, int], tuple[Node, str]] = {}
+
+    def of(self, node: Node, run: int, level: int) -> str:
+        """The form of a node of a run."""
+        if isinstance(node, Leaf):
+            return f"{node.kind}:{self.text(node.text, run, level)}"
+        key = (id(node), run, level)
+        if key not in self.known:
+            if isinstance(node, Seq):
+                form = f"[{chr(0).join([self.of(item, run, level) for item in node.items])}]"
+            else:
+                inside = [
+                    f"{self.text(name, run, level)}={self.of(item, run, level)}" for name, item in node.fields.items()
+                ]
+                form = f"{{{chr(0).join(sorted(inside))}}}"
+            # The node is kept too, so that its id stays its own; a long form by its hash, so that depth costs nothing.
+            self.known[key] = node, form if len(form) < 160 else f"#{hash(form):x}"
+        return self.known[key][1]
+
+    def text(self, text: str, run: int, level: int) -> str:
+        """The form of a string of a run."""
+        return "".join([self.abstract(run, token, level) for token in tokens(text)])
 
 
 def same_order(
-    rows: Sequence[Sequence[Node]], abstract: Abstract, anyway: bool = False
+    rows: Sequence[Sequence[Node]], forms_of: Canonical, anyway: bool = False
 ) -> tuple[list[list[Node]], bool]:
     """Sequences of equal length, put into the first one's order, and whether their order varied.
 
@@ -143,7 +156,7 @@ def same_order(
     if not rows[0] or all(list(row) == list(rows[0]) for row in rows):
         return [list(row) for row in rows], anyway
     for level in (0, 1, 2):
-        forms = [[canonical(item, run, level, abstract) for item in row] for run, row in enumerate(rows)]
+        forms = [[forms_of.of(item, run, level) for item in row] for run, row in enumerate(rows)]
         if all(form == forms[0] for form in forms):
             return [list(row) for row in rows], anyway
         if all(Counter(form) == Counter(forms[0]) for form in forms[1:]):
@@ -153,7 +166,7 @@ def same_order(
 
 def in_common(rows: Sequence[Sequence[Node]], abstract: Abstract, unordered: bool) -> list[tuple[Node, ...]]:
     """Items that sequences of different lengths share, in their common order: per item what each run had."""
-    forms = [[canonical(item, run, 2, abstract) for item in row] for run, row in enumerate(rows)]
+    forms = [[forms_of.of(item, run, 2) for item in row] for run, row in enumerate(rows)]
     found: dict[int, list[int]] = {index: [index] for index in range(len(rows[0]))}
     for form in forms[1:]:
         if unordered:

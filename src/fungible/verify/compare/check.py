@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fungible.verify.compare.align import canonical, entries
+from fungible.verify.compare.align import Canonical, entries
 from fungible.verify.compare.lexemes import Token, tokens
 from fungible.verify.compare.names import Names, abstract
 from fungible.verify.compare.patterns import (
@@ -337,9 +337,11 @@ class _Check:
 
     def reordered(self, pattern: Items, node: Seq) -> bool:
         """Whether these could be the same items in another order; cheap, and without words being learned."""
+        forms = Canonical(self.abstract)
+        samples = [sample(item) for item in pattern.items]
         for level in (0, 2):
-            wanted = [canonical(sample(item), 0, level, self.abstract) for item in pattern.items]
-            there = [canonical(item, 1, level, self.abstract) for item in node.items]
+            wanted = [forms.of(item, 0, level) for item in samples]
+            there = [forms.of(item, 1, level) for item in node.items]
             if wanted == there:
                 return False
             if Counter(wanted) == Counter(there):

@@ -76,8 +76,17 @@ class Token:
     text: str
 
 
-def tokens(text: str) -> list[Token]:
+def tokens(text: str) -> Sequence[Token]:
     """Cut a string into tokens; joined again they are the string."""
+    return _short(text) if len(text) <= 200 else _cut(text)
+
+
+@lru_cache(maxsize=1 << 14)
+def _short(text: str) -> tuple[Token, ...]:
+    return tuple(_cut(text))
+
+
+def _cut(text: str) -> list[Token]:
     return [Token(match.lastgroup or "mark", match.group()) for match in _LEXER.finditer(text)]
 
 

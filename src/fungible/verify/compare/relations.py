@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from fungible.verify.compare.align import Part, canonical_text, entries, in_common, parts_of, same_order
+from fungible.verify.compare.align import Canonical, Part, entries, in_common, parts_of, same_order
 from fungible.verify.compare.jars import jars
 from fungible.verify.compare.lexemes import CLOCKS, Token, Type, instant, may_be_volatile, tokens, type_of
 from fungible.verify.compare.names import Names, Sighting, abstraction, learn_names
@@ -269,6 +269,7 @@ class _Learner:
         self.names = names
         self.orders = orders
         self.abstract = abstraction(names)
+        self.forms = Canonical(self.abstract)
         self.known = volatile
         self.chance = chance
         self.met: dict[str, dict[int, list[Node]]] = {}
@@ -332,13 +333,13 @@ class _Learner:
         what = rows[0].what
         lengths = [len(row.items) for row in rows]
         if len(set(lengths)) > 1:
-            shared = in_common([row.items for row in rows], self.abstract, unordered=what == "rows")
+            shared = in_common([row.items for row in rows], self.forms, unordered=what == "rows")
             anchors = (
                 self.node(column, f"{inside(path, what, index, _tag(column[0]))}+")
                 for index, column in enumerate(shared)
             )
             return Many(what, min(lengths), max(lengths), rows[0], tuple(anchors), what == "rows")
-        aligned, unordered = same_order([row.items for row in rows], self.abstract, anyway=what == "rows")
+        aligned, unordered = same_order([row.items for row in rows], self.forms, anyway=what == "rows")
         items = tuple(
             self.node(column, inside(path, what, index, _tag(column[0])))
             for index, column in enumerate(zip(*aligned, strict=True))
@@ -370,12 +371,9 @@ class _Learner:
         if len({len(item.fields) for item in maps}) > 1:
             return None
         for level in (0, 1, 2):
-            forms = [
-                [canonical_text(key, run, level, self.abstract) for key in item.fields]
-                for run, item in enumerate(maps)
-            ]
+            forms = [[self.forms.text(key, run, level) for key in item.fields] for run, item in enumerate(maps)]
             if all(Counter(form) == Counter(forms[0]) for form in forms[1:]):
-                aligned, _ = same_order([entries(item.fields) for item in maps], self.abstract, anyway=True)
+                aligned, _ = same_order([entries(item.fields) for item in maps], self.forms, anyway=True)
                 items = (self.node(column, f"{path}.*") for column in zip(*aligned, strict=True))
                 return Entries(tuple(items), maps[0].what)
         return None

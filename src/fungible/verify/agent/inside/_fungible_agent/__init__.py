@@ -1,0 +1,18 @@
+"""Inside the app: answers the verifier's questions about memory, lines and files.
+
+Standard library alone, Python 3.9 or later. Never runs code of the app while it looks: no `getattr`, `isinstance`,
+`hash`, `==` or `repr` on objects that are not of a built-in type.
+"""
+
+from __future__ import annotations
+
+from . import files, lines, link, places
+
+
+def start(socket: str, root: str, with_lines: bool) -> None:
+    """Begin: note the app's folder, hear of files, and connect to `socket`."""
+    places.begin(root)
+    files.begin()
+    if with_lines:
+        lines.begin()
+    link.begin(socket)

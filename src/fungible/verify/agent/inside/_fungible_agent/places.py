@@ -1,0 +1,89 @@
+"""Files and lines: what is the standard library, what is installed, what is the app's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+from typing import Dict, Optional, Tuple
+
+Place = Tuple[str, int]
+
+_STANDARD = tuple(
+    {os.path.dirname(os.path.abspath(os.__file__)) + "/", os.path.dirname(os.path.realpath(os.__file__)) + "/"}
+)
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
+
+root = ""
+"""The app's folder, ending in a slash."""
+_start = ""
+_known: Dict[str, int] = {}
+
+SKIPPED, FOREIGN, OWN = 0, 1, 2
+
+
+def begin(folder: str) -> None:
+    """Set the app's folder (the working folder if empty)."""
+    global root, _start
+    _start = os.getcwd()
+    root = os.path.abspath(folder or _start).rstrip("/") + "/"
+
+
+def kind_of(file: str) -> int:
+    """SKIPPED for the standard library, generated code and ourselves; OWN for the app; FOREIGN for the rest."""
+    known = _known.get(file)
+    if known is None:
+        if len(_known) > 50_000:
+            _known.clear()
+        known = _known[file] = _kind_of(absolute(file))
+    return known
+
+
+def _kind_of(file: str) -> int:
+    if file.startswith("<") or file.startswith(_OURS):
+        return SKIPPED
+    installed = "/site-packages/" in file or "/dist-packages/" in file
+    if not installed and file.startswith(_STANDARD):
+        return SKIPPED
+    if installed or not (file.startswith(root) or os.path.realpath(file).startswith(os.path.realpath(root) + "/")):
+        return FOREIGN
+    # A virtual environment in the app's folder is not the app: its scripts only start it.
+    folder = os.path.dirname(file)
+    return FOREIGN if os.path.exists(os.path.join(os.path.dirname(folder), "pyvenv.cfg")) else OWN
+
+
+def absolute(file: str) -> str:
+    """`file` as an absolute path, relative ones from where the process started."""
+    return file if file.startswith(("/", "<")) else os.path.join(_start, file)
+
+
+def of_frame(frame: Optional[FrameType], line: Optional[int] = None) -> Tuple[Optional[Place], Optional[Place], str]:
+    """The innermost place outside the standard library from `frame` outwards, the nearest place in the app, and
+    the name of the function of the first. `line` stands for the frame's own line, if given."""
+    written: Optional[Place] = None
+    called: Optional[Place] = None
+    function = ""
+    while frame is not None:
+        code = frame.f_code
+        kind = kind_of(code.co_filename)
+        if kind != SKIPPED:
+            place = (absolute(code.co_filename), line if line is not None else (frame.f_lineno or code.co_firstlineno))
+            if written is None:
+                written, function = place, code.co_name
+            if kind == OWN:
+                called = place
+                break
+        line = None
+        frame = frame.f_back
+    return written, called, function
+
+
+def is_app_file(file: object) -> bool:
+    """Whether a module of this `__file__` is the app's own."""
+    return type(file) is str and kind_of(file) == OWN
+
+
+def main_name() -> str:
+    """The name by which people know `__main__`: that of its file."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.splitext(os.path.basename(file))[0] if type(file) is str else "__main__"

@@ -1,0 +1,91 @@
+"""What an experiment found, as plain data; the report is made of nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fungible.verify.case import Case
+from fungible.verify.compare import Deviation, NotJudged, Sensitivity
+from fungible.verify.coverage import Coverage
+
+Verdict = Literal["no_difference", "stateful", "not_judged"]
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """What held the state. Paths are relative to the app's folder, or to site-packages for a library's."""
+
+    object: str | None = None
+    file: str | None = None
+    declared_at: str | None = None
+    written_at: str | None = None
+    called_from: str | None = None
+    confirmed: bool = False
+    where: str | None = None
+    """`memory`, `file` or `identity`: what the variants of the newborn world say."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference between worlds, confirmed: `shown` of `tried` repeats, never in as many warm ones."""
+
+    deviation: Deviation
+    case: Case
+    world: str
+    requests: tuple[str, ...]
+    shown: int
+    tried: int
+    minimal: bool
+    also: tuple[int, ...] = ()
+    culprit: Culprit = Culprit()
+
+    @property
+    def observer(self) -> int:
+        """The step at which it shows."""
+        return self.case.observer
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth knowing that is no difference: order by hash seed, a process's name in an answer."""
+
+    step: int | None
+    place: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The outcome. `reasons` say why nothing was judged; `not_covered` what these worlds cannot show."""
+
+    verdict: Verdict
+    app: str
+    steps: int
+    worlds: int
+    executions: int
+    boots: int
+    seconds: float
+    isolation: str
+    coverage: Coverage
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[Note, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
+    sensitivity: Sensitivity | None = None
+    canaries: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    not_covered: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    mode: str = "boot"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+LIMITS = (
+    "races and locks between requests that overlap in time",
+    "time: expiry, schedules, what only shows after a wait",
+    "eviction and growth over long runs",
+    "requests that are not in the workload",
+    "some patterns of four or more requests",
+    "services that cannot be put back between worlds",
+)
+"""Out of reach of any sequential replay; said in the docs and in every report."""
