@@ -137,7 +137,7 @@ class Canonical:
                     f"{self.text(name, run, level)}={self.of(item, run, level)}" for name, item in node.fields.items()
                 ]
                 form = f"{{{chr(0).join(sorted(inside))}}}"
-            # The node is kept too, so that its id stays its own; a long form by its hash, so that depth costs nothing.
+            # The node is kept too, so that its id stays its own; a long form by its hash: depth costs nothing.
             self.known[key] = node, form if len(form) < 160 else f"#{hash(form):x}"
         return self.known[key][1]
 
@@ -164,7 +164,7 @@ def same_order(
     return [list(row) for row in rows], anyway
 
 
-def in_common(rows: Sequence[Sequence[Node]], abstract: Abstract, unordered: bool) -> list[tuple[Node, ...]]:
+def in_common(rows: Sequence[Sequence[Node]], forms_of: Canonical, unordered: bool) -> list[tuple[Node, ...]]:
     """Items that sequences of different lengths share, in their common order: per item what each run had."""
     forms = [[forms_of.of(item, run, 2) for item in row] for run, row in enumerate(rows)]
     found: dict[int, list[int]] = {index: [index] for index in range(len(rows[0]))}

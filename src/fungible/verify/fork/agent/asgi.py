@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import traceback
+from http import HTTPStatus
 from typing import Any, Awaitable, Callable, Dict, List, Optional
 from urllib.parse import unquote
 
@@ -121,8 +122,9 @@ class _Connection(asyncio.Protocol):
 
     async def changed(self) -> None:
         """Wait until something came or the client has gone."""
-        self._changed.clear()
-        await self._changed.wait()
+        if not self.ended:
+            self._changed.clear()
+            await self._changed.wait()
 
     def put_back(self, data: bytes) -> None:
         """What was read too far."""
@@ -242,10 +244,8 @@ class _Exchange:
 
 
 def _reason(status: int) -> str:
-    import http
-
     try:
-        return http.HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
         return ""
 

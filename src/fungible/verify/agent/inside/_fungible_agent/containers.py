@@ -154,7 +154,7 @@ class SetFacet(Facet):
         self.fixed = fixed
 
     def read(self, thing: Any) -> Any:
-        return set(thing) if type(thing) in (set, frozenset) else set(set.__or__(set(), thing))
+        return set.__or__(set(), thing)
 
     def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
         for position, value in enumerate(content):

@@ -1,0 +1,39 @@
+# The whole set-up: `make demo` runs the example, `make test` runs the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := examples/almanac
+
+.PHONY: demo test lint bench lock clean
+
+$(VENV)/ready: pyproject.toml requirements/dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(DEMO)/.venv/ready: $(DEMO)/requirements.lock
+	$(PYTHON) -m venv $(DEMO)/.venv
+	$(DEMO)/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(DEMO)/requirements.lock
+	touch $@
+
+demo: $(VENV)/ready $(DEMO)/.venv/ready
+	PATH="$(CURDIR)/$(DEMO)/.venv/bin:$$PATH" $(BIN)/fungible start web=2 worker=1 clock=1 --app $(DEMO)
+
+test: $(VENV)/ready
+	$(BIN)/pytest
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check src tests examples benchmarks
+	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/mypy
+
+bench: $(VENV)/ready
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+lock: $(VENV)/ready
+	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --universal --no-header --no-emit-index-url --no-annotate -q -o requirements/dev.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --universal --no-header --no-emit-index-url --no-annotate -q -o requirements/runtime.lock
+
+clean:
+	rm -rf $(VENV) $(DEMO)/.venv .pytest_cache .mypy_cache .ruff_cache
