@@ -89,7 +89,7 @@ def world(pages: list[dict[str, Any]], number: int, form: str) -> Transcript:
     return Transcript(str(number), tuple(Sent("GET", f"/{i}") for i in range(len(pages))), tuple(answers))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     pages=st.lists(documents, min_size=1, max_size=3),
     form=st.sampled_from(["json", "html", "text"]),
@@ -109,7 +109,7 @@ def equal_leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]
     return [] if isinstance(value, str) and value.startswith("~") else [path]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pages=st.lists(documents, min_size=1, max_size=3), data=st.data(), seed=st.integers(1, 10**6))
 def test_a_replaced_equal_value_is_always_flagged(
     pages: list[dict[str, Any]], data: st.DataObject, seed: int
@@ -193,3 +193,31 @@ def test_the_score_of_a_long_workload_is_quick() -> None:
     score = sensitivity(relations)
     assert score.of == 100 * 52
     assert score.flagged > 3000
+
+
+def test_differences_at_every_depth_cost_little() -> None:
+    def nested(depth: int, mark: str) -> str:
+        inner = nested(depth - 1, mark) if depth else ""
+        return f"<div><p>{mark}</p><b>{mark} {depth}</b>{inner}<i>x{mark}</i><i>y</i></div>"
+
+    def page(body: str) -> Transcript:
+        answer = Answer(200, (("content-type", "text/html"),), body.encode())
+        return Transcript("x", (Sent("GET", "/"),), (answer,))
+
+    relations = learn([page(nested(60, "a")), page(nested(60, "a"))])
+    assert len(compare(relations, page(nested(60, "b")))) > 100
+    assert compare(relations, page(nested(59, "a")))
+    assert compare(relations, page(nested(60, "a").replace("<i>y</i>", "")))
+
+
+def test_items_of_a_varying_number_are_anchored() -> None:
+    def page(number: int, lines: list[str]) -> Transcript:
+        noise = [f"# {random.Random(number + i).random()}" for i in range(number % 3 + 1)]
+        text = "\n".join(["head", *lines[:2], *noise, *lines[2:]])
+        return Transcript("x", (Sent("GET", "/"),), (Answer(200, (("content-type", "text/plain"),), text.encode()),))
+
+    lines = ["one", "two", "three", "four"]
+    relations = learn([page(n, lines) for n in range(3)])
+    assert compare(relations, page(3, lines)) == ()
+    assert compare(relations, page(4, ["one", "two", "other", "four"]))
+    assert compare(relations, page(4, ["one", "three", "four"]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,15 +33,18 @@ class Tree:
     digest: str
 
 
-def read_tree(folder: Path) -> Tree:
-    """Look at `folder` without copying. Raises OSError for what cannot be read."""
+def read_tree(folder: Path, *, without: Collection[Path] = ()) -> Tree:
+    """Look at `folder` without copying; `without` are folders to leave out.
+
+    Raises OSError, with its filename, for what cannot be read.
+    """
     wanted = _tracked(folder)
     files: list[str] = []
     folders: list[str] = []
     bound: list[str] = []
     ignored = 0
     digest = hashlib.sha256()
-    for path, status in _walk(folder, bound):
+    for path, status in _walk(folder, bound, {os.path.realpath(each) for each in without}):
         if stat.S_ISDIR(status.st_mode):
             if wanted is None:
                 folders.append(path)
@@ -58,14 +62,22 @@ def read_tree(folder: Path) -> Tree:
 
 
 def copy_tree(tree: Tree, target: Path) -> None:
-    """Copy it to `target`, which must not exist; times and modes are kept, bound folders become empty ones."""
+    """Copy it to `target`, which must not exist; times and modes are kept, bound folders become empty ones.
+
+    Files that have gone since it was looked at are passed over. Raises OSError for what cannot be read.
+    """
     target.mkdir(parents=True)
     for folder in (*tree.folders, *tree.bound):
         (target / folder).mkdir(parents=True, exist_ok=True)
     for path in tree.files:
-        shutil.copy2(tree.folder / path, target / path, follow_symlinks=False)
+        try:
+            shutil.copy2(tree.folder / path, target / path, follow_symlinks=False)
+        except FileNotFoundError:
+            if os.path.lexists(tree.folder / path):
+                raise
     for folder in reversed(tree.folders):
-        shutil.copystat(tree.folder / folder, target / folder)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copystat(tree.folder / folder, target / folder)
     shutil.copystat(tree.folder, target)
 
 
@@ -74,13 +86,14 @@ def _parents(path: str) -> list[str]:
     return ["/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
-def _walk(folder: Path, bound: list[str]) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(folder: Path, bound: list[str], without: Set[str]) -> Iterator[tuple[str, os.stat_result]]:
+    names = {os.path.basename(path) for path in without}
     waiting = [""]
     while waiting:
         inside = waiting.pop()
         for entry in sorted(os.scandir(folder / inside), key=lambda each: each.name):
             path = f"{inside}/{entry.name}" if inside else entry.name
-            if entry.name in _LEFT_OUT:
+            if entry.name in _LEFT_OUT or (entry.name in names and os.path.realpath(entry.path) in without):
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
             if is_folder and (entry.name in _BOUND or Path(entry.path, "pyvenv.cfg").is_file()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +13,11 @@ from fungible.runtime.folders import Folders
 from fungible.sandbox.spec import Mount
 from fungible.services.attach import open_services
 from fungible.services.external import ExternalService
+from fungible.services.place import write_private
+from fungible.services.server import EmbeddedServer
 from fungible.services.store import Service
+
+_SERVERS = "services.json"
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,63 @@ def set_elsewhere(app: App, config: Mapping[str, str], operating_system: Mapping
 async def attach_services(
     app: App, folders: Folders, config: Mapping[str, str], operating_system: Mapping[str, str]
 ) -> Backing:
-    """Open and start what the app declares. Raises Problem; what was started before it is stopped again."""
-    if not app.settings.services:
-        return Backing(())
+    """Open and start what the app declares, and leave word of its servers for one-off processes.
+
+    Raises Problem; what was started before it is stopped again.
+    """
+    services = _open(app, folders, config, operating_system)
+    backing = await _started(services)
+    servers = {service.name: service.url for service in services if isinstance(service, EmbeddedServer)}
+    write_private(folders.run / _SERVERS, json.dumps(servers))
+    return backing
+
+
+async def join_services(
+    app: App, folders: Folders, config: Mapping[str, str], operating_system: Mapping[str, str]
+) -> Backing:
+    """As `attach_services`, for a process beside a running formation: its servers are used, not started again."""
+    running: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        running = json.loads((folders.run / _SERVERS).read_text())
+    return await _started(
+        [
+            _Running(service, running[service.name])
+            if isinstance(service, EmbeddedServer) and service.name in running
+            else service
+            for service in _open(app, folders, config, operating_system)
+        ]
+    )
+
+
+class _Running(Service):
+    """A server that the formation runs."""
+
+    def __init__(self, service: Service, url: str) -> None:
+        self.name = service.name
+        self.kind = service.kind
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    async def start(self) -> None:
+        """Nothing: it runs already."""
+
+    async def stop(self) -> None:
+        """Nothing: it is the formation's."""
+
+
+def _open(
+    app: App, folders: Folders, config: Mapping[str, str], operating_system: Mapping[str, str]
+) -> list[Service]:
     environment = set_elsewhere(app, config, operating_system)
-    services = open_services(
+    return open_services(
         app.settings.services, environment=environment, folder=folders.services, app_folder=app.folder
     )
+
+
+async def _started(services: list[Service]) -> Backing:
     started: list[Service] = []
     try:
         for service in services:
@@ -70,3 +126,11 @@ async def attach_services(
         await Backing(tuple(started)).stop()
         raise
     return Backing(tuple(services))
+
+
+def set_elsewhere(app: App, config: Mapping[str, str], operating_system: Mapping[str, str]) -> dict[str, str]:
+    """The environment as it would be without embedded services: what is named in it wins over them."""
+    declared = app.settings.services
+    named = {assignment.name for assignment in app.dotenv} | set(config) | set(operating_system)
+    unset = {name: "" for name in declared if name not in named}
+    return compose(dotenv=app.dotenv, operating_system=operating_system, config=config, given=unset)

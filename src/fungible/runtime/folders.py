@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fungible.app.problem import Exit, Problem
+from fungible.services.place import private_folder
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -22,7 +25,7 @@ class Folders:
 
     @property
     def processes(self) -> Path:
-        """Private folders of running processes, one each."""
+        """Private folders of running processes, in one folder for each supervisor (see `session`)."""
         return self.state / "processes"
 
     @property
@@ -36,22 +39,35 @@ class Folders:
         return self.state / "services"
 
     def make(self) -> Folders:
-        """Create what is missing, mode 0700; returns itself."""
+        """Create what is missing, mode 0700; returns itself. Raises Problem where that is not possible."""
         for folder in (self.root, self.state, self.run.parent, self.run):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
         for folder in (self.processes, self.releases, self.services):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            private_folder(folder)
         return self
 
 
 def folders_for(state_name: str, environment: Mapping[str, str]) -> Folders:
-    """The folders of the app called `state_name` (`shop-1a2b3c4d`) for the user whose environment this is."""
-    home = Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    root = home / "fungible"
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    base = Path(runtime) / "fungible" if runtime and os.access(runtime, os.W_OK) else _fallback()
+    """The folders of the app called `state_name` (`shop-1a2b3c4d`) for the user whose environment this is.
+
+    As the XDG specification says, variables that hold a relative path are passed over. Raises Problem for a user
+    without a home.
+    """
+    root = _state_home(environment) / "fungible"
+    runtime = environment.get("XDG_RUNTIME_DIR", "")
+    base = Path(runtime) / "fungible" if os.path.isabs(runtime) and os.access(runtime, os.W_OK) else _fallback()
     # Unix socket paths end at 107 bytes: only the hash of the name goes into them.
     return Folders(root, root / state_name, base / state_name.rsplit("-", 1)[-1])
+
+
+def _state_home(environment: Mapping[str, str]) -> Path:
+    wanted = environment.get("XDG_STATE_HOME", "")
+    if os.path.isabs(wanted):
+        return Path(wanted)
+    try:
+        return Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise Problem("this user has no home folder; set XDG_STATE_HOME to a folder", Exit.NOT_ALLOWED) from None
 
 
 def _fallback() -> Path:

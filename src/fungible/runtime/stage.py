@@ -7,20 +7,20 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
 from fungible.build.releases import Sealed, Sealing, list_releases
-from fungible.build.seal import copy_tree, read_tree
+from fungible.build.seal import Tree, copy_tree, read_tree
 from fungible.runtime.backing import Backing
 from fungible.runtime.confinement import Confinement, shell_command
 from fungible.runtime.folders import Folders
 from fungible.runtime.one_off import run_one_off
 from fungible.runtime.release import Release
+from fungible.runtime.session import Session, reap_sessions
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.probe import Abilities, describe, probe
 from fungible.sandbox.spec import Mount
@@ -38,7 +38,8 @@ class Isolation:
 
 async def choose_isolation(wanted: str, processes: Path) -> Isolation:
     """The level for a wish. Raises Problem (exit 3) where the machine refuses the one that was asked for."""
-    abilities = await probe(str(processes))
+    with Session(processes) as folder:
+        abilities = await probe(str(folder))
     try:
         level = abilities.choose(wanted)
     except PermissionError as error:
@@ -70,20 +71,27 @@ class Lock:
 
 
 def reap_left_overs(folders: Folders) -> int:
-    """Delete the private folders that a killed supervisor left; its processes died with it. Returns how many.
+    """Delete what a killed supervisor left: private folders, sockets, releases half made. Its processes died with
+    it. Returns how many private folders there were.
 
-    To be called by the holder of the lock.
+    To be called by the holder of the lock. One-off processes that are running keep theirs.
     """
-    left = [path for path in folders.processes.iterdir() if path.is_dir()]
-    for path in left:
-        wipe(str(path))
+    left = reap_sessions(folders.processes)
     for path in folders.run.iterdir():
-        if path.is_dir():
+        remove(path)
+    for path in folders.releases.glob("v*"):
+        if not (path / "release.json").exists():
             wipe(str(path))
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink()
-    return len(left)
+    return left
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        wipe(str(path))
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def load_config(folders: Folders) -> dict[str, str]:
@@ -114,6 +122,7 @@ def confine(app: App, folders: Folders, isolation: Isolation, backing: Backing, 
 async def prepare_release(
     app: App,
     folders: Folders,
+    processes: Path,
     isolation: Isolation,
     backing: Backing,
     operating_system: Mapping[str, str],
@@ -121,11 +130,12 @@ async def prepare_release(
 ) -> Release:
     """Build and seal the app's folder as it is now, unless the last release is the same; run its release command.
 
-    Raises Problem where a build or release command fails.
+    `processes` is where the commands have their private folders. Raises Problem where a build or release command
+    fails, and for a folder that cannot be read.
     """
     config = load_config(folders)
     loop = asyncio.get_running_loop()
-    tree = await loop.run_in_executor(None, read_tree, app.folder)
+    tree = await loop.run_in_executor(None, look_at, app, folders)
     digest = _digest(app, tree.digest)
     last = next(iter(reversed(list_releases(folders.releases))), None)
 
@@ -138,11 +148,12 @@ async def prepare_release(
     else:
         sealing = Sealing(folders.releases, tree)
         try:
-            await loop.run_in_executor(None, sealing.copy)
+            with _reading(app):
+                await loop.run_in_executor(None, sealing.copy)
             draft = release_of(Sealed(sealing.number, sealing.content, config, digest, tree.bound, 0.0))
             for line in app.settings.build:
                 say(f"build: {line}")
-                await _run_step(line, draft, folders, "build", content_writable=True)
+                await _run_step(line, draft, processes, "build", content_writable=True)
             release = release_of(sealing.finish(config, digest))
         except BaseException:
             sealing.abandon()
@@ -151,40 +162,67 @@ async def prepare_release(
             say(f"{release.name} leaves out {tree.ignored} files that git ignores")
     if app.release_command is not None:
         say(f"release: {app.release_command}")
-        await _run_step(app.release_command, release, folders, "release", content_writable=False)
+        await _run_step(app.release_command, release, processes, "release", content_writable=False)
     return release
 
 
-async def prepare_draft(
-    app: App, folders: Folders, isolation: Isolation, backing: Backing, operating_system: Mapping[str, str]
-) -> tuple[Release, Callable[[], None]]:
-    """A release of the folder as it is now that is never rolled, for a one-off process; and how to drop it.
+def prepare_draft(
+    app: App,
+    folders: Folders,
+    processes: Path,
+    isolation: Isolation,
+    backing: Backing,
+    operating_system: Mapping[str, str],
+) -> Release:
+    """A release of the folder as it is now that is never rolled, for a one-off process; its copy is in `processes`.
 
-    A release that is the same is used instead. Build commands do not run: what they make is not in it.
+    A release that is the same is used instead. Build commands do not run: what they make is not in it. Raises
+    Problem for a folder that cannot be read.
     """
     config = load_config(folders)
-    tree = read_tree(app.folder)
+    tree = look_at(app, folders)
     last = next(iter(reversed(list_releases(folders.releases))), None)
     if last is not None and last.digest == _digest(app, tree.digest) and dict(last.config) == config:
         confinement = confine(app, folders, isolation, backing, last)
-        return Release(last.name, confinement, config, app.dotenv, operating_system, backing.urls), lambda: None
-    content = Path(tempfile.mkdtemp(prefix="draft-", dir=folders.releases)) / "app"
-    copy_tree(tree, content)
+        return Release(last.name, confinement, config, app.dotenv, operating_system, backing.urls)
+    content = processes / "draft" / "app"
+    with _reading(app):
+        copy_tree(tree, content)
     sealed = Sealed(0, content, config, "", tree.bound, 0.0)
     confinement = confine(app, folders, isolation, backing, sealed)
-    release = Release("draft", confinement, config, app.dotenv, operating_system, backing.urls)
-    return release, lambda: wipe(str(content.parent))
+    return Release("draft", confinement, config, app.dotenv, operating_system, backing.urls)
+
+
+def look_at(app: App, folders: Folders) -> Tree:
+    """What of the app's folder goes into a release; our own state is none of it, if it lies there (HOME=/app).
+
+    Raises Problem for what cannot be read.
+    """
+    with _reading(app):
+        return read_tree(app.folder, without=(folders.root, folders.run.parent))
+
+
+@contextlib.contextmanager
+def _reading(app: App) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Problem(
+            f"{error.filename or app.folder}: cannot be copied into a release ({error.strerror}); mend its "
+            "permissions, or let git ignore it",
+            Exit.BAD_INPUT,
+        ) from None
 
 
 def _digest(app: App, tree_digest: str) -> str:
     return f"{tree_digest} {json.dumps(app.settings.build)} {app.release_command}"
 
 
-async def _run_step(line: str, release: Release, folders: Folders, step: str, *, content_writable: bool) -> None:
+async def _run_step(line: str, release: Release, processes: Path, step: str, *, content_writable: bool) -> None:
     outcome = await run_one_off(
         shell_command(line),
         release,
-        folders.processes,
+        processes,
         name=f"{step}.1",
         stdin=None,
         stdout=2,

@@ -15,10 +15,12 @@ import time
 from typing import Any, List, Optional, Union
 
 from .layer import CopyLayer, OverlayLayer
+from .spec import Spec
 
 Layer = Union[OverlayLayer, CopyLayer, None]
 
 _WATCH_EVERY = 1.0  # seconds between looks for a database in the layer
+_WATCH_SHARE = 20  # of the time, at most one part in so many goes into these looks
 
 
 def tell(control: socket.socket, kind: str, **data: Any) -> None:
@@ -29,9 +31,7 @@ def tell(control: socket.socket, kind: str, **data: Any) -> None:
         return
 
 
-def supervise(
-    leader: int, control: socket.socket, grace: float, whole_namespace: bool, layer: Layer, watch: bool
-) -> int:
+def supervise(leader: int, control: socket.socket, spec: Spec, whole_namespace: bool, layer: Layer) -> int:
     """Run until the group of `leader` is empty; returns the leader's wait status.
 
     With `whole_namespace` the caller is PID 1 and the group is everything in the namespace; otherwise the caller
@@ -48,7 +48,8 @@ def supervise(
     poll.register(control, select.POLLIN)
     status: Optional[int] = None
     kill_at: Optional[float] = None
-    told: List[str] = []
+    asked = False
+    watch = _Watch(control, layer) if spec.watch_databases and layer is not None else None
     unread = b""
     while True:
         while True:
@@ -57,6 +58,8 @@ def supervise(
             except ChildProcessError:
                 if status is None:
                     status = 0
+                if watch is not None:
+                    watch.look()
                 _close_report(control, layer)
                 return status
             if pid == 0:
@@ -64,15 +67,20 @@ def supervise(
             if pid == leader:
                 status = ended
                 tell(control, "exited", status=os.waitstatus_to_exitcode(ended))
-                group.signal(signal.SIGTERM)
-                group.signal(signal.SIGCONT)
-                kill_at = time.monotonic() + grace
+                # Asked to stop, the leader's own group has had its signal: only what left it hears of the end.
+                for each in group.members():
+                    if not asked or _group_of(each) != leader:
+                        _send(each, signal.SIGTERM)
+                    _send(each, signal.SIGCONT)
+                patience = spec.grace if spec.patience is None or not asked else spec.patience
+                kill_at = time.monotonic() + patience
         if kill_at is not None and time.monotonic() >= kill_at:
             group.signal(signal.SIGKILL)
             kill_at = time.monotonic() + 0.2
         timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
-        if watch and status is None:
-            timeout = _WATCH_EVERY if timeout is None else min(timeout, _WATCH_EVERY)
+        if watch is not None and status is None:
+            until = max(0.0, watch.next_at - time.monotonic())
+            timeout = until if timeout is None else min(timeout, until)
         ready = dict(poll.poll(None if timeout is None else timeout * 1000 + 1))
         if wake in ready:
             os.read(wake, 4096)
@@ -85,12 +93,10 @@ def supervise(
             else:
                 *lines, unread = (unread + message).split(b"\n")
                 for line in lines:
+                    asked = True
                     _obey(json.loads(line), leader, group)
-        if watch and status is None and layer is not None:
-            for path in layer.databases():
-                if path not in told:
-                    told.append(path)
-                    tell(control, "database", path=path)
+        if watch is not None and status is None and time.monotonic() >= watch.next_at:
+            watch.look()
 
 
 def _obey(message: Any, leader: int, group: _Namespace | _Descendants) -> None:
@@ -112,6 +118,25 @@ def _close_report(control: socket.socket, layer: Layer) -> None:
     tell(control, "empty")
 
 
+class _Watch:
+    """Looks for SQLite databases among what was written, and tells of each once."""
+
+    def __init__(self, control: socket.socket, layer: OverlayLayer | CopyLayer) -> None:
+        self.next_at = time.monotonic() + _WATCH_EVERY
+        self._control = control
+        self._layer = layer
+        self._told: List[str] = []
+
+    def look(self) -> None:
+        begin = time.monotonic()
+        for path in self._layer.databases():
+            if path not in self._told:
+                self._told.append(path)
+                tell(self._control, "database", path=path)
+        end = time.monotonic()
+        self.next_at = end + max(_WATCH_EVERY, (end - begin) * _WATCH_SHARE)
+
+
 class _Namespace:
     """Everything in a PID namespace but its init."""
 
@@ -121,16 +146,33 @@ class _Namespace:
         except ProcessLookupError:
             return
 
+    def members(self) -> List[int]:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+
 
 class _Descendants:
     """The descendants of a subreaper, which is where orphans of its group end up (prctl(2))."""
 
     def signal(self, number: int) -> None:
-        for pid in _descendants(os.getpid()):
-            try:
-                os.kill(pid, number)
-            except OSError:
-                continue
+        for pid in self.members():
+            _send(pid, number)
+
+    def members(self) -> List[int]:
+        return _descendants(os.getpid())
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError:
+        return  # it has ended
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
 
 
 def _descendants(pid: int) -> List[int]:

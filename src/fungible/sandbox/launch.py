@@ -7,6 +7,7 @@ other levels the launcher is the init.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import shutil
@@ -83,7 +84,7 @@ def _as_init(spec: Spec, control: socket.socket) -> None:
         layer = view.build(spec)
         leader = _start(spec, control, writable=None)
         _silence()
-        supervise(leader, control, spec.grace, True, layer, spec.watch_databases)
+        supervise(leader, control, spec, True, layer)
         code = 0
     except OSError as error:
         tell(control, "failed", stage="isolate", error=error.strerror or str(error), path=error.filename or "")
@@ -111,7 +112,7 @@ def _run_plain(spec: Spec, control: socket.socket) -> int:
     os.chdir(cwd or "/")
     leader = _start(spec, control, writable=writable)
     _silence()
-    supervise(leader, control, spec.grace, False, layer, spec.watch_databases)
+    supervise(leader, control, spec, False, layer)
     return 0
 
 
@@ -159,6 +160,8 @@ def _start(spec: Spec, control: socket.socket, writable: Optional[List[str]]) ->
         os.execvpe(spec.argv[0], list(spec.argv), spec.environment)
     except OSError as error:
         os.write(writer, str(error.errno or 1).encode())
+    except ValueError:  # a limit above the hard one (setrlimit(2))
+        os.write(writer, str(errno.EPERM).encode())
     finally:
         os._exit(127)
     raise AssertionError  # not reached: the line above never returns

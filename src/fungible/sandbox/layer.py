@@ -17,6 +17,16 @@ class OverlayLayer:
         self._upper = upper
         self._shared = shared
 
+    @property
+    def descriptor(self) -> int:
+        """The open upper folder; it outlives the namespace that it is mounted in."""
+        return self._upper
+
+    @property
+    def shared(self) -> FrozenSet[str]:
+        """Paths in it that are only mount points of attached folders."""
+        return self._shared
+
     def written(self) -> List[str]:
         """Paths written or deleted (`-path`), relative to the app's folder, sorted, 1000 at most."""
         found = []

@@ -30,8 +30,8 @@ class Spec:
     one of them hides them. `mounts` shine through. `grace` is the time in seconds that what the command left
     behind gets between TERM and KILL. `limits` are rlimits by name (`RLIMIT_NOFILE`). `layer` says where the
     overlay's upper folder lives: `disk`, or `memory` where the filesystem of `private` cannot be one. Without
-    `wipe` the private folder stays when the process has ended, for another to find. `below` are upper folders of processes that are idle or have
-    ended; they lie between the overlay and `source`, topmost first (level full).
+    `wipe` the private folder stays when the process has ended, for another to find. `below` are upper folders of
+    processes that are idle or have ended; they lie between the overlay and `source`, topmost first (level full).
     """
 
     level: str
@@ -47,6 +47,7 @@ class Spec:
     mounts: Tuple[Mount, ...] = ()
     host_name: Optional[str] = None
     grace: float = 2.0
+    patience: Optional[float] = None
     limits: Dict[str, int] = field(default_factory=dict)
     layer: str = "disk"
     watch_databases: bool = False

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from fungible.verify import schedule as schedules
 from fungible.verify.binding import infer_bindings
+from fungible.verify.blame import Blame
+from fungible.verify.canary import EXPECTED
 from fungible.verify.case import Case, cut_after, observer_alone, part
 from fungible.verify.compare import Deviation, Relations, compare, learn, not_judged, sensitivity, widen
 from fungible.verify.coverage import coverage
@@ -51,6 +53,7 @@ class Experiment:
         self._others: list[Execution] = []
         self._notes: list[Note] = []
         self._differences: list[Difference] = []
+        self._canaries: tuple[str, ...] = ()
         self._small: dict[tuple[int, ...], Relations] = {}
 
     @property
@@ -67,6 +70,13 @@ class Experiment:
         """The whole experiment."""
         try:
             await self._warm_up()
+            self._canaries = await self._laboratory.ground.canaries()
+            blind = [each for each in EXPECTED if each not in self._canaries]
+            if blind:
+                raise NotJudged(
+                    f"the planted {' and the '.join(blind)} were not found: this machine or set-up hides state, so "
+                    "nothing can be said about the app (fungible doctor)"
+                )
             await self._run_worlds()
             await self._examine()
         except NotJudged as reason:
@@ -211,8 +221,25 @@ class Experiment:
             )
             difference = await self._confirm(shrunk.case, deviation, execution.schedule.name, shrunk.minimal)
             if difference is not None:
-                self._differences.append(difference)
+                await self._report_with_culprit(difference, deviation)
                 return
+
+    async def _report_with_culprit(self, difference: Difference, like: Deviation) -> None:
+        """Add the difference, with what held the state where that can be found."""
+        self._say(f"request {difference.observer}: looking for what held the state")
+        case = difference.case
+        blame = Blame(self._laboratory, self._workload, self._defaults, self._laboratory.ground.sockets)
+        culprit = await blame.culprit(
+            difference,
+            await self._relations_of(case.kept),
+            lambda deviations: self._like(deviations, case, like) is not None,
+        )
+        difference = replace(difference, culprit=culprit)
+        for index, known in enumerate(self._differences):
+            if culprit.confirmed and (known.culprit.object, known.culprit.file) == (culprit.object, culprit.file):
+                self._differences[index] = replace(known, also=(*known.also, difference.observer))
+                return
+        self._differences.append(difference)
 
     def _explained(self, observer: int) -> bool:
         """Whether a known difference's writers explain this one: then it is listed with that."""
@@ -334,7 +361,7 @@ class Experiment:
             )
             difference = await self._confirm(shrunk.case, deviations[0], execution.schedule.name, shrunk.minimal)
             if difference is not None:
-                self._differences.append(difference)
+                await self._report_with_culprit(difference, deviations[0])
                 return
 
     def _note(self, deviation: Deviation, text: str) -> None:
@@ -364,6 +391,7 @@ class Experiment:
             notes=tuple(self._notes),
             not_judged=unjudged,
             sensitivity=sensitivity(relations, self._warm[0].transcript) if relations is not None else None,
+            canaries=self._canaries,
             reasons=reasons,
             not_covered=LIMITS,
             warnings=(*self._written.warnings, *self._advice()),

@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from fungible.services.attach import clone_for_world, open_services
 from fungible.services.external import ExternalService
 from fungible.services.store import Service, Store
 from fungible.verify.boot import BootBirth
+from fungible.verify.canary import find_canaries
 from fungible.verify.lane import Lane, make_lane
 from fungible.verify.slot import Site
 from fungible.verify.world import Given
@@ -44,6 +46,8 @@ class Ground:
     lanes: tuple[Lane, ...]
     isolation: Isolation
     stores: tuple[str, ...]
+    sockets: Path
+    canaries: Callable[[], Awaitable[tuple[str, ...]]]
 
 
 @contextlib.asynccontextmanager
@@ -59,6 +63,7 @@ async def prepare_ground(
     folders = folders_for(app.state_name, operating_system).make()
     home = _make_home(folders)
     started: list[Service] = []
+    made_sockets: list[Path] = []
     try:
         isolation = await choose_isolation(app.settings.isolation, folders.processes)
         config = load_config(folders)
@@ -87,15 +92,22 @@ async def prepare_ground(
             environment=_environment(release),
             seed=secrets.token_hex(4),
         )
-        birth = BootBirth(
-            app.types[WEB], Ports(folders.run.parent / "ports"), _confine(app, folders, isolation, tree, content)
-        )
+        ports = Ports(folders.run.parent / "ports")
+        birth = BootBirth(app.types[WEB], ports, _confine(app, folders, isolation, tree, content))
+
+        async def canaries() -> tuple[str, ...]:
+            return await find_canaries(given, release.confinement, ports, home / "canary", lanes=count)
+
         stores = tuple(service.name for service in base if isinstance(service, Store))
-        yield Ground(app, given, birth, tuple(made), isolation, stores)
+        sockets = Path(tempfile.mkdtemp(prefix="v", dir=folders.run))
+        made_sockets.append(sockets)
+        yield Ground(app, given, birth, tuple(made), isolation, stores, sockets, canaries)
     finally:
         for service in reversed(started):
             with contextlib.suppress(Problem):
                 await service.stop()
+        for folder in made_sockets:
+            shutil.rmtree(folder, ignore_errors=True)
         await asyncio.to_thread(wipe, str(home))
 
 

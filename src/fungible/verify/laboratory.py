@@ -12,7 +12,7 @@ from fungible.verify.lane import Lane
 from fungible.verify.schedule import Schedule
 from fungible.verify.slot import Birth
 from fungible.verify.steps import Workload
-from fungible.verify.world import Execution, run_world
+from fungible.verify.world import Execution, Visit, run_world
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Laboratory:
         equal_seeds: bool = False,
         birth: Birth | None = None,
         skew: bool | None = None,
+        visit: Visit | None = None,
     ) -> Execution:
         """Run a world on the next free lane."""
         lane = await self._lanes.get()
@@ -74,6 +75,7 @@ class Laboratory:
                 defaults=defaults,
                 equal_seeds=equal_seeds,
                 skewed=self.skewed if skew is None else skew,
+                visit=visit,
             )
         finally:
             self._lanes.put_nowait(lane)

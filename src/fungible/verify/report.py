@@ -180,7 +180,8 @@ def _small_print(findings: Findings, paint: Callable[[str, str], str]) -> list[s
         f"  placements: {coverage.pairs[0]} of {coverage.pairs[1]} pairs and {coverage.triples[0]} of "
         f"{coverage.triples[1]} triples of requests split in every way; {coverage.four_way_odds:.0%} odds for a "
         "pattern of four",
-        f"  isolation {findings.isolation}; {findings.boots} processes started",
+        f"  isolation {findings.isolation}; {findings.boots} processes started; planted leaks found: "
+        f"{', '.join(findings.canaries)}",
     ]
     if findings.sensitivity is not None:
         seen = findings.sensitivity

@@ -7,7 +7,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from fungible.verify.steps import Job, Quiet, Request, Workload, render
 from fungible.verify.transcript import Answer, Sent, Transcript
 
 _SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
+
+
+Visit = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class _World:
     defaults: Mapping[str, str]
     equal_seeds: bool
     skewed: bool
+    visit: Visit | None = None
     servers: int = 0
     slots: dict[int, Slot] = field(default_factory=dict)
     ended: dict[int, Ended] = field(default_factory=dict)
@@ -83,6 +87,8 @@ class _World:
             for index, step in enumerate(self.workload.steps):
                 for slot in self.schedule.births(index):
                     await self._bear(slot)
+                if self.visit is not None:
+                    await self.visit(index)
                 request, answer = await self._step(index, step)
                 sent.append(request)
                 answers.append(answer)
@@ -201,12 +207,15 @@ async def run_world(
     defaults: Mapping[str, str] | None = None,
     equal_seeds: bool = False,
     skewed: bool = True,
+    visit: Visit | None = None,
 ) -> Execution:
     """Run `workload` as `schedule` says, on `lane`, with slots from `birth`.
 
     `number` is unique among worlds and sets apart their identities and ids. `defaults` are the values of the warm
     run, taken for what this world could not save. With `equal_seeds` all slots share one hash seed; unless `skewed`,
-    sequences start where the snapshot left them. A slot that
+    sequences start where the snapshot left them. `visit` is called before each step, its slots born. A slot that
     cannot boot is an answer with the fault `boot`; nothing else is raised for what the app does.
     """
-    return await _World(given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds, skewed).run()
+    return await _World(
+        given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds, skewed, visit
+    ).run()

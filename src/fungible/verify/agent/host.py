@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +37,12 @@ class Greeting:
     argv: tuple[str, ...]
     python: str
     root: str
-    main: str
+
+    @property
+    def main(self) -> str:
+        """The name by which people know the module `__main__`: that of the script."""
+        script = next((part for part in self.argv[1:] if part.endswith(".py")), "")
+        return Path(script).stem or "__main__"
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,6 @@ class AgentServer:
                 argv=tuple(map(str, hello["argv"])),
                 python=str(hello["python"]),
                 root=str(hello["root"]),
-                main=str(hello["main"]),
             )
         except (ValueError, KeyError, TypeError, TimeoutError, OSError):
             writer.close()

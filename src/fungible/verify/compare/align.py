@@ -118,32 +118,41 @@ Abstract = Callable[[int, Token, int], str]
 class Canonical:
     """Nodes with everything replaced that a run may choose: equal forms may stand for each other."""
 
-    __slots__ = ("abstract", "known")
+    __slots__ = ("abstract", "known", "texts", "ties")
 
     def __init__(self, abstract: Abstract) -> None:
         self.abstract = abstract
         self.known: dict[tuple[int, int, int], tuple[Node, str]] = {}
+        self.texts: dict[tuple[str, int, int], str] = {}
+        self.ties = False
+        """Whether some items could not be told from each other: more names may put them in order."""
 
     def of(self, node: Node, run: int, level: int) -> str:
         """The form of a node of a run."""
         if isinstance(node, Leaf):
-            return f"{node.kind}:{self.text(node.text, run, level)}"
+            return node.kind[0] + self.text(node.text, run, level)
         key = (id(node), run, level)
         if key not in self.known:
             if isinstance(node, Seq):
-                form = f"[{chr(0).join([self.of(item, run, level) for item in node.items])}]"
+                form = "[" + "\0".join([self.of(item, run, level) for item in node.items])
+            elif node.what == "element":
+                form = "<" + "\0".join(sorted([f"{k}={self.of(v, run, level)}" for k, v in node.fields.items()]))
             else:
-                inside = [
-                    f"{self.text(name, run, level)}={self.of(item, run, level)}" for name, item in node.fields.items()
-                ]
-                form = f"{{{chr(0).join(sorted(inside))}}}"
+                inside = [f"{self.text(k, run, level)}={self.of(v, run, level)}" for k, v in node.fields.items()]
+                form = "{" + "\0".join(sorted(inside))
             # The node is kept too, so that its id stays its own; a long form by its hash: depth costs nothing.
             self.known[key] = node, form if len(form) < 160 else f"#{hash(form):x}"
         return self.known[key][1]
 
     def text(self, text: str, run: int, level: int) -> str:
         """The form of a string of a run."""
-        return "".join([self.abstract(run, token, level) for token in tokens(text)])
+        key = (text, run, level)
+        form = self.texts.get(key)
+        if form is None:
+            form = "".join([self.abstract(run, token, level) for token in tokens(text)])
+            if len(text) <= 200:
+                self.texts[key] = form
+        return form
 
 
 def same_order(
@@ -153,15 +162,29 @@ def same_order(
 
     `anyway` says that order means nothing here. Where items cannot be told from each other they stay in order.
     """
-    if not rows[0] or all(list(row) == list(rows[0]) for row in rows):
-        return [list(row) for row in rows], anyway
+    as_they_are = [list(row) for row in rows], anyway
+    # An item that is the same in every run stays where it is.
+    moved = [at for at, column in enumerate(zip(*rows, strict=True)) if any(node != column[0] for node in column)]
+    if len(moved) < 2:
+        return as_they_are
+
+    def forms(level: int) -> list[list[str]]:
+        return [[forms_of.of(row[at], run, level) for at in moved] for run, row in enumerate(rows)]
+
+    coarse = forms(2)
+    if all(form == coarse[0] for form in coarse):
+        if len(set(coarse[0])) == len(moved):
+            return as_they_are
+        forms_of.ties = True
+    elif any(Counter(form) != Counter(coarse[0]) for form in coarse[1:]):
+        return as_they_are
     for level in (0, 1, 2):
-        forms = [[forms_of.of(item, run, level) for item in row] for run, row in enumerate(rows)]
-        if all(form == forms[0] for form in forms):
-            return [list(row) for row in rows], anyway
-        if all(Counter(form) == Counter(forms[0]) for form in forms[1:]):
-            return [_reordered(row, form, forms[0]) for row, form in zip(rows, forms, strict=True)], True
-    return [list(row) for row in rows], anyway
+        found = coarse if level == 2 else forms(level)
+        if all(form == found[0] for form in found):
+            return as_they_are
+        if all(Counter(form) == Counter(found[0]) for form in found[1:]):
+            return [_reordered(row, moved, form, found[0]) for row, form in zip(rows, found, strict=True)], True
+    return as_they_are
 
 
 def in_common(rows: Sequence[Sequence[Node]], forms_of: Canonical, unordered: bool) -> list[tuple[Node, ...]]:
@@ -183,11 +206,14 @@ def in_common(rows: Sequence[Sequence[Node]], forms_of: Canonical, unordered: bo
     return [tuple(row[index] for row, index in zip(rows, found[first], strict=True)) for first in sorted(found)]
 
 
-def _reordered(row: Sequence[Node], forms: Sequence[str], wanted: Sequence[str]) -> list[Node]:
+def _reordered(row: Sequence[Node], moved: Sequence[int], forms: Sequence[str], wanted: Sequence[str]) -> list[Node]:
     where: dict[str, list[int]] = {}
-    for index in range(len(forms) - 1, -1, -1):
-        where.setdefault(forms[index], []).append(index)
-    return [row[where[form].pop()] for form in wanted]
+    for at, form in reversed(list(zip(moved, forms, strict=True))):
+        where.setdefault(form, []).append(at)
+    result = list(row)
+    for at, form in zip(moved, wanted, strict=True):
+        result[at] = row[where[form].pop()]
+    return result
 
 
 def entries(fields: Mapping[str, Node]) -> list[Node]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fungible.verify.compare.align import Canonical, entries
-from fungible.verify.compare.lexemes import Token, tokens
+from fungible.verify.compare.lexemes import Token, tokens, type_of
 from fungible.verify.compare.names import Names, abstract
 from fungible.verify.compare.patterns import (
     Bag,
@@ -243,10 +243,8 @@ class _Check:
             good = pattern.type.admits(node.text) and bool(node.text.strip()) == bool(pattern.sample.text.strip())
             return [] if good else [self.differs(path, "typed", pattern.sample.text, node)]
         if isinstance(pattern, Bag):
-            for level in (0, 1):
-                words = Counter(self.abstract(1, word, level) for word in tokens(node.text) if word.kind != "space")
-                if words == Counter(self.canonical_words(pattern, level)):
-                    return []
+            if self.same_words(pattern, node.text):
+                return []
             return [self.differs(path, "multiset", pattern.sample.text, node)]
         found = fit(pattern.parts, node.text)
         if found is None:
@@ -508,17 +506,37 @@ class _Check:
             text += known if known is not None else part.sample
         return text
 
-    def canonical_words(self, pattern: Bag, level: int) -> list[str]:
-        result = []
+    def same_words(self, pattern: Bag, text: str) -> bool:
+        """Whether a string has the words of a bag; a name seen first here takes the one word it can be."""
+        there = Counter(token.text for token in tokens(text) if token.kind != "space")
+        unknown: list[int] = []
+        forms: Counter[str] = Counter()
         for word in pattern.words:
-            if word.startswith("‹"):
-                name = word[1:-1]
-                unknown = name.isdigit() and self.binding.known(int(name)) is None
-                values = self.binding.names.names[int(name)].values if unknown else ()
-                result.append(abstract(tokens(values[0])[0], level) if values else word)
+            name = int(word[1:-1]) if word.startswith("‹") and word[1:-1].isdigit() else None
+            wanted: str | None = word if name is None else self.binding.known(name)
+            if wanted is None and name is not None:
+                unknown.append(name)
+            elif wanted is not None and there[wanted] > 0:
+                there[wanted] -= 1
             else:
-                result.append(abstract(tokens(word)[0], level) if word else word)
-        return result
+                forms[word] += 1
+        left = list(there.elements())
+        for word in list(left) if forms else ():
+            form = abstract(tokens(word)[0], 1)
+            if forms[form] > 0:
+                forms[form] -= 1
+                left.remove(word)
+        if any(forms.values()):
+            return False
+        for name in unknown:
+            kind = type_of(self.binding.names.names[name].values)
+            fitting = [word for word in left if kind.admits(word)]
+            if not fitting:
+                return False
+            if len(fitting) == 1:
+                self.binding.quietly(name, fitting[0])
+            left.remove(fitting[0])
+        return pattern.open or not left
 
 
 def _alike(kind: str, pattern: Text | Bag | Loose) -> bool:

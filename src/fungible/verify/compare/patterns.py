@@ -44,10 +44,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Bag:
-    """A string whose words came in varying order: the same words, however ordered."""
+    """A string whose words came in varying order: the same words, however ordered; more of them where `open`."""
 
     words: tuple[str, ...]
     sample: Leaf
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

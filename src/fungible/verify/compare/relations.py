@@ -113,7 +113,11 @@ def learn(
     noise = [_noise(warm, step) for step in range(count)]
     names, orders, chance = Names(), dict[str, Order](), _Chance()
     volatile: dict[int, tuple[Node, bool]] = {}
-    for final in (False, False, True):
+    learner = _Learner(len(warm), seen, names, orders, chance, volatile)
+    # Names, then names once more where items had to be put in order by them, then the patterns.
+    for phase in ("names", "order", "patterns"):
+        if phase == "order" and not (learner.moved or learner.forms.ties):
+            continue
         learner = _Learner(len(warm), seen, names, orders, chance, volatile)
         steps = []
         for step in range(count):
@@ -126,7 +130,7 @@ def learn(
             steps.append(Step(learner.endpoint, answer, request, noise=noise[step]))
         learner.area, learner.step, learner.endpoint = "dump", count, "store"
         patterns = {store: learner.store(dumps[store], store) for store in stores}
-        if not final:
+        if phase != "patterns":
             names = learn_names(learner.sightings, len(warm))
             orders, chance = _orders(learner.values, names), _Chance.of(learner.met, learner.total)
     owners = jars(warm[0])
@@ -274,6 +278,8 @@ class _Learner:
         self.chance = chance
         self.met: dict[str, dict[int, list[Node]]] = {}
         self.total: Counter[str] = Counter()
+        self.moved = False
+        """Whether items had to be put in order, or might have to be once names are known."""
         self.sightings: list[Sighting] = []
         self.values: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
         self.step = 0
@@ -334,12 +340,14 @@ class _Learner:
         lengths = [len(row.items) for row in rows]
         if len(set(lengths)) > 1:
             shared = in_common([row.items for row in rows], self.forms, unordered=what == "rows")
+            self.moved = True
             anchors = (
                 self.node(column, f"{inside(path, what, index, _tag(column[0]))}+")
                 for index, column in enumerate(shared)
             )
             return Many(what, min(lengths), max(lengths), rows[0], tuple(anchors), what == "rows")
         aligned, unordered = same_order([row.items for row in rows], self.forms, anyway=what == "rows")
+        self.moved |= unordered
         items = tuple(
             self.node(column, inside(path, what, index, _tag(column[0])))
             for index, column in enumerate(zip(*aligned, strict=True))
@@ -373,6 +381,7 @@ class _Learner:
         for level in (0, 1, 2):
             forms = [[self.forms.text(key, run, level) for key in item.fields] for run, item in enumerate(maps)]
             if all(Counter(form) == Counter(forms[0]) for form in forms[1:]):
+                self.moved = True
                 aligned, _ = same_order([entries(item.fields) for item in maps], self.forms, anyway=True)
                 items = (self.node(column, f"{path}.*") for column in zip(*aligned, strict=True))
                 return Entries(tuple(items), maps[0].what)
@@ -389,9 +398,15 @@ class _Learner:
             return Varied(kinds, sample)
         if numeric:
             return Text(kinds, (self.slot(tuple(texts), f"{path}", False),), sample)
-        if self.shuffled(texts):
-            return Bag(tuple(sorted(self.words(texts[0], 0, 0))), sample)
+        level = self.shuffled(texts)
+        if level is not None:
+            self.moved = True
+            return Bag(tuple(sorted(self.words(texts[0], 0, level))), sample)
         parts = parts_of(texts, lambda token: self.volatile(token, path))
+        moved = common_words([""] if parts is None else ["".join(p for p in parts if isinstance(p, str))], texts)
+        if moved:
+            self.moved = True
+            return Bag(tuple(sorted(moved.elements())), sample, open=True)
         if parts is None or sum(isinstance(part, tuple) for part in parts) > 400:
             return Loose(kinds, type_of(texts), sample)
         return Text(kinds, self.slots(parts, path), sample)
@@ -437,17 +452,17 @@ class _Learner:
     def words(self, text: str, run: int, level: int) -> list[str]:
         return [self.abstract(run, token, level) for token in tokens(text) if token.kind not in ("space",)]
 
-    def shuffled(self, texts: Sequence[str]) -> bool:
-        """Whether these are the same words in varying order."""
+    def shuffled(self, texts: Sequence[str]) -> int | None:
+        """The level at which these are the same words in varying order, if they are."""
         if any(len(text) > 20_000 for text in texts) or not any(mark in texts[0] for mark in " ,;|/-_&"):
-            return False
+            return None
         for level in (0, 1):
             words = [self.words(text, run, level) for run, text in enumerate(texts)]
             if all(row == words[0] for row in words):
-                return False
+                return None
             if all(Counter(row) == Counter(words[0]) for row in words[1:]):
-                return True
-        return False
+                return level
+        return None
 
     def volatile_below(self, node: Node, path: str) -> bool:
         """Whether something below follows the clock although all runs agree on it."""
@@ -498,6 +513,22 @@ class _Learner:
             if abs(off) <= _FAR and start - slack <= when[0] - shift <= end + slack:
                 return True
         return False
+
+
+def common_words(constant: Sequence[str], texts: Sequence[str]) -> Counter[str]:
+    """The words that all strings share, if some of them stand outside the constant parts: they changed places."""
+    shared = _words(texts[0])
+    for text in texts[1:]:
+        shared &= _words(text)
+    return shared if any((shared - _words(constant[0])).values()) else Counter()
+
+
+def _words(text: str) -> Counter[str]:
+    return Counter(
+        token.text
+        for token in tokens(text)
+        if token.kind == "word" and len(token.text) >= 3 and not any(map(str.isdigit, token.text))
+    )
 
 
 def scope(node: Node) -> Sequence[object]:

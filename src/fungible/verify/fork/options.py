@@ -34,8 +34,9 @@ OPTIONS = {
     ),
     "hypercorn": _options("help version reload debug daemon", "hD"),
     "granian": _options(
-        "help version factory reload access-log log ws respawn-failed-workers workers-kill-on-rss blocking-threads-auto"
-        " http1-keep-alive http2-adaptive-window ssl-client-verify process-reload static-precompressed metrics"
+        "help version factory reload access-log log ws respawn-failed-workers workers-kill-on-rss"
+        " blocking-threads-auto http1-keep-alive http2-adaptive-window ssl-client-verify"
+        " process-reload static-precompressed metrics"
         " uvloop rloop pid-lock"
     ),
     "waitress-serve": _options(

@@ -217,7 +217,7 @@ def _variable(command: str, position: int, environment: Mapping[str, str]) -> tu
             raise Unreadable("a parameter expansion")
         name, operator, default = match.groups()
         value = environment.get(name)
-        missing = value is None or (operator or "").startswith(":") and not value
+        missing = value is None or ((operator or "").startswith(":") and not value)
         if operator is None:
             return value or "", match.end()
         if operator.endswith("-"):

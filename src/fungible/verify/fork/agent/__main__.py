@@ -6,24 +6,29 @@ sandbox.
 
 import sys
 
-_HERE = sys.path.pop(0)  # before any other import: the folder would hide modules of the same name
+if sys.version_info < (3, 9):  # noqa: UP036 - it is the app's Python, not ours
+    sys.exit(97)
 
-import importlib  # noqa: E402
-import importlib.util  # noqa: E402
-import os  # noqa: E402
+sys.path.pop(0)  # before any other import: the folder would hide modules of the same name
+
+import importlib
+import importlib.util
+import os
 
 
-def _load(name, folder):  # type: ignore[no-untyped-def]
+def _load(name: str, folder: str) -> None:
     found = importlib.util.spec_from_file_location(
         name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
     )
+    if found is None or found.loader is None:
+        sys.exit("there is no package in " + folder)
     package = importlib.util.module_from_spec(found)
     sys.modules[name] = package
     found.loader.exec_module(package)
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode, _given = True, sys.dont_write_bytecode  # not into our own folder
+    _given, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # not into our own folder
     _load("fungible_sandbox", sys.argv[2])
     _load("fungible_fork", os.path.dirname(os.path.abspath(__file__)))
     _host = importlib.import_module("fungible_fork.host")

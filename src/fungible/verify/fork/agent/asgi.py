@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import traceback
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Awaitable, Callable, Dict, List, Optional
+from typing import Any
 from urllib.parse import unquote
 
 from . import http1
@@ -16,9 +17,9 @@ from . import http1
 _BUFFERED_AT_MOST = 262144
 _STOP_TIME = 10.0  # seconds that requests in flight get after TERM
 
-Message = Dict[str, Any]
+Message = dict[str, Any]
 Application = Callable[
-    [Dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+    [dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
 
 
@@ -30,12 +31,12 @@ class _Lifespan:
     """The app's lifespan task; an app that does not know lifespans serves without."""
 
     def __init__(self, application: Application) -> None:
-        self.state: Dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
         self._application = application
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
-        self._started: asyncio.Future[Optional[str]] = asyncio.get_running_loop().create_future()
+        self._started: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task: Optional[asyncio.Task[None]] = None
+        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self._task = asyncio.ensure_future(self._run())
@@ -100,7 +101,7 @@ class _Connection(asyncio.Protocol):
         self._changed.set()
         return True  # it may still read the answer
 
-    def connection_lost(self, exc: Optional[Exception]) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
         self._changed.set()
         self._writable.set()
@@ -135,7 +136,7 @@ class _Connection(asyncio.Protocol):
             self.transport.write(data)
         await self._writable.wait()
 
-    async def read_head(self) -> Optional[http1.Head]:
+    async def read_head(self) -> http1.Head | None:
         waiting = b""
         while True:
             end = http1.end_of_head(waiting)
@@ -157,8 +158,8 @@ class _Exchange:
         self._decoder = http1.BodyDecoder(head)
         self._asks = head.expects_continue
         self._told = False
-        self._start: Optional[Message] = None
-        self._framing: Optional[http1.Framing] = None
+        self._start: Message | None = None
+        self._framing: http1.Framing | None = None
         self._done = asyncio.Event()
         self.complete = False
 
@@ -263,7 +264,7 @@ class _Server:
     def __init__(self, application: Application, lifespan: _Lifespan) -> None:
         self._application = application
         self._lifespan = lifespan
-        self._tasks: Dict[asyncio.Task[None], _Connection] = {}
+        self._tasks: dict[asyncio.Task[None], _Connection] = {}
         self._port = int(os.environ.get("PORT", "80"))
 
     def begin(self, connection: _Connection) -> None:
@@ -273,7 +274,7 @@ class _Server:
 
     async def stop(self) -> None:
         """Let requests in flight end."""
-        busy: List[asyncio.Task[None]] = []
+        busy: list[asyncio.Task[None]] = []
         for task, connection in list(self._tasks.items()):
             if connection.serving:
                 busy.append(task)
@@ -306,11 +307,11 @@ class _Server:
             return await exchange.fail() if not exchange.complete else await exchange.finish()
         return await exchange.finish()
 
-    def _scope(self, head: http1.Head) -> Dict[str, Any]:
+    def _scope(self, head: http1.Head) -> dict[str, Any]:
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.%d" % head.minor,
+            "http_version": f"1.{head.minor}",
             "method": head.method.decode("latin-1"),
             "scheme": head.scheme,
             "path": unquote(head.path.decode("latin-1")),

@@ -15,11 +15,11 @@ import sys
 import tempfile
 import weakref
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from . import safety
 
-_PLACES = ("/tmp", "/var/tmp", "/run", "/dev/shm")
+_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -33,28 +33,27 @@ class Randomness:
     """Generators of random numbers made at import: those that were not seeded on purpose differ in every child."""
 
     def __init__(self) -> None:
-        self._seeded: Dict[int, weakref.ref[random.Random]] = {}
-        self._own: List[random.Random] = []
+        self._seeded: dict[int, weakref.ref[random.Random]] = {}
+        self._own: list[random.Random] = []
         self._state: Any = None
         self._watch()
 
     def settle(self) -> None:
         """To be called after the import."""
-        del random.Random.seed_before  # type: ignore[attr-defined]
         random.Random.seed = self._original  # type: ignore[method-assign]
-        shared: Any = random._inst  # type: ignore[attr-defined]
-        # `random.seed` is bound to the method as it was before it was watched: compare what it does.
+        shared: Any = random._inst
         random.seed = shared.seed
         if self._is_seeded(shared):
             self._state = shared.getstate()
         for each in gc.get_objects():
-            if isinstance(each, random.Random) and not isinstance(each, random.SystemRandom) and each is not shared:
-                if not self._is_seeded(each):
-                    self._own.append(each)
+            if not isinstance(each, random.Random) or isinstance(each, random.SystemRandom) or each is shared:
+                continue
+            if not self._is_seeded(each):
+                self._own.append(each)
 
     def renew(self) -> None:
         """To be called in a child."""
-        shared: Any = random._inst  # type: ignore[attr-defined]
+        shared: Any = random._inst
         if self._state is not None:
             shared.setstate(self._state)  # the standard library has seeded it anew at the fork
         for each in self._own:
@@ -77,9 +76,8 @@ class Randomness:
                 seeded[id(self)] = weakref.ref(self)
             original(self, a, version)
 
-        random.Random.seed = seed  # type: ignore[method-assign, assignment]
-        random.Random.seed_before = original  # type: ignore[attr-defined]
-        random.seed = random._inst.seed  # type: ignore[attr-defined]
+        random.Random.seed = seed  # type: ignore[method-assign]
+        random.seed = random._inst.seed
 
 
 def _renew_numpy() -> None:
@@ -88,7 +86,7 @@ def _renew_numpy() -> None:
     if module is None:
         return
     with contextlib.suppress(Exception):
-        generator: Any = module.mtrand._rand  # type: ignore[attr-defined]
+        generator: Any = module.mtrand._rand
         entropy = generator._bit_generator.seed_seq.entropy
         if isinstance(entropy, int) and entropy.bit_length() > 64:
             generator.seed(None)
@@ -97,11 +95,11 @@ def _renew_numpy() -> None:
 class Heritage:
     """What a child takes over, found once after the import."""
 
-    def __init__(self, known: "frozenset[int]") -> None:
+    def __init__(self, known: frozenset[int]) -> None:
         self._known = known
-        self._files: List[_File] = []
-        self._places: List[Tuple[str, int]] = []
-        self._own: Optional[int] = None
+        self._files: list[_File] = []
+        self._places: list[tuple[str, int]] = []
+        self._own: int | None = None
 
     def settle(self, own: str) -> None:
         """Close what can be opened again, flush what is buffered, note what is open. `own` is the private folder
@@ -113,12 +111,18 @@ class Heritage:
             if descriptor in self._known or not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 continue
             flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC)
-            self._files.append(_File(descriptor, os.readlink("/proc/self/fd/%d" % descriptor), flags))
+            self._files.append(_File(descriptor, os.readlink(f"/proc/self/fd/{descriptor}"), flags))
         for place in _PLACES:
             if os.path.isdir(place) and _has_content(place):
                 self._places.append((place, os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)))
         if any(_has_content(entry.path) for entry in os.scandir(own) if entry.is_dir()):
             self._own = os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    @property
+    def descriptors(self) -> frozenset[int]:
+        """What it keeps open itself."""
+        kept = [descriptor for _, descriptor in self._places] + ([] if self._own is None else [self._own])
+        return frozenset(kept)
 
     def fill_own(self, own: str) -> None:
         """In a child, before it enters its view: what the import put into its private folder goes into ours."""
@@ -194,8 +198,9 @@ def _has_content(folder: str) -> bool:
 
 
 def _copy_tree(source: int, target: str) -> None:
-    """Copy files, folders and links below an open folder; sockets and pipes are not copied."""
-    base = "/proc/self/fd/%d" % source
+    """Copy files, folders and links below an open folder; sockets, pipes and what is mounted there are not."""
+    base = f"/proc/self/fd/{source}"
+    device = os.fstat(source).st_dev
     waiting = [""]
     while waiting:
         inside = waiting.pop()
@@ -204,6 +209,8 @@ def _copy_tree(source: int, target: str) -> None:
         for entry in found:
             path = os.path.join(inside, entry.name)
             to = os.path.join(target, path)
+            if entry.stat(follow_symlinks=False).st_dev != device:
+                continue
             if entry.is_symlink():
                 if not os.path.lexists(to):
                     os.symlink(os.readlink(entry.path), to)

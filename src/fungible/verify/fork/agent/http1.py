@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Iterable, List, Optional, Tuple
 
 HEAD_AT_MOST = 65536
 _CHUNK_LINE_AT_MOST = 4096
@@ -14,7 +14,7 @@ _VERSION = re.compile(rb"HTTP/1\.([01])\Z")
 _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}\Z")
 
-Header = Tuple[bytes, bytes]
+Header = tuple[bytes, bytes]
 
 
 class BadRequest(Exception):
@@ -32,12 +32,12 @@ class Head:
     method: bytes
     target: bytes
     minor: int
-    headers: Tuple[Header, ...]
-    length: Optional[int]
+    headers: tuple[Header, ...]
+    length: int | None
     keep_alive: bool
     expects_continue: bool
 
-    def header(self, name: bytes) -> Optional[bytes]:
+    def header(self, name: bytes) -> bytes | None:
         """The first value of a header."""
         return next((value for key, value in self.headers if key == name), None)
 
@@ -57,7 +57,7 @@ class Head:
         said = (self.header(b"x-forwarded-proto") or b"").strip().lower()
         return "https" if said == b"https" else "http"
 
-    def _parts(self) -> Tuple[bytes, bytes]:
+    def _parts(self) -> tuple[bytes, bytes]:
         target = self.target
         if not target.startswith(b"/") and b"://" in target:
             _, _, rest = target.partition(b"://")
@@ -89,7 +89,7 @@ def parse_head(data: bytes) -> Head:
         raise BadRequest(505 if version.startswith(b"HTTP/") else 400, "the version")
     if not _TOKEN.match(method) or not target or re.search(rb"[\x00-\x20\x7f]", target):
         raise BadRequest(400, "the request line")
-    headers: List[Header] = []
+    headers: list[Header] = []
     for line in lines[1:]:
         if not line:
             continue
@@ -101,13 +101,15 @@ def parse_head(data: bytes) -> Head:
     named = {name for name, _ in headers}
     if minor and b"host" not in named:
         raise BadRequest(400, "no Host")
-    tokens = [token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")]
+    tokens = [
+        token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")
+    ]
     keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
     expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
     return Head(method, target, minor, tuple(headers), _length(headers), keep_alive, expects and minor == 1)
 
 
-def _length(headers: Iterable[Header]) -> Optional[int]:
+def _length(headers: Iterable[Header]) -> int | None:
     """RFC 9112, 6.3: both framings at once, or two lengths that differ, are an attack or a mistake."""
     encodings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     lengths = {value.strip() for name, value in headers if name == b"content-length"}
@@ -150,7 +152,7 @@ class BodyDecoder:
 
     def _chunks(self, data: bytes) -> bytes:
         waiting = self._waiting + data
-        taken: List[bytes] = []
+        taken: list[bytes] = []
         while True:
             if self._state == "data":
                 part = waiting[: self._left]
@@ -202,7 +204,7 @@ def frame(request: Head, status: str, headers: Iterable[Header], keep_alive: boo
     for name, value in headers:
         lower = name.lower()
         if not _TOKEN.match(name) or re.search(rb"[\x00\r\n]", value):
-            raise ValueError("a header of the answer has a line break or a wrong name: %r" % name)
+            raise ValueError(f"a header of the answer has a line break or a wrong name: {name!r}")
         if lower in (b"connection", b"keep-alive", b"transfer-encoding"):
             keep_alive = keep_alive and value.lower() != b"close"
             continue  # the server's own concern
@@ -231,9 +233,10 @@ def chunk(data: bytes) -> bytes:
 def plain_answer(status: str) -> bytes:
     """A complete answer of our own, after which the connection ends."""
     text = status.encode() + b"\n"
-    return (
-        b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
-        % (status.encode(), len(text), text)
+    return b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (
+        status.encode(),
+        len(text),
+        text,
     )
 
 

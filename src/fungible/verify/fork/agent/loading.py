@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 from types import ModuleType
-from typing import Any, List, Tuple
+from typing import Any
 
 from .order import Boot
 
@@ -17,7 +17,7 @@ class NotFound(Exception):
     """There is no such callable."""
 
 
-def load(boot: Boot) -> Tuple[Any, str]:
+def load(boot: Boot) -> tuple[Any, str]:
     """The callable and its kind, `wsgi` or `asgi`. Raises NotFound, and whatever the import raises."""
     if boot.finder == "flask":
         return _flask(boot.module, boot.attribute), "wsgi"
@@ -26,7 +26,7 @@ def load(boot: Boot) -> Tuple[Any, str]:
     if boot.factory:
         found = found()
     if not callable(found):
-        raise NotFound("%s:%s is not a callable" % (boot.module, boot.attribute))
+        raise NotFound(f"{boot.module}:{boot.attribute} is not a callable")
     return found, (kind_of(found) if boot.kind == "auto" else boot.kind)
 
 
@@ -38,8 +38,8 @@ def evaluate(module: ModuleType, expression: str) -> Any:
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
     except SyntaxError:
-        raise NotFound("%r is neither a name nor a call" % expression) from None
-    args: List[Any] = []
+        raise NotFound(f"{expression!r} is neither a name nor a call") from None
+    args: list[Any] = []
     kwargs = {}
     is_call = isinstance(tree, ast.Call)
     name = tree
@@ -49,23 +49,23 @@ def evaluate(module: ModuleType, expression: str) -> Any:
             args = [ast.literal_eval(each) for each in tree.args]
             kwargs = {str(each.arg): ast.literal_eval(each.value) for each in tree.keywords if each.arg}
         except ValueError:
-            raise NotFound("%r has arguments that are no literals" % expression) from None
+            raise NotFound(f"{expression!r} has arguments that are no literals") from None
     found: Any = module
     for part in _dotted(name, expression):
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise NotFound("module %s has no %s" % (module.__name__, expression)) from None
+            raise NotFound(f"module {module.__name__} has no {expression}") from None
     return found(*args, **kwargs) if is_call else found
 
 
-def _dotted(node: ast.AST, expression: str) -> List[str]:
-    parts: List[str] = []
+def _dotted(node: ast.AST, expression: str) -> list[str]:
+    parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
         node = node.value
     if not isinstance(node, ast.Name):
-        raise NotFound("%r is neither a name nor a call" % expression)
+        raise NotFound(f"{expression!r} is neither a name nor a call")
     return [node.id, *reversed(parts)]
 
 
@@ -106,7 +106,7 @@ def _flask(text: str, attribute: str) -> Any:
         factory = getattr(module, name, None)
         if inspect.isfunction(factory):
             return factory()
-    raise NotFound("module %s has no Flask app" % module.__name__)
+    raise NotFound(f"module {module.__name__} has no Flask app")
 
 
 def _prepare(text: str) -> str:
@@ -122,7 +122,7 @@ def _prepare(text: str) -> str:
         path = path[:-3]
     if os.path.basename(path) == "__init__":
         path = os.path.dirname(path)
-    parts: List[str] = []
+    parts: list[str] = []
     while True:
         path, name = os.path.split(path)
         parts.insert(0, name)

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _MESSAGE_AT_MOST = 65536
@@ -16,16 +16,16 @@ _MESSAGE_AT_MOST = 65536
 class Boot:
     """The import. `spec` is the sandbox's, as data; the rest is the callable's (see AppCallable)."""
 
-    spec: Dict[str, Any]
+    spec: dict[str, Any]
     kind: str
     module: str
     attribute: str
     factory: bool
     finder: str
-    path: List[str]
-    chdir: Optional[str]
-    argv: List[str]
-    only_at_import: List[str]
+    path: list[str]
+    chdir: str | None
+    argv: list[str]
+    only_at_import: list[str]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Newborn:
     another path at which the app's folder is to be seen."""
 
     id: int
-    spec: Dict[str, Any]
+    spec: dict[str, Any]
     own: str
-    alias: Optional[str]
+    alias: str | None
 
 
 def encode(order: Any) -> bytes:
@@ -44,7 +44,7 @@ def encode(order: Any) -> bytes:
     return json.dumps(asdict(order)).encode("utf-8", "surrogateescape")
 
 
-def decode(kind: Type[_T], descriptor: int) -> _T:
+def decode(kind: type[_T], descriptor: int) -> _T:
     """Read an order from a file; closes it."""
     with os.fdopen(descriptor, "rb") as file:
         file.seek(0)
@@ -63,7 +63,7 @@ def tell(channel: socket.socket, kind: str, *descriptors: int, **data: Any) -> N
         return
 
 
-def hear(channel: socket.socket) -> Tuple[Dict[str, Any], List[int]]:
+def hear(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Receive one message and its descriptors; an empty one at the end."""
     data, descriptors, _, _ = socket.recv_fds(channel, _MESSAGE_AT_MOST, 8)
     return (json.loads(data.decode("utf-8", "surrogateescape")) if data else {}), list(descriptors)

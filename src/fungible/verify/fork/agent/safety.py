@@ -16,50 +16,49 @@ import signal
 import socket
 import stat
 import threading
-from typing import Dict, FrozenSet, List, Tuple
 
 _SHARED = re.compile(r"^\S+ .w.s \S+ \S+ \S+ *(.*)$", re.MULTILINE)
 _NAMES = 3  # that a reason lists
 
 
-def open_descriptors() -> FrozenSet[int]:
+def open_descriptors() -> frozenset[int]:
     """What is open now."""
     return frozenset(_targets())
 
 
-def reasons(known: FrozenSet[int]) -> List[str]:
+def reasons(known: frozenset[int]) -> list[str]:
     """Why this process must not be forked; empty if it may. `known` descriptors were open before the import."""
     return [*_threads(), *_children(), *_descriptors(known), *_locks(), *_memory(), *_timers(), *_loops()]
 
 
-def python_files() -> Dict[int, io.FileIO]:
+def python_files() -> dict[int, io.FileIO]:
     """Open files of Python, by descriptor."""
-    found: Dict[int, io.FileIO] = {}
+    found: dict[int, io.FileIO] = {}
     for each in gc.get_objects():
         if type(each) is io.FileIO and not each.closed:
             found[each.fileno()] = each
     return found
 
 
-def _threads() -> List[str]:
+def _threads() -> list[str]:
     ours = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if ours:
-        return ["%s after import" % _listed("thread", ours, "runs", "run")]
+        return ["{} after import".format(_listed("thread", ours, "runs", "run"))]
     native = len(os.listdir("/proc/self/task")) - 1
-    return ["%d threads of a native library run after import" % native] if native > 0 else []
+    return [f"{native} threads of a native library run after import"] if native > 0 else []
 
 
-def _children() -> List[str]:
+def _children() -> list[str]:
     try:
-        with open("/proc/self/task/%d/children" % os.getpid()) as file:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
             count = len(file.read().split())
     except OSError:
         return []
-    return ["%d child processes run after import" % count] if count else []
+    return [f"{count} child processes run after import"] if count else []
 
 
-def _targets() -> Dict[int, str]:
-    found: Dict[int, str] = {}
+def _targets() -> dict[int, str]:
+    found: dict[int, str] = {}
     for name in os.listdir("/proc/self/fd"):
         try:
             found[int(name)] = os.readlink("/proc/self/fd/" + name)
@@ -68,11 +67,11 @@ def _targets() -> Dict[int, str]:
     return found
 
 
-def _descriptors(known: FrozenSet[int]) -> List[str]:
-    connected: List[str] = []
-    listening: List[str] = []
-    kernel: List[str] = []
-    files: List[str] = []
+def _descriptors(known: frozenset[int]) -> list[str]:
+    connected: list[str] = []
+    listening: list[str] = []
+    kernel: list[str] = []
+    files: list[str] = []
     python = python_files()
     for descriptor, target in sorted(_targets().items()):
         if descriptor in known:
@@ -91,15 +90,15 @@ def _descriptors(known: FrozenSet[int]) -> List[str]:
             files.append(reason)
     said = []
     if connected:
-        said.append("%s after import" % _listed("connection", connected, "is open", "are open", "to "))
+        said.append("{} after import".format(_listed("connection", connected, "is open", "are open", "to ")))
     if listening:
-        said.append("%s after import" % _listed("socket", listening, "listens", "listen", "at "))
+        said.append("{} after import".format(_listed("socket", listening, "listens", "listen", "at ")))
     if kernel:
-        said.append("%s after import" % _listed("kernel object", sorted(set(kernel)), "is open", "are open"))
+        said.append("{} after import".format(_listed("kernel object", sorted(set(kernel)), "is open", "are open")))
     return [*said, *files]
 
 
-def _socket(descriptor: int) -> Tuple[bool, str]:
+def _socket(descriptor: int) -> tuple[bool, str]:
     """Whether it listens, and where; else whom it is connected to, empty for nobody or for datagrams."""
     with socket.socket(fileno=os.dup(descriptor)) as found:
         try:
@@ -114,7 +113,7 @@ def _socket(descriptor: int) -> Tuple[bool, str]:
 
 def _address(name: object) -> str:
     if isinstance(name, tuple):
-        return "%s:%s" % name[:2]
+        return "{}:{}".format(*name[:2])
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
@@ -132,9 +131,9 @@ def _file(descriptor: int, target: str, is_python: bool) -> str:
     if is_python and not deleted:
         return ""
     if deleted:
-        return "an unlinked file (%s) is open after import" % target[: -len(" (deleted)")]
+        return "an unlinked file ({}) is open after import".format(target[: -len(" (deleted)")])
     what = "an SQLite database" if _is_sqlite(target) else "a file"
-    return "%s (%s) is open for writing after import" % (what, target)
+    return f"{what} ({target}) is open for writing after import"
 
 
 def _is_sqlite(path: str) -> bool:
@@ -145,34 +144,34 @@ def _is_sqlite(path: str) -> bool:
         return False
 
 
-def _locks() -> List[str]:
+def _locks() -> list[str]:
     """Locks that we hold (proc(5), /proc/locks): a child would not."""
-    ours = "%d" % os.getpid()
+    ours = str(os.getpid())
     try:
         with open("/proc/locks") as file:
             held = [line.split() for line in file]
     except OSError:
         return []
     kinds = sorted({words[1] for words in held if len(words) > 4 and words[1] != "->" and words[4] == ours})
-    return ["a file lock (%s) is held after import" % ", ".join(kinds)] if kinds else []
+    return ["a file lock ({}) is held after import".format(", ".join(kinds))] if kinds else []
 
 
-def _memory() -> List[str]:
+def _memory() -> list[str]:
     with open("/proc/self/maps") as file:
         shared = [name.strip() or "without a name" for name in _SHARED.findall(file.read())]
-    return ["memory is shared with children after import (%s)" % shared[0]] if shared else []
+    return [f"memory is shared with children after import ({shared[0]})"] if shared else []
 
 
-def _timers() -> List[str]:
+def _timers() -> list[str]:
     return ["an interval timer runs after import"] if signal.getitimer(signal.ITIMER_REAL)[0] > 0 else []
 
 
-def _loops() -> List[str]:
+def _loops() -> list[str]:
     return ["an event loop runs after import"] if asyncio._get_running_loop() is not None else []
 
 
-def _listed(what: str, names: List[str], one: str, many: str, word: str = "") -> str:
+def _listed(what: str, names: list[str], one: str, many: str, word: str = "") -> str:
     shown = ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
     if len(names) == 1:
-        return "a %s %s`%s` %s" % (what, word, shown, one)
-    return "%d %ss %s(%s) %s" % (len(names), what, word, shown, many)
+        return f"a {what} {word}`{shown}` {one}"
+    return f"{len(names)} {what}s {word}({shown}) {many}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import selectors
@@ -9,8 +10,9 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Type
+from typing import Any, Optional
 from urllib.parse import unquote_to_bytes
 
 from . import http1
@@ -19,8 +21,8 @@ _READ = 65536
 _PATIENCE = 60.0  # seconds that a client may stall within a request
 _DRAIN_AT_MOST = 1 << 20  # bytes of an unread body that are worth keeping the connection
 
-ExcInfo = Optional[Tuple[Type[BaseException], BaseException, Optional[TracebackType]]]
-Application = Callable[[Dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+ExcInfo = Optional[tuple[type[BaseException], BaseException, Optional[TracebackType]]]  # noqa: UP045
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class _Stop(Exception):
@@ -109,7 +111,7 @@ class Server:
         connection.unread = body.drain()
         return response.complete and body.finished and head.keep_alive and not response.closes
 
-    def _run(self, environ: Dict[str, Any], response: _Response) -> None:
+    def _run(self, environ: dict[str, Any], response: _Response) -> None:
         result = self._application(environ, response.start)
         try:
             for data in result:
@@ -120,7 +122,7 @@ class Server:
             if close is not None:
                 close()
 
-    def _environ(self, head: http1.Head, body: _Body) -> Dict[str, Any]:
+    def _environ(self, head: http1.Head, body: _Body) -> dict[str, Any]:
         environ = dict(self._base)
         path = head.path
         environ.update(
@@ -129,7 +131,7 @@ class Server:
                 "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
                 "QUERY_STRING": head.query.decode("latin-1"),
                 "RAW_URI": head.target.decode("latin-1"),
-                "SERVER_PROTOCOL": "HTTP/1.%d" % head.minor,
+                "SERVER_PROTOCOL": f"HTTP/1.{head.minor}",
                 "wsgi.url_scheme": head.scheme,
                 "wsgi.input": io.BufferedReader(body, _READ),
             }
@@ -146,7 +148,7 @@ class Server:
         return environ
 
 
-def _base_environ() -> Dict[str, Any]:
+def _base_environ() -> dict[str, Any]:
     return {
         "SCRIPT_NAME": "",
         "SERVER_NAME": "127.0.0.1",
@@ -187,7 +189,7 @@ class _Connection:
         self.unread = b""
         self.broken = False
 
-    def read_head(self) -> Optional[http1.Head]:
+    def read_head(self) -> http1.Head | None:
         """The next request's head; None where the client has nothing more to say."""
         while True:
             end = http1.end_of_head(self.unread)
@@ -215,15 +217,13 @@ class _Connection:
 
     def refuse(self, status: int) -> None:
         try:
-            self.socket.sendall(http1.plain_answer("%d %s" % (status, http1.REASONS[status])))
+            self.socket.sendall(http1.plain_answer(f"{status} {http1.REASONS[status]}"))
         except OSError:
             return
 
     def close(self) -> None:
-        try:
-            self.socket.shutdown(socket.SHUT_WR)  # a client that still sends would lose the answer to a reset
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):  # a client that still sends would lose the answer to a reset
+            self.socket.shutdown(socket.SHUT_WR)
         self.socket.close()
 
 
@@ -284,16 +284,16 @@ class _Response:
         self._connection = connection
         self._request = head
         self._status = ""
-        self._headers: List[http1.Header] = []
-        self._framing: Optional[http1.Framing] = None
-        self._left: Optional[int] = None
+        self._headers: list[http1.Header] = []
+        self._framing: http1.Framing | None = None
+        self._left: int | None = None
         self.complete = False
 
     @property
     def closes(self) -> bool:
         return self._framing is None or self._framing.closes
 
-    def start(self, status: str, headers: List[Tuple[str, str]], exc_info: ExcInfo = None) -> Callable[[bytes], None]:
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo = None) -> Callable[[bytes], None]:
         """`start_response` of PEP 3333."""
         if exc_info:
             try:

@@ -6,13 +6,16 @@ Standard library alone, Python 3.9 or later. Never runs code of the app while it
 
 from __future__ import annotations
 
-#from . import files, lines, link, places
-
 
 def start(socket: str, root: str, with_lines: bool) -> None:
-    #"""Begin: note the app's folder, hear of files, and connect to `socket`."""
-    #places.begin(root)
-    #files.begin()
-    #if with_lines:
-    #    lines.begin()
-    #link.begin(socket)
+    """Begin: note the app's folder, hear of files, and connect to `socket`."""
+    from . import files, lines, link, places
+
+    places.begin(root)
+    files.inherited.update(FUNGIBLE_AGENT=socket, FUNGIBLE_AGENT_ROOT=root, PYTHONPATH=places.FOLDER)
+    if with_lines:
+        files.inherited["FUNGIBLE_AGENT_LINES"] = "1"
+    files.begin()
+    if with_lines:
+        lines.begin()
+    link.begin(socket)

@@ -127,6 +127,10 @@ class ModuleFacet(Slots):
     def read(self, thing: Any) -> Any:
         return text_names(dict.copy(module_space(thing)), _MODULE_IGNORED)
 
+    def space(self, thing: Any) -> Dict[str, Any]:
+        """The module's dict itself."""
+        return module_space(thing)
+
     def put(self, thing: Any, step: Step, value: Any) -> None:
         dict.__setitem__(module_space(thing), step[1], value)
 
@@ -163,7 +167,7 @@ class Attributes(Slots):
 
     def __init__(self, own_dict: Any, slots: Dict[str, Any]) -> None:
         self._own = own_dict
-        self._slots = slots
+        self.slots = slots
 
     def space(self, thing: Any) -> Optional[Dict[str, Any]]:
         """The instance's dict itself, if it has one."""
@@ -173,7 +177,7 @@ class Attributes(Slots):
     def read(self, thing: Any) -> Any:
         space = self.space(thing)
         content = {} if space is None else text_names(space, ())
-        for name, member in self._slots.items():
+        for name, member in self.slots.items():
             try:
                 content[name] = member.__get__(thing)
             except AttributeError:
@@ -181,7 +185,7 @@ class Attributes(Slots):
         return content
 
     def put(self, thing: Any, step: Step, value: Any) -> None:
-        member = self._slots.get(step[1])
+        member = self.slots.get(step[1])
         space = self.space(thing)
         try:
             if member is not None:
@@ -194,7 +198,7 @@ class Attributes(Slots):
             raise Unrestorable(str(error)) from None
 
     def remove(self, thing: Any, name: str) -> None:
-        member = self._slots.get(name)
+        member = self.slots.get(name)
         space = self.space(thing)
         if member is not None:
             member.__delete__(thing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from types import FrameType
 from typing import Dict, Optional, Tuple
 
@@ -12,7 +11,9 @@ Place = Tuple[str, int]
 _STANDARD = tuple(
     {os.path.dirname(os.path.abspath(os.__file__)) + "/", os.path.dirname(os.path.realpath(os.__file__)) + "/"}
 )
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""What PYTHONPATH named to bring us here."""
+_OURS = FOLDER + "/"
 
 root = ""
 """The app's folder, ending in a slash."""
@@ -81,9 +82,3 @@ def of_frame(frame: Optional[FrameType], line: Optional[int] = None) -> Tuple[Op
 def is_app_file(file: object) -> bool:
     """Whether a module of this `__file__` is the app's own."""
     return type(file) is str and kind_of(file) == OWN
-
-
-def main_name() -> str:
-    """The name by which people know `__main__`: that of its file."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return os.path.splitext(os.path.basename(file))[0] if type(file) is str else "__main__"

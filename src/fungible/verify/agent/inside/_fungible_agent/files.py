@@ -1,0 +1,86 @@
+"""Files that the process writes, and databases that it opens, from CPython's audit events."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Dict, List, Tuple
+
+from . import places
+
+_LIMIT = 5_000
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_PATHS = {
+    "os.rename": (0, 1), "os.remove": (0,), "os.mkdir": (0,), "os.rmdir": (0,), "os.truncate": (0,), "os.link": (1,),
+    "os.symlink": (1,), "shutil.copyfile": (1,), "shutil.copytree": (1,), "shutil.move": (1,), "shutil.rmtree": (0,),
+    "shutil.make_archive": (0,), "shutil.unpack_archive": (1,), "sqlite3.connect": (0,), "tempfile.mkstemp": (0,),
+    "tempfile.mkdtemp": (0,), "os.mkfifo": (0,), "os.mknod": (0,),
+}  # fmt: skip
+_QUIET = ("/dev/null", "/dev/tty", "/dev/stdout", "/dev/stderr")
+
+_seen: Dict[Tuple[Any, ...], None] = {}
+
+
+def begin() -> None:
+    """Hear of every event from now on; this cannot be undone, so the hook is quick for what is not ours."""
+    sys.addaudithook(_hear)
+
+
+def _hear(event: str, arguments: Tuple[Any, ...]) -> None:
+    if event == "open":
+        path, mode, flags = arguments
+        if not (type(flags) is int and flags & _WRITES) and not (type(mode) is str and _writes(mode)):
+            return
+        _note(event, path)
+    elif event == "os.exec":
+        _inherit(arguments)
+    else:
+        positions = _PATHS.get(event)
+        if positions is not None:
+            for position in positions:
+                if position < len(arguments):
+                    _note(event, arguments[position])
+
+
+def _writes(mode: str) -> bool:
+    return any(letter in mode for letter in "wax+")
+
+
+def _note(event: str, path: Any) -> None:
+    if type(path) is bytes:
+        path = os.fsdecode(path)
+    if type(path) is not str or path in _QUIET or len(_seen) >= _LIMIT or "__pycache__" in path:
+        return
+    written, called, _ = places.of_frame(sys._getframe(2))
+    if written is None and path.startswith("/proc/"):
+        return
+    where = path if event == "sqlite3.connect" and (not path or path.startswith((":", "file:"))) else _absolute(path)
+    _seen.setdefault((where, event, written, called), None)
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        return path
+
+
+def _inherit(arguments: Tuple[Any, ...]) -> None:
+    """A launcher that becomes the server passes our variables on, as it passes its own."""
+    environment = arguments[2] if len(arguments) > 2 else None
+    if environment is os.environ or type(environment) is dict:
+        own = environment.get("PYTHONPATH", "")
+        if "PYTHONPATH" in inherited and not own.startswith(inherited["PYTHONPATH"]):
+            environment.update(inherited, PYTHONPATH=inherited["PYTHONPATH"] + (os.pathsep + own if own else ""))
+
+
+inherited: Dict[str, str] = {}
+"""The variables that brought us here, PYTHONPATH with our folder alone. Set at the start."""
+
+
+def files() -> List[Dict[str, Any]]:
+    """What was written up to now, without repetition."""
+    return [
+        {"path": path, "event": event, "written_at": written, "called_from": called}
+        for path, event, written, called in list(_seen)
+    ]

@@ -1,0 +1,402 @@
+"""Who held the state: put back in memory what a writer changed, object by object, and see whether it matters.
+
+Two questions with the same instrument. In the warm order, one process serves all: putting the culprit back just
+before the observer makes the observer answer as a process does that never saw the writer. Where the observer's own
+slot had served before (a stale cache), putting back what those steps left makes the difference vanish. An object
+is only named as confirmed where this counterfactual ran; what changes and does not matter is never named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fungible.sandbox.spec import Mount
+from fungible.verify.agent.host import AgentError, AgentServer, Change, FileEvent, new_salt
+from fungible.verify.agent.naming import (
+    ObjectPath,
+    culprit_of_file,
+    culprit_of_object,
+    differing_atoms,
+)
+from fungible.verify.case import Case, part
+from fungible.verify.compare import Deviation, Relations, compare
+from fungible.verify.findings import Culprit, Difference
+from fungible.verify.laboratory import Laboratory
+from fungible.verify.schedule import NOWHERE, Life, Schedule, warm
+from fungible.verify.slot import Birth, Site, Slot
+from fungible.verify.steps import Workload
+from fungible.verify.world import Execution
+
+Like = Callable[[Sequence[Deviation]], bool]
+
+_MOST_CANDIDATES = 120
+_MOST_RUNS = 24
+_CONNECT_SECONDS = 3.0
+
+
+class _AgentBirth:
+    """Bears slots that carry the blame agent; keeps the agent's server of each by slot number."""
+
+    def __init__(self, birth: Birth, folder: Path, stack: AsyncExitStack, lines: bool) -> None:
+        self._birth = birth
+        self._folder = folder
+        self._stack = stack
+        self._lines = lines
+        self.servers: dict[int, AgentServer] = {}
+        self.sites: dict[int, Site] = {}
+
+    async def bear(self, site: Site) -> Slot:
+        """See `Birth.bear`."""
+        folder = self._folder / f"{site.number}"
+        folder.mkdir(mode=0o700)
+        server = AgentServer(folder / "s")
+        await self._stack.enter_async_context(server)
+        python_path = site.environment.get("PYTHONPATH", "")
+        environment = {**site.environment, **server.environment(str(site.folder), python_path, lines=self._lines)}
+        inside = str(server.inside)
+        mounts = (Mount(inside, inside), Mount(str(folder), str(folder), writable=True))
+        slot = await self._birth.bear(replace(site, environment=environment, mounts=site.mounts + mounts))
+        self.servers[site.number] = server
+        self.sites[site.number] = site
+        return slot
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One way to ask: the world to run, the slot to look into, and what an answer means.
+
+    `since` is the kept step (by position) before which the slot's memory is as it should be put back to. With
+    `appears`, putting the culprit back makes the difference appear; otherwise it makes it vanish.
+    """
+
+    schedule: Schedule
+    slot: int
+    since: int
+    appears: bool
+
+
+class Blame:
+    """Finds the culprit of one difference at a time."""
+
+    def __init__(self, laboratory: Laboratory, workload: Workload, defaults: Mapping[str, str], folder: Path) -> None:
+        self._laboratory = laboratory
+        self._workload = workload
+        self._defaults = defaults
+        self._folder = folder
+        self._runs = 0
+
+    async def culprit(self, difference: Difference, relations: Relations, like: Like) -> Culprit:
+        """The culprit of `difference`, whose case has `relations` in its warm worlds; `like` recognises it."""
+        self._runs = 0
+        case = difference.case
+        where = await self._variants(case, relations, like)
+        found = None
+        try:
+            if where != "file":
+                found = await self._memory(case, relations, like)
+            if found is None:
+                found = await self._files(case, confirmed=where == "file")
+            if found is None:
+                found = await self._boot_constants(case, relations, like)
+        except (AgentError, TimeoutError, ConnectionError, OSError):
+            found = None  # not a Python process, or one that does not carry the agent: the variants still speak
+        return replace(found or Culprit(), where=where)
+
+    # What the variants of the placed world say.
+
+    async def _variants(self, case: Case, relations: Relations, like: Like) -> str | None:
+        """`file` where a kept disk makes the difference vanish, `identity` where the same host does."""
+        schedule = case.schedule()
+        if schedule.slots < 2:
+            return "memory"
+        lives = _one_at_a_time(case)
+        if lives is None:
+            return "memory"
+        disk = replace(schedule, placement=lives[0], lives=tuple(replace(life, disk=0) for life in lives[1]))
+        if not like(compare(relations, (await self._run(disk, case)).transcript)):
+            return "file"
+        host = replace(schedule, placement=lives[0], lives=tuple(replace(life, disk=0, host=0) for life in lives[1]))
+        if not like(compare(relations, (await self._run(host, case)).transcript)):
+            return "identity"
+        return "memory"
+
+    # Memory.
+
+    async def _memory(self, case: Case, relations: Relations, like: Like) -> Culprit | None:
+        for question in self._questions(case):
+            changes = await self._changes(question, case)
+            if not changes:
+                continue
+            paths = [change.path for change in changes][:_MOST_CANDIDATES]
+            if not await self._matters(question, case, relations, like, paths):
+                continue
+            guilty = await self._narrow(question, case, relations, like, paths)
+            by_path = {change.path: change for change in changes}
+            return await self._name(question, case, [by_path[path] for path in guilty])
+        return None
+
+    def _questions(self, case: Case) -> list[_Question]:
+        schedule = case.schedule()
+        questions = []
+        home = schedule.placement[-1]
+        earlier = [i for i, slot in enumerate(schedule.placement[:-1]) if slot == home]
+        if earlier:
+            questions.append(_Question(schedule, home, earlier[0], appears=False))
+        quiet = part(self._workload, case.kept).quiet()
+        questions.append(_Question(warm(len(case.kept), quiet), 0, 0, appears=True))
+        return questions
+
+    async def _changes(self, question: _Question, case: Case) -> tuple[Change, ...]:
+        """What changed in the slot between its first step and the observer."""
+        found: tuple[Change, ...] = ()
+        last = len(case.kept) - 1
+
+        async def visit(index: int, servers: Mapping[int, AgentServer]) -> None:
+            nonlocal found
+            if index == question.since:
+                await servers[question.slot].snapshot("before")
+            if index == last:
+                found = await servers[question.slot].diff("before")
+
+        await self._run_with_agents(question.schedule, case, visit)
+        return tuple(change for change in found if change.restorable)
+
+    async def _matters(
+        self,
+        question: _Question,
+        case: Case,
+        relations: Relations,
+        like: Like,
+        paths: Sequence[ObjectPath],
+    ) -> bool:
+        """Whether putting these objects back changes the observer's answer to the other one."""
+        last = len(case.kept) - 1
+
+        async def visit(index: int, servers: Mapping[int, AgentServer]) -> None:
+            if index == question.since:
+                await servers[question.slot].snapshot("before")
+            if index == last:
+                await servers[question.slot].restore("before", paths)
+
+        ran = await self._run_with_agents(question.schedule, case, visit)
+        shows = like(compare(relations, ran.execution.transcript))
+        return shows if question.appears else not shows
+
+    async def _narrow(
+        self,
+        question: _Question,
+        case: Case,
+        relations: Relations,
+        like: Like,
+        paths: list[ObjectPath],
+    ) -> list[ObjectPath]:
+        """The least set that matters: the first few alone, then halves."""
+        for path in paths[:3]:
+            if len(paths) == 1:
+                return paths
+            if await self._matters(question, case, relations, like, [path]):
+                return [path]
+        while len(paths) > 1 and self._runs < _MOST_RUNS:
+            middle = len(paths) // 2
+            for half in (paths[:middle], paths[middle:]):
+                if await self._matters(question, case, relations, like, half):
+                    paths = half
+                    break
+            else:
+                return await self._without_needless(question, case, relations, like, paths)
+        return paths
+
+    async def _without_needless(
+        self, question: _Question, case: Case, relations: Relations, like: Like, paths: list[ObjectPath]
+    ) -> list[ObjectPath]:
+        """More than one object is needed: leave out what is not, chunk by chunk."""
+        size = max(1, len(paths) // 2)
+        while self._runs < _MOST_RUNS:
+            for at in range(0, len(paths), size):
+                rest = paths[:at] + paths[at + size :]
+                if rest and await self._matters(question, case, relations, like, rest):
+                    paths = rest
+                    break
+            else:
+                if size == 1:
+                    break
+                size = max(1, size // 2)
+        return paths
+
+    async def _name(self, question: _Question, case: Case, guilty: Sequence[Change]) -> Culprit:
+        """The line that wrote it: the same run once more, with the object watched."""
+        first = guilty[0]
+        watched = [first.path, *first.parts][:16]
+        last = len(case.kept) - 1
+        written: list[tuple[tuple[str, int] | None, tuple[str, int] | None]] = []
+        declared: dict[ObjectPath, tuple[str, int]] = {}
+
+        async def visit(index: int, servers: Mapping[int, AgentServer]) -> None:
+            if index == question.since:
+                await servers[question.slot].trace(watched)
+            if index == last:
+                server = servers[question.slot]
+                written.extend((write.written_at, write.called_from) for write in await server.traced())
+                places = await server.declared([first.path])
+                declared.update({path: (place.file, place.line) for path, place in places.items()})
+
+        ran = await self._run_with_agents(question.schedule, case, visit, lines=True)
+        at, called = next(((w, c) for w, c in written if w is not None), (None, None))
+        named = culprit_of_object(
+            first.text(), str(ran.sites[question.slot].folder), declared.get(first.path), at, called, confirmed=True
+        )
+        return Culprit(**named.to_report())
+
+    # Files.
+
+    async def _files(self, case: Case, *, confirmed: bool) -> Culprit | None:
+        """Files that the writers' slot wrote before the observer."""
+        schedule = case.schedule()
+        home = schedule.placement[-1]
+        last = len(case.kept) - 1
+        found: dict[int, tuple[FileEvent, ...]] = {}
+
+        async def visit(index: int, servers: Mapping[int, AgentServer]) -> None:
+            if index == last:
+                for slot, server in servers.items():
+                    found[slot] = await server.files()
+
+        ran = await self._run_with_agents(schedule, case, visit)
+        wrote = {slot: set(ended.wrote) for slot, ended in enumerate(ran.execution.ended) if ended is not None}
+        for slot in sorted(found, key=lambda each: each == home):
+            root = str(ran.sites[slot].folder)
+            for event in found[slot]:
+                if _is_own(event, root, wrote.get(slot, set()), str(ran.sites[slot].private)):
+                    named = culprit_of_file(event.path, root, event.written_at, event.called_from, confirmed)
+                    return Culprit(**named.to_report())
+        for paths in wrote.values():
+            if paths:
+                return Culprit(file=min(paths), confirmed=confirmed)
+        return None
+
+    # Values made at boot.
+
+    async def _boot_constants(self, case: Case, relations: Relations, like: Like) -> Culprit | None:
+        """Values that two boots of the same code made differently: the one that matters when carried over."""
+        schedule = case.schedule()
+        if schedule.slots < 2:
+            return None
+        born_first = replace(schedule, lives=tuple(replace(life, born=0) for life in schedule.lives))
+        home = schedule.placement[-1]
+        other = next(slot for slot in schedule.placement if slot not in (home, NOWHERE))
+        salt = new_salt()
+        differing: tuple[ObjectPath, ...] = ()
+        declared: dict[ObjectPath, tuple[str, int]] = {}
+
+        async def look(index: int, servers: Mapping[int, AgentServer]) -> None:
+            nonlocal differing
+            if index == 0:
+                atoms = {
+                    slot: {atom.path: atom.digest for atom in await servers[slot].boot(salt)}
+                    for slot in (home, other)
+                }
+                differing = differing_atoms(atoms[other], atoms[home])[:_MOST_CANDIDATES]
+                places = await servers[home].declared(differing[:16])
+                declared.update({path: (place.file, place.line) for path, place in places.items()})
+
+        first = await self._run_with_agents(born_first, case, look)
+        if not differing:
+            return None
+
+        async def matters(paths: Sequence[ObjectPath]) -> bool:
+            async def carry(index: int, servers: Mapping[int, AgentServer]) -> None:
+                if index == 0:
+                    for path in paths:
+                        value, impossible = await servers[other].export(path)
+                        if impossible is None:
+                            await servers[home].implant(path, value)
+
+            ran = await self._run_with_agents(born_first, case, carry)
+            return not like(compare(relations, ran.execution.transcript))
+
+        paths = list(differing)
+        if not await matters(paths):
+            return None
+        while len(paths) > 1 and self._runs < _MOST_RUNS:
+            middle = len(paths) // 2
+            if await matters(paths[:middle]):
+                paths = paths[:middle]
+            elif await matters(paths[middle:]):
+                paths = paths[middle:]
+            else:
+                break
+        root = str(first.sites[home].folder)
+        at = declared.get(paths[0])
+        named = culprit_of_object(paths[0].text(), root, at, at, at, confirmed=len(paths) == 1)
+        return Culprit(**named.to_report())
+
+    # Running.
+
+    async def _run(self, schedule: Schedule, case: Case) -> Execution:
+        self._runs += 1
+        return await self._laboratory.run(schedule, part(self._workload, case.kept), defaults=self._defaults)
+
+    async def _run_with_agents(
+        self,
+        schedule: Schedule,
+        case: Case,
+        visit: Callable[[int, Mapping[int, AgentServer]], Awaitable[None]],
+        *,
+        lines: bool = False,
+    ) -> _Ran:
+        self._runs += 1
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a", dir=self._folder)))
+            birth = _AgentBirth(self._laboratory.ground.birth, folder, stack, lines)
+
+            async def at_step(index: int) -> None:
+                await asyncio.gather(*(server.connected(1, _CONNECT_SECONDS) for server in birth.servers.values()))
+                await visit(index, birth.servers)
+
+            execution = await self._laboratory.run(
+                schedule,
+                part(self._workload, case.kept),
+                defaults=self._defaults,
+                birth=birth,
+                visit=at_step,
+            )
+            return _Ran(execution, dict(birth.sites))
+
+
+@dataclass(frozen=True)
+class _Ran:
+    execution: Execution
+    sites: Mapping[int, Site]
+
+
+def _one_at_a_time(case: Case) -> tuple[tuple[int, ...], tuple[Life, ...]] | None:
+    """The case's placement with a new slot at every switch, one living at a time, so that a disk can be handed on;
+    None where that would be another case, because a slot serves again after another."""
+    placement = case.schedule().placement
+    turns: list[int] = []
+    slots: list[int] = []
+    for index, slot in enumerate(placement):
+        if not slots or slot != slots[-1]:
+            if slot in slots:
+                return None
+            slots.append(slot)
+            turns.append(index)
+    numbered = tuple(slots.index(slot) for slot in placement)
+    lives = tuple(
+        Life(born, (turns[n + 1] - 1) if n + 1 < len(turns) else None, "KILL", n, n) for n, born in enumerate(turns)
+    )
+    return numbered, lives
+
+
+def _is_own(event: FileEvent, root: str, wrote: set[str], private: str) -> bool:
+    """Whether the event is of a file that dies with the process: in the app's folder, or in its private ones."""
+    path = event.path
+    inside = path[len(root) + 1 :] if path.startswith(root + "/") else path if not path.startswith("/") else None
+    if inside is not None:
+        return not wrote or inside in wrote or any(name.startswith(inside + "/") for name in wrote)
+    return path.startswith((private, "/tmp/", "/var/tmp/"))

@@ -1,0 +1,227 @@
+"""The fork server: enter the sandbox, import the app once, then fork a process for every order.
+
+Two processes: the one that was started holds the namespaces together and stays outside; its child is PID 1 of a
+PID namespace, imports, and forks. Every slot is PID 1 of a PID namespace of its own: when it ends, so does
+everything that it started. (A PID 1 does not hear signals from inside that it has no handler for: an app that kills
+itself with SIGKILL lives on here; a boot shows that.)
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+import types
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+from . import loading, newborn, safety
+from .heritage import Heritage, Randomness
+from .order import Boot, decode, hear, tell
+
+if TYPE_CHECKING:
+    from fungible.sandbox import launch, linux, view
+    from fungible.sandbox.spec import Spec
+else:
+    from fungible_sandbox import launch, linux, view
+    from fungible_sandbox.spec import Spec
+
+
+def main(control_at: int) -> int:
+    """Serve orders from the socket `control_at` until it ends."""
+    control = socket.socket(fileno=control_at)
+    os.set_inheritable(control_at, False)
+    message, descriptors = hear(control)
+    if not message:
+        return 0
+    boot = decode(Boot, descriptors[0])
+    spec = newborn.read_spec(boot.spec)
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.geteuid() != 0:
+            view.enter_user_namespace()
+        linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID)
+        linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
+        if spec.layer == "memory":  # where children find it as well: in the namespace that they start from
+            linux.mount("tmpfs", spec.private, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=700")
+            spec = replace(spec, layer="disk")
+        outside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        launch.prepare_folders(spec)
+        child = os.fork()
+    except OSError as error:
+        _tell_failure(control, "isolate", error)
+        return 1
+    if child == 0:
+        _import_and_serve(boot, spec, control, outside)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
+    control.close()
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.waitpid(child, 0)
+    return 0
+
+
+def _tell_failure(control: socket.socket, stage: str, error: OSError) -> None:
+    tell(control, "failed", stage=stage, error=error.strerror or str(error), path=str(error.filename or ""))
+
+
+def _import_and_serve(boot: Boot, spec: Spec, control: socket.socket, outside: int) -> NoReturn:
+    status = 1
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        layer = view.build(spec)
+        assert layer is not None
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        known = safety.open_descriptors()
+        imported = _import(boot, spec, control, outside, known)
+        if imported is not None:
+            tell(control, "ready", wrote=[path[:200] for path in layer.written()[:200]], app=imported.kind)
+            _Server(control, imported).serve()
+        status = 0
+    except OSError as error:
+        _tell_failure(control, "isolate", error)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        newborn.flush()
+        os._exit(status)
+
+
+def _import(
+    boot: Boot, spec: Spec, control: socket.socket, outside: int, known: frozenset[int]
+) -> newborn.Imported | None:
+    environment = dict(os.environ)
+    sys.argv = list(boot.argv) or [""]
+    ours = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    randomness = Randomness()
+    try:
+        if boot.chdir is not None:
+            os.chdir(boot.chdir)
+        importlib.import_module("site").main()
+        sys.path[:0] = boot.path
+        application, kind = loading.load(boot)
+    except BaseException as error:
+        traceback.print_exc()
+        newborn.flush()
+        tell(control, "failed", stage="import", error=_in_a_line(error), path="")
+        return None
+    randomness.settle()
+    heritage = Heritage(known)
+    heritage.settle(os.path.join(spec.private, "own"))
+    found = safety.reasons(known | heritage.descriptors)
+    if found:
+        tell(control, "unforkable", reasons=found)
+        return None
+    for name in boot.only_at_import:
+        os.environ.pop(name, None)
+    gc.collect()
+    gc.freeze()  # a collection in a child would write to every object's header, and so copy its page
+    del ours
+    return newborn.Imported(application, kind, outside, environment, boot.only_at_import, heritage, randomness)
+
+
+def _in_a_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+class _Server:
+    """Forks on order, passes signals on, reaps, until the control socket ends."""
+
+    def __init__(self, control: socket.socket, imported: newborn.Imported) -> None:
+        self._control = control
+        self._imported = imported
+        self._children: dict[int, int] = {}
+        self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._wake, self._waker = os.pipe()
+        for end in (self._wake, self._waker):
+            os.set_blocking(end, False)
+
+    def serve(self) -> None:
+        """Until nobody orders any more; then everything in our PID namespace ends with us."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._waker)
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.register(self._control, select.POLLIN)
+        while True:
+            ready = dict(poll.poll())
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+            self._reap()
+            if self._control.fileno() in ready:
+                message, descriptors = hear(self._control)
+                if not message:
+                    return
+                if message["kind"] == "newborn":
+                    self._bear(int(message["id"]), descriptors)
+                elif message["kind"] == "signal":
+                    self._signal(int(message["id"]), int(message["signal"]))
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._children.pop(pid, None)
+            if number is not None:
+                tell(self._control, "exited", id=number, status=os.waitstatus_to_exitcode(status))
+
+    def _signal(self, number: int, sent: int) -> None:
+        for pid, each in self._children.items():
+            if each == number:
+                os.kill(pid, sent)
+
+    def _bear(self, number: int, descriptors: list[int]) -> None:
+        order_at, channel_at, listener_at, output_at = descriptors
+        try:
+            linux.unshare(linux.CLONE_NEWPID)
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        self._leave()
+                        newborn.live(self._imported, order_at, channel_at, listener_at, output_at)
+                    finally:
+                        os._exit(1)
+                self._children[pid] = number
+            finally:
+                linux.enter_namespace(self._own_namespace, linux.CLONE_NEWPID)
+        except OSError as error:
+            with socket.socket(fileno=os.dup(channel_at)) as channel:
+                _tell_failure(channel, "fork", error)
+            tell(self._control, "exited", id=number, status=1)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _leave(self) -> None:
+        """In the child: let go of what is the server's."""
+        signal.set_wakeup_fd(-1)
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, _end)  # a PID 1 does not hear what it has no handler for
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._control.close()
+        for descriptor in (self._own_namespace, self._wake, self._waker):
+            os.close(descriptor)

@@ -1,0 +1,159 @@
+"""From a fork of the import to a process that serves as if it had been booted: its own sandbox, then its own HTTP."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import asgi, wsgi
+from .heritage import Heritage, Randomness
+from .order import Newborn, decode, tell
+
+if TYPE_CHECKING:
+    from fungible.sandbox import landlock, launch, linux, view
+    from fungible.sandbox.layer import OverlayLayer
+    from fungible.sandbox.spec import Spec
+else:
+    from fungible_sandbox import landlock, launch, linux, view
+    from fungible_sandbox.spec import Spec
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What every child starts from. `outside` is the mount namespace to build views in; `environment` what the
+    import was given, `only_at_import` names in it that were for the import alone."""
+
+    application: Any
+    kind: str
+    outside: int
+    environment: dict[str, str]
+    only_at_import: list[str]
+    heritage: Heritage
+    randomness: Randomness
+
+
+def live(imported: Imported, order_at: int, channel_at: int, listener_at: int, output_at: int) -> NoReturn:
+    """In the child: become the slot, serve, end. Says `ready` with the layer's folder, or `failed`."""
+    status = 1
+    try:
+        for descriptor in (1, 2):
+            os.dup2(output_at, descriptor)
+        os.close(output_at)
+        with socket.socket(fileno=channel_at) as channel:
+            order = decode(Newborn, order_at)
+            spec = read_spec(order.spec)
+            layer = _enter(imported, order, spec, channel)
+            if layer is not None:
+                status = _serve(imported, socket.socket(fileno=listener_at), channel, layer)
+    except SystemExit as error:
+        status = _status_of(error)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        flush()
+        os._exit(status)
+
+
+def _enter(imported: Imported, order: Newborn, spec: Spec, channel: socket.socket) -> OverlayLayer | None:
+    try:
+        os.setsid()
+        linux.enter_namespace(imported.outside, linux.CLONE_NEWNS)
+        os.close(imported.outside)
+        launch.prepare_folders(spec)
+        imported.heritage.fill_own(os.path.join(spec.private, "own"))
+        layer = view.build(spec)
+        if order.alias and spec.target and order.alias != spec.target:
+            os.makedirs(order.alias, exist_ok=True)
+            linux.mount(spec.target, order.alias, None, linux.MS_BIND | linux.MS_REC)
+        imported.heritage.fill_places()
+        imported.heritage.reopen()
+        for name, value in spec.limits.items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+        landlock.restrict(None, scope=True)
+        linux.drop_capabilities(linux.KEPT_CAPABILITIES if os.geteuid() == 0 else frozenset())
+    except OSError as error:
+        tell(channel, "failed", stage="isolate", error=error.strerror or str(error), path=str(error.filename or ""))
+        return None
+    _set_environment(imported, spec.environment)
+    imported.randomness.renew()
+    return layer
+
+
+def _set_environment(imported: Imported, given: dict[str, str]) -> None:
+    """The slot's environment, and on top of it what the import changed in its own."""
+    now = dict(os.environ)
+    changed = {name: value for name, value in now.items() if imported.environment.get(name) != value}
+    deleted = [name for name in imported.environment if name not in now]
+    wanted = {**given, **changed}
+    for name in deleted:
+        if name not in imported.only_at_import:
+            wanted.pop(name, None)
+    for name in now:
+        if name not in wanted:
+            del os.environ[name]
+    os.environ.update(wanted)
+
+
+def _serve(imported: Imported, listener: socket.socket, channel: socket.socket, layer: OverlayLayer) -> int:
+    def ready() -> None:
+        tell(channel, "ready", layer.descriptor, shared=sorted(layer.shared))
+        os.close(layer.descriptor)
+        channel.close()
+
+    status = 0
+    try:
+        if imported.kind == "asgi":
+            asgi.serve(imported.application, listener, ready)
+        else:
+            wsgi.serve(imported.application, listener, ready)
+    except asgi.StartupFailure as error:
+        tell(channel, "failed", stage="start", error=str(error), path="")
+        return 3
+    except SystemExit as error:
+        status = _status_of(error)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _finish()
+    return status
+
+
+def _finish() -> None:
+    """What an interpreter does at its end, short of taking itself apart (Py_FinalizeEx)."""
+    shutdown: Any = getattr(threading, "_shutdown", None)
+    if shutdown is not None:
+        shutdown()
+    run: Any = getattr(atexit, "_run_exitfuncs", None)
+    if run is not None:
+        try:
+            run()
+        except BaseException:
+            traceback.print_exc()
+
+
+def flush() -> None:
+    """Write out what standard output and error hold back."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            continue
+
+
+def _status_of(error: SystemExit) -> int:
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    sys.stderr.write(f"{error.code}\n")
+    return 1
+
+
+def read_spec(fields: dict[str, Any]) -> Spec:
+    """The sandbox's spec from the data of an order."""
+    return Spec.from_json(json.dumps(fields).encode("utf-8", "surrogateescape"))
