@@ -9,7 +9,7 @@ import random
 import uuid
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -424,3 +424,42 @@ def test_ignored_bodies_are_not_compared() -> None:
     relations = learn([run(NOISE["hash_order"], 0)], ignore_body=range(STEPS))
     other = Transcript("x", run(NOISE["hash_order"], 0).sent, tuple(text("other") for _ in range(STEPS)))
     assert {deviation.place for deviation in compare(relations, other)} <= {"header content-type", "header allow"}
+
+
+SAME_SECOND: dict[str, Callable[[World], Answer]] = {
+    "iso": lambda w: js(
+        {"at": w.now.isoformat(timespec="seconds"), "until": f"{w.now + timedelta(days=30):%Y-%m-%d %H:%M:%S}"}
+    ),
+    "local": lambda w: js({"at": f"{w.now + timedelta(hours=5, minutes=30):%Y-%m-%dT%H:%M:%S+05:30}"}),
+    "time": lambda w: html(f"<p>saved at {w.now:%H:%M:%S}</p>"),
+    "epoch": lambda w: js({"at": int(w.now.timestamp()), "exp": int(w.now.timestamp()) + 3600}),
+    "date header": lambda w: text("x", ("last-modified", format_datetime(w.now, usegmt=True))),
+    "spoken": lambda w: html(f"<p>{us_date(w.now)}</p>"),
+    "token": lambda w: js({"t": jwt(w, sub="ann")}),
+    "cookie": lambda w: text("x", ("set-cookie", f"s={itsdangerous(w, {'a': 1})}; Path=/")),
+    "django": lambda w: text(f"value {django_signed(w, [1])}"),
+    "cookie dates": lambda w: text("x", ("set-cookie", f"a=1; Expires={format_datetime(w.now, usegmt=True)}")),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(SAME_SECOND))
+@pytest.mark.parametrize("with_date", [False, True])
+def test_runs_that_share_a_second_do_not_make_it_constant(kind: str, with_date: bool) -> None:
+    def at(seconds: float, pace: float) -> Transcript:
+        def make(w: World) -> Answer:
+            w.start = datetime(2026, 3, 1, 10, 59, 58, tzinfo=UTC) + timedelta(seconds=seconds)
+            answer = SAME_SECOND[kind](w)
+            date = (("date", format_datetime(w.now, usegmt=True)),) if with_date else ()
+            return replace(answer, headers=(*answer.headers, *date))
+
+        return run(make, int(seconds * 100), pace=pace)
+
+    start = datetime(2026, 3, 1, 10, 59, 58, tzinfo=UTC).timestamp()
+    windows = None if with_date else [(start, start + 1)] * 3
+    relations = learn([at(n / 10, 0.001) for n in range(3)], windows=windows)
+    assert compare(relations, at(1, 1.7)) == ()
+
+
+def test_a_constant_date_is_compared() -> None:
+    relations = learn([run(lambda w: js({"due": "2024-02-29T12:00:00Z"}), n) for n in range(3)], windows=windows(0))
+    assert compare(relations, run(lambda w: js({"due": "2024-02-29T12:00:01Z"}), 4))

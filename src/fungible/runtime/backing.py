@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fungible.app.environment import compose
 from fungible.app.model import App
 from fungible.runtime.folders import Folders
+from fungible.runtime.session import take
 from fungible.sandbox.spec import Mount
 from fungible.services.attach import open_services
 from fungible.services.external import ExternalService
@@ -17,14 +20,19 @@ from fungible.services.place import write_private
 from fungible.services.server import EmbeddedServer
 from fungible.services.store import Service
 
+LOCK = "services.lock"
 _SERVERS = "services.json"
 
 
 @dataclass(frozen=True)
 class Backing:
-    """Attached services: `urls` by config var (only of those that we run), `mounts` for every sandbox."""
+    """Attached services: `urls` by config var (only of those that we run), `mounts` for every sandbox.
+
+    `lock` is the descriptor that tells others that the servers among them are ours.
+    """
 
     services: tuple[Service, ...]
+    lock: int | None = None
 
     @property
     def urls(self) -> dict[str, str]:
@@ -40,6 +48,8 @@ class Backing:
         """Stop the embedded ones; their data stays."""
         for service in reversed(self.services):
             await service.stop()
+        if self.lock is not None:
+            os.close(self.lock)
 
 
 def sandbox_mounts(services: tuple[Service, ...]) -> tuple[Mount, ...]:
@@ -58,34 +68,46 @@ def set_elsewhere(app: App, config: Mapping[str, str], operating_system: Mapping
 
 
 async def attach_services(
-    app: App, folders: Folders, config: Mapping[str, str], operating_system: Mapping[str, str]
+    app: App,
+    folders: Folders,
+    config: Mapping[str, str],
+    operating_system: Mapping[str, str],
+    *,
+    join: bool = False,
 ) -> Backing:
     """Open and start what the app declares, and leave word of its servers for one-off processes.
 
-    Raises Problem; what was started before it is stopped again.
+    With `join`, servers that another supervisor of the app runs are used, not started. Raises Problem; what was
+    started before it is stopped again.
     """
     services = _open(app, folders, config, operating_system)
-    backing = await _started(services)
-    servers = {service.name: service.url for service in services if isinstance(service, EmbeddedServer)}
-    write_private(folders.run / _SERVERS, json.dumps(servers))
+    if not any(isinstance(service, EmbeddedServer) for service in services):
+        return await _started(services, None)
+    lock = take(folders.run / LOCK)
+    word = folders.run / _SERVERS
+    if lock is None and join:
+        running = await _running(folders)
+        return await _started(
+            [_Running(each, running[each.name]) if each.name in running else each for each in services], None
+        )
+    # A supervisor that was killed left its word; the lock of each service decides whether it is free.
+    word.unlink(missing_ok=True)
+    backing = await _started(services, lock)
+    write_private(word, json.dumps({each.name: each.url for each in services if isinstance(each, EmbeddedServer)}))
     return backing
 
 
-async def join_services(
-    app: App, folders: Folders, config: Mapping[str, str], operating_system: Mapping[str, str]
-) -> Backing:
-    """As `attach_services`, for a process beside a running formation: its servers are used, not started again."""
-    running: dict[str, str] = {}
-    with contextlib.suppress(OSError, ValueError):
-        running = json.loads((folders.run / _SERVERS).read_text())
-    return await _started(
-        [
-            _Running(service, running[service.name])
-            if isinstance(service, EmbeddedServer) and service.name in running
-            else service
-            for service in _open(app, folders, config, operating_system)
-        ]
-    )
+async def _running(folders: Folders) -> dict[str, str]:
+    """The servers of the supervisor that holds the lock, once they all answer; none if it ends before."""
+    while True:
+        with contextlib.suppress(OSError, ValueError):
+            running: dict[str, str] = json.loads((folders.run / _SERVERS).read_text())
+            return running
+        lock = take(folders.run / LOCK)
+        if lock is not None:
+            os.close(lock)
+            return {}
+        await asyncio.sleep(0.05)
 
 
 class _Running(Service):
@@ -116,21 +138,13 @@ def _open(
     )
 
 
-async def _started(services: list[Service]) -> Backing:
+async def _started(services: list[Service], lock: int | None) -> Backing:
     started: list[Service] = []
     try:
         for service in services:
             started.append(service)
             await service.start()
     except BaseException:
-        await Backing(tuple(started)).stop()
+        await Backing(tuple(started), lock).stop()
         raise
-    return Backing(tuple(services))
-
-
-def set_elsewhere(app: App, config: Mapping[str, str], operating_system: Mapping[str, str]) -> dict[str, str]:
-    """The environment as it would be without embedded services: what is named in it wins over them."""
-    declared = app.settings.services
-    named = {assignment.name for assignment in app.dotenv} | set(config) | set(operating_system)
-    unset = {name: "" for name in declared if name not in named}
-    return compose(dotenv=app.dotenv, operating_system=operating_system, config=config, given=unset)
+    return Backing(tuple(services), lock)

@@ -13,6 +13,16 @@ from fungible.sandbox.spec import Mount, Spec
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_./,:=@%+\-\s\"'$(){}]*\Z")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+# fmt: off
+_SHELL_WORDS = frozenset((
+    "!", ".", ":", "[", "[[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "coproc",
+    "do", "done", "elif", "else", "esac", "eval", "exec", "exit", "export", "fc", "fg", "fi", "for", "function",
+    "getopts", "hash", "if", "in", "jobs", "let", "local", "read", "readonly", "return", "select", "set",
+    "shift", "shopt", "source", "test", "then", "time", "times", "trap", "type", "ulimit", "umask", "unalias",
+    "unset", "until", "wait", "while", "{", "}",
+))
+# fmt: on
+"""Reserved words and builtins (POSIX.1-2024, Shell Command Language): `exec` before them fails or changes them."""
 _HIDDEN = ("/tmp", "/var/tmp", "/run")
 
 
@@ -39,6 +49,7 @@ class Confinement:
         private: Path,
         host_name: str,
         grace: float,
+        patience: float | None = None,
         limits: Mapping[str, int] | None = None,
         mounts: tuple[Mount, ...] = (),
         watch_databases: bool = True,
@@ -68,6 +79,7 @@ class Confinement:
             mounts=mounts + self.attached,
             host_name=host_name,
             grace=grace,
+            patience=patience,
             limits=dict(limits or {}),
             layer=self.layer,
             watch_databases=watch_databases,
@@ -97,9 +109,7 @@ def is_simple_command(line: str) -> bool:
         return False
     if not words or _ASSIGNMENT.match(words[0]):
         return False
-    reserved = {"if", "for", "while", "until", "case", "exec", "cd", "{", "(", "!", "set", "export", ".", "eval",
-                "trap", "ulimit", "umask", "source", "time", "function", "exit", "return", "test", "["}  # fmt: skip
-    return words[0] not in reserved and not words[0].startswith(("(", "{", "$"))
+    return words[0] not in _SHELL_WORDS and not words[0].startswith(("(", "{", "$"))
 
 
 def needed_paths(environment: Mapping[str, str], argv: Iterable[str], folder: str) -> tuple[str, ...]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import queue
-import sys
+import os
 import threading
 import time
 import zlib
-from collections.abc import Callable
-from typing import IO
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TextIO
 
 from fungible.runtime.events import Event
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
-_WAITING_AT_MOST = 10_000
+_WAITING_AT_MOST = 16 * 1024 * 1024  # characters
 
 
 def format_event(event: Event, colour: bool) -> str | None:
@@ -46,6 +47,11 @@ def _text(event: Event) -> str | None:
                 "(gunicorn -w 1, uvicorn --workers 1) and scale with web=N"
             )
         case "process.boot_timeout":
+            if "listens_on" in data:
+                where = ", ".join(data["listens_on"])
+                return (
+                    f"gave no answer within {data['after_s']:g} s: killed. It listens on {where}: let it take $PORT"
+                )
             return f"gave no answer within {data['after_s']:g} s: killed. Raise boot_timeout, or check `ready`"
         case "process.drain_timeout":
             return f"still has requests after {data['after_s']:g} s of drain: stopped all the same"
@@ -55,7 +61,11 @@ def _text(event: Event) -> str | None:
             more = f" and {data['count'] - len(data['paths'])} more" if data["count"] > len(data["paths"]) else ""
             return f"wrote: {', '.join(data['paths'])}{more} (thrown away)"
         case "process.failed":
-            return f"could not be isolated: {data['error']} {data.get('path', '')}".rstrip()
+            what = "could not be started" if data["stage"] in ("spawn", "launch") else "could not be isolated"
+            return f"{what}: {data['error']} {data.get('path', '')}".rstrip()
+        case "process.memory":
+            used, allowed = (round(data[key] / 2**20) for key in ("used_bytes", "allowed_bytes"))
+            return f"uses {used} MiB, more than its {allowed} MiB: killed"
         case "process.backoff":
             return f"crashed {data['crashes']} times in a row: next start in {data['delay_s']:g} s"
         case "process.ended":
@@ -73,66 +83,103 @@ def _ended(event: Event) -> str:
     how = "ended" if status is None else f"killed by signal {-status}" if status < 0 else f"exited with {status}"
     if "cannot_start" in data:
         return f"{how}: {data['cannot_start']}"
-    return f"crashed: {how}" if data.get("crashed") else how
+    if data.get("crashed"):
+        return f"ended by itself: {how}" if status == 0 else f"crashed: {how}"
+    return how
 
 
 class Console:
-    """The one writer of a stream. Lines that it cannot keep up with are dropped and counted."""
+    """The one writer of a stream, in a thread of its own. What it cannot keep up with is dropped and counted.
+
+    `mask` strikes secrets out of each text. At most `waiting` characters wait to be written.
+    """
 
     def __init__(
-        self, stream: IO[str], *, as_json: bool, mask: Callable[[str], str], waiting: int = _WAITING_AT_MOST
+        self, stream: TextIO, *, as_json: bool, mask: Callable[[str], str], waiting: int = _WAITING_AT_MOST
     ) -> None:
         self._stream = stream
         self._as_json = as_json
         self._mask = mask
-        self._colour = not as_json and stream.isatty()
-        self._queue: queue.Queue[str | None] = queue.Queue(waiting)
+        self._colour = not as_json and stream.isatty() and not os.environ.get("NO_COLOR")
+        self._most = waiting
+        self._lines: deque[str] = deque()
+        self._waiting = 0
         self._dropped = 0
+        self._closing = False
+        self._change = threading.Condition()
+        self._explained: set[str] = set()
         self._thread = threading.Thread(target=self._write, name="console", daemon=True)
         self._thread.start()
 
     def __call__(self, event: Event) -> None:
         """Take an event; never blocks."""
         if self._as_json:
-            text: str | None = json.dumps(event.as_dict(), ensure_ascii=False)
+            # Before encoding: a secret with a quote in it would not be found behind its backslash.
+            text: str | None = json.dumps(_masked(event.as_dict(), self._mask), ensure_ascii=False)
         else:
-            text = format_event(event, self._colour)
-        if text is None:
-            return
-        self.line(self._mask(text))
+            text = format_event(self._explain_once(event), self._colour)
+            text = None if text is None else self._mask(text)
+        if text is not None:
+            self.line(text)
 
     def line(self, text: str) -> None:
         """Write a line as it is."""
-        try:
-            self._queue.put_nowait(text)
-        except queue.Full:
-            self._dropped += 1
+        with self._change:
+            if self._waiting + len(text) > self._most and self._lines:
+                self._dropped += 1
+                return
+            self._lines.append(text)
+            self._waiting += len(text)
+            self._change.notify()
 
-    def close(self) -> None:
-        """Write what is waiting, and stop."""
-        self._queue.put(None)
-        self._thread.join(5.0)
+    def close(self, patience: float = 5.0) -> None:
+        """Write what is waiting, for at most `patience` seconds, and stop."""
+        with self._change:
+            self._closing = True
+            self._change.notify()
+        self._thread.join(patience)
+
+    def _explain_once(self, event: Event) -> Event:
+        """Why a command cannot start is worth a line once, not with every process and every attempt."""
+        why = event.data.get("cannot_start")
+        if why is None:
+            return event
+        if why not in self._explained:
+            self._explained.add(why)
+            return event
+        return replace(event, data={key: value for key, value in event.data.items() if key != "cannot_start"})
 
     def _write(self) -> None:
-        while (text := self._queue.get()) is not None:
+        while True:
+            with self._change:
+                while not self._lines and not self._dropped:
+                    if self._closing:
+                        return
+                    self._change.wait()
+                lines, self._lines, self._waiting = self._lines, deque(), 0
+                dropped, self._dropped = self._dropped, 0
+            if dropped:
+                lines.append(self._say_dropped(dropped))
             try:
-                self._stream.write(text + "\n")
-                if self._dropped:
-                    dropped, self._dropped = self._dropped, 0
-                    self._stream.write(self._say_dropped(dropped) + "\n")
-                if self._queue.empty():
-                    self._stream.flush()
+                # An app may print what the stream cannot encode: that is no reason to fall silent.
+                encoding = self._stream.encoding or "utf-8"
+                for line in lines:
+                    self._stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+                self._stream.flush()
             except (OSError, ValueError):
-                return
-        self._flush()
-
-    def _flush(self) -> None:
-        try:
-            self._stream.flush()
-        except (OSError, ValueError):
-            sys.stderr = sys.__stderr__
+                return  # nobody reads any more
 
     def _say_dropped(self, count: int) -> str:
         if self._as_json:
             return json.dumps(Event("log.dropped", data={"lines": count}).as_dict())
-        return f"... {count} lines dropped: this terminal is slower than the processes"
+        return f"... {count} lines dropped: whoever reads this is slower than the processes"
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {key: _masked(each, mask) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(each, mask) for each in value]
+    return value

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,7 @@ from fungible.runtime.folders import folders_for
 from fungible.sandbox.landlock import version as landlock_version
 from fungible.sandbox.probe import describe, probe
 from fungible.services.inventory import inventory
+from fungible.services.place import private_folder
 
 
 def examine(*, as_json: bool) -> int:
@@ -28,10 +30,12 @@ def examine(*, as_json: bool) -> int:
 
 
 async def _examine() -> dict[str, Any]:
-    folders = folders_for("doctor-00000000", os.environ).make()
-    abilities = await probe(str(folders.processes))
+    folder = private_folder(folders_for("doctor", os.environ).root)
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=folder) as trial:
+        abilities = await probe(trial)
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return {
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
+        "system": f"{system}, Python {platform.python_version()}",
         "isolation": {
             "auto": abilities.allowed[0],
             "allowed": list(abilities.allowed),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import shutil
 import time
@@ -14,12 +15,18 @@ from typing import Protocol
 
 from fungible.app.model import WEB, ProcessType
 from fungible.runtime.events import Bus, Event
+from fungible.runtime.memory import memory_of
 from fungible.runtime.plan import Known, Retire, Start, Streak, Wanted, after_crash, plan
 from fungible.runtime.port import Ports
-from fungible.runtime.process import Place, Process, new_instance
+from fungible.runtime.process import Place, Process, cannot_start, new_instance
 from fungible.runtime.release import Release
 from fungible.runtime.router.model import Upstream
 from fungible.runtime.state import Happening, State
+
+_JITTER = 0.1
+"""The share of an age by which processes differ, so that they are not all replaced at once."""
+_MEMORY_EVERY = 2.0
+"""Seconds between looks at the memory of types that have a bound."""
 
 
 class Routing(Protocol):
@@ -73,22 +80,32 @@ class Formation:
         self._streaks: dict[tuple[str, int], Streak] = {}
         self._too_old_at: dict[str, float] = {}
         self._again = asyncio.Event()
+        self._up = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._stopped = asyncio.Event()
-        self._failed_boots: dict[str, int] = {}
+        self._failed_boots: dict[str, dict[int, str]] = {}
+        self._requests: dict[str, int] = {}
+        self._cause = ""
         self._routed: set[str] = set()
+        self._serving: set[str] = set()
 
     async def run(self) -> None:
         """Keep the formation until `stop`; returns when nothing is left."""
-        while not (self._stopping and not self.processes):
-            self._again.clear()
-            wake_at = self._act()
-            await self._tell_cause()
-            timeout = None if wake_at is None else max(0.01, wake_at - self._clock())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), timeout)
-        self._stopped.set()
+        watching = asyncio.ensure_future(self._watch_memory())
+        unsubscribe = self._bus.subscribe(self._count_request)
+        try:
+            while not (self._stopping and not self.processes):
+                self._again.clear()
+                wake_at = self._act()
+                await self._tell_cause()
+                timeout = None if wake_at is None else max(0.01, wake_at - self._clock())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._again.wait(), timeout)
+        finally:
+            unsubscribe()
+            watching.cancel()
+            self._stopped.set()
 
     async def stop(self) -> None:
         """Retire everything; returns when the last process is gone."""
@@ -112,24 +129,22 @@ class Formation:
         self._again.set()
 
     async def settled(self, type: str) -> Settled:
-        """Wait until every process of the first formation of `type` is ready or has failed once."""
+        """Wait until every process of the first formation of `type` can be chosen or has failed once."""
         while not self._stopping:
-            ready = sum(p.state is State.READY for p in self.processes.values() if p.type.name == type)
-            failed = self._failed_boots.get(type, 0)
-            if ready + failed >= self.wanted.get(type, 0):
-                return Settled(ready, failed)
-            waiting = asyncio.ensure_future(self._moved())
-            await waiting
+            ready = {p.number for p in self.processes.values() if p.type.name == type and self._is_up(p)}
+            failed = self._failed_boots.get(type, {}).keys() - ready
+            if len(ready) + len(failed) >= self.wanted.get(type, 0):
+                return Settled(len(ready), len(failed))
+            await self._moved()
         return Settled(0, 0)
 
+    def _is_up(self, process: Process) -> bool:
+        routed = process.type.name != WEB or process.instance in self._serving
+        return process.state is State.READY and routed
+
     async def _moved(self) -> None:
-        heard = asyncio.Event()
-        done = self._bus.subscribe(lambda event: heard.set() if event.kind.startswith("process.") else None)
-        try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), 1.0)
-        finally:
-            done()
+        self._up.clear()
+        await self._up.wait()
 
     def _act(self) -> float | None:
         now = self._clock()
@@ -145,7 +160,8 @@ class Formation:
         return min([*ages, *([decided.wake_at] if decided.wake_at is not None else [])], default=None)
 
     def _known(self, process: Process, now: float) -> Known:
-        outdated = process.release.name != self.release.name or now >= self._too_old_at.get(process.instance, now + 1)
+        too_old = now >= self._too_old_at.get(process.instance, math.inf)
+        outdated = too_old or process.release.name != self.release.name
         return Known(process.type.name, process.number, process.instance, process.state, outdated)
 
     def _start(self, action: Start) -> None:
@@ -169,8 +185,30 @@ class Formation:
         )
         self.processes[instance] = process
         if type.max_age is not None:
-            self._too_old_at[instance] = self._clock() + type.max_age * (1 - 0.1 * self._chance())
+            self._too_old_at[instance] = self._clock() + type.max_age * (1 - _JITTER * self._chance())
+        if type.max_requests:
+            self._requests[instance] = math.ceil(type.max_requests * (1 - _JITTER * self._chance()))
         process.start()
+
+    def _count_request(self, event: Event) -> None:
+        if event.kind == "router.request" and event.instance in self._requests:
+            self._requests[event.instance] -= 1
+            if self._requests[event.instance] <= 0:
+                self._too_old_at[event.instance] = self._clock()
+                self._again.set()
+
+    async def _watch_memory(self) -> None:
+        while any(type.memory for type in self.types.values()):
+            await asyncio.sleep(_MEMORY_EVERY)
+            for process in tuple(self.processes.values()):
+                most, pid = process.type.memory, process.facts.pid
+                if most is None or pid is None or process.facts.status is not None or process.facts.cause:
+                    continue
+                used = await asyncio.to_thread(memory_of, pid)
+                if used > most and process.facts.status is None:
+                    process.facts.cause = "memory"
+                    process.tell("process.memory", used_bytes=used, allowed_bytes=most)
+                    process.kill()
 
     def _retire(self, process: Process) -> None:
         if process.retired:
@@ -204,9 +242,11 @@ class Formation:
         elif process.state is State.ENDED:
             self._forget(process)
         self._again.set()
+        self._up.set()
 
     async def _route(self, process: Process) -> None:
         assert process.place.address is not None
+        self._failed_boots.get(WEB, {}).pop(process.number, None)
         self._routed.add(process.instance)
         await self._router.add(
             Upstream(
@@ -220,36 +260,53 @@ class Formation:
         if process.state not in (State.READY, State.DRAINING):
             self._routed.discard(process.instance)
             await self._router.remove(process.instance)
+            return
+        self._serving.add(process.instance)
+        self._up.set()
 
     def _forget(self, process: Process) -> None:
         self.processes.pop(process.instance, None)
         self._too_old_at.pop(process.instance, None)
+        self._requests.pop(process.instance, None)
+        self._serving.discard(process.instance)
         if process.place.port is not None:
             self._ports.give_back(process.place.port)
         if process.place.socket_folder is not None:
             shutil.rmtree(process.place.socket_folder, ignore_errors=True)
+        if process.crashed:
+            self._crashed(process)
+
+    def _crashed(self, process: Process) -> None:
         key = (process.type.name, process.number)
-        if not process.crashed:
-            return
+        failed = self._failed_boots.setdefault(process.type.name, {})
         if process.facts.ready_at is None:
-            self._failed_boots[process.type.name] = self._failed_boots.get(process.type.name, 0) + 1
+            failed[process.number] = process.facts.cause or "crashed"
+        else:
+            failed.pop(process.number, None)
         now = self._clock()
         uptime = now - process.facts.ready_at if process.facts.ready_at is not None else 0.0
-        streak = after_crash(self._streaks.get(key), uptime, now, self._chance())
+        hopeless = cannot_start(process) is not None
+        streak = after_crash(self._streaks.get(key), uptime, now, self._chance(), hopeless=hopeless)
         self._streaks[key] = streak
         self.restarts[key] = self.restarts.get(key, 0) + 1
         if streak.until > now:
             process.tell("process.backoff", crashes=streak.crashes, delay_s=round(streak.until - now, 1))
 
     async def _tell_cause(self) -> None:
+        """Why there is no process to choose, for as long as there is none."""
+        failed = self._failed_boots.get(WEB, {})
         web = [process for process in self.processes.values() if process.type.name == WEB]
         if self.wanted.get(WEB, 0) == 0:
             cause = "no-process"
-        elif any(process.state is State.STARTING for process in web) and not self._failed_boots.get(WEB):
+        elif "boot-timeout" in failed.values():
+            cause = "boot-timeout"
+        elif any(process.state is State.STARTING and process.number not in failed for process in web):
             cause = "starting"
         else:
             cause = "crashed"
-        await self._router.set_cause(cause)
+        if cause != self._cause:
+            self._cause = cause
+            await self._router.set_cause(cause)
 
     def _begin(self, work: asyncio.Future[None] | object) -> None:
         task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]

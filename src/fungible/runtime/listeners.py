@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LISTEN = "0A"  # proc(5), TCP_LISTEN
+_ACCEPTS = 0x10000  # __SO_ACCEPTCON
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def listening_sockets(port: int | None = None, path: str | None = None) -> froze
     if path is not None:
         for line in _lines("/proc/net/unix"):
             fields = line.split()
-            if len(fields) > 7 and fields[7] == path and int(fields[3], 16) & 0x10000:  # __SO_ACCEPTCON
+            if len(fields) > 7 and fields[7] == path and int(fields[3], 16) & _ACCEPTS:
                 found.add(fields[6])
     return frozenset(found)
 
@@ -98,6 +99,22 @@ def _open_sockets(pid: int) -> set[str]:
         if target.startswith("socket:"):
             found.add(target)
     return found
+
+
+def listening_at(pid: int) -> list[str]:
+    """Where the command `pid` and its descendants listen, for people: TCP ports and paths of Unix sockets."""
+    held: set[str] = set().union(*(_open_sockets(each) for each in group_of(pid).pids))
+    found: dict[str, None] = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in _lines(table):
+            fields = line.split()
+            if len(fields) > 9 and fields[3] == _LISTEN and f"socket:[{fields[9]}]" in held:
+                found[f"port {int(fields[1].rsplit(':', 1)[1], 16)}"] = None
+    for line in _lines("/proc/net/unix"):
+        fields = line.split()
+        if len(fields) > 7 and int(fields[3], 16) & _ACCEPTS and f"socket:[{fields[6]}]" in held:
+            found[fields[7]] = None
+    return list(found)
 
 
 def is_listening(pid: int, port: int | None, path: str | None = None) -> bool:

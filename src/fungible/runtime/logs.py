@@ -33,9 +33,8 @@ class LineSplitter:
         for each in whole:
             pieces = self._pieces(each)
             lines += [Line(_text(piece), True) for piece in pieces[:-1]] + [Line(_text(pieces[-1].rstrip(b"\r")))]
-        while len(rest) > self._longest:
-            lines.append(Line(_text(rest[: self._longest]), True))
-            rest = rest[self._longest :]
+        *full, rest = self._pieces(rest)
+        lines += [Line(_text(piece), True) for piece in full]
         self._rest = rest
         return lines
 
@@ -45,7 +44,20 @@ class LineSplitter:
         return [Line(_text(rest))] if rest else []
 
     def _pieces(self, line: bytes) -> list[bytes]:
-        return [line[at : at + self._longest] for at in range(0, len(line), self._longest)] or [b""]
+        pieces = []
+        while len(line) > self._longest:
+            cut = _between_characters(line, self._longest)
+            pieces.append(line[:cut])
+            line = line[cut:]
+        return [*pieces, line]
+
+
+def _between_characters(data: bytes, at: int) -> int:
+    """The nearest place up to `at` that does not divide a UTF-8 character (RFC 3629: at most four bytes)."""
+    for cut in range(at, max(0, at - 4), -1):
+        if data[cut] & 0xC0 != 0x80:
+            return cut
+    return at
 
 
 def _text(data: bytes) -> str:

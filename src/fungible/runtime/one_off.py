@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,22 +36,27 @@ async def run_one_off(
     content_writable: bool = False,
     on_start: Callable[[Callable[[int], None]], None] | None = None,
     given: dict[str, str] | None = None,
+    unix: bool = False,
+    limits: Mapping[str, int] | None = None,
 ) -> Outcome:
     """Run `argv` to its end.
 
     With `content_writable` the release's content itself is written to (the build stage) instead of a layer over
-    it. `on_start` is handed a function that sends signals to the group. Raises Problem where the sandbox cannot
+    it. `on_start` is handed a function that sends signals to the group. `given` is set besides what every process is
+    given; with `unix` that is FUNGIBLE_SOCKET as well. Raises Problem where the sandbox cannot
     be made or the program does not exist.
     """
     instance = new_instance()
     private = processes / instance
     own = private / "own"
+    socket = {"FUNGIBLE_SOCKET": str(own / "run" / "s")} if unix else {}
     paths = {"FUNGIBLE_SCRATCH": "scratch", "TMPDIR": "tmp", "HOME": "home", "XDG_RUNTIME_DIR": "run"}
     environment = release.environment(
         {
             "FUNGIBLE_PROCESS": name,
             "FUNGIBLE_INSTANCE": instance,
             **{key: str(own / part) for key, part in paths.items()},
+            **socket,
             **(given or {}),
         }
     )
@@ -67,6 +72,7 @@ async def run_one_off(
         watch_databases=False,
         keep_stdin=True,
         content_writable=content_writable,
+        limits=limits,
     )
     heard: list[Message] = []
     child = spawn(spec, heard.append, stdin=stdin, stdout=stdout, stderr=stderr)

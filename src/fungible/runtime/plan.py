@@ -74,12 +74,15 @@ class Plan:
     wake_at: float | None = None
 
 
-def after_crash(streak: Streak | None, uptime: float, now: float, jitter: float) -> Streak:
-    """The streak after one more crash. `uptime` in seconds; `jitter` is a random number from 0 to 1."""
+def after_crash(streak: Streak | None, uptime: float, now: float, jitter: float, *, hopeless: bool = False) -> Streak:
+    """The streak after one more crash. `uptime` in seconds; `jitter` is a random number from 0 to 1.
+
+    A `hopeless` start (there is no such program) is not tried again at once.
+    """
     crashes = 1 if streak is None or uptime >= STEADY_AFTER else streak.crashes + 1
-    if crashes == 1:
+    if crashes == 1 and not hopeless:
         return Streak(1, now)
-    delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (crashes - 2))
+    delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(max(0, crashes - 2), 16))
     return Streak(crashes, now + delay * (0.5 + jitter / 2))
 
 
@@ -104,15 +107,13 @@ def plan(
 def _plan_type(wish: Wanted, processes: list[Known], waiting: Mapping[int, float]) -> Plan:
     live = [process for process in processes if process.live]
     fresh = [process for process in live if not process.outdated]
-    used = {process.number for process in processes}
-    resting = {number: until for number, until in waiting.items() if number not in used}
     missing = max(0, wish.count - len(fresh))
-    rest = sorted(resting)[:missing]
-    room = max(0, wish.count + 1 - len(live)) if len(live) > len(fresh) else missing
-    starts = _lowest_free(used | set(resting), min(missing - len(rest), room))
-    actions: list[Start | Retire] = [Start(wish.type, number) for number in starts]
+    # In a roll one more than wanted may live: the newcomer, until it is ready.
+    room = missing if len(live) == len(fresh) else max(0, wish.count + 1 - len(live))
+    names = _lowest_free({process.number for process in processes}, min(missing, room))
+    actions: list[Start | Retire] = [Start(wish.type, number) for number in names if number not in waiting]
     actions += [Retire(process.instance) for process in _surplus(wish.count, live)]
-    return Plan(tuple(actions), min((resting[number] for number in rest), default=None))
+    return Plan(tuple(actions), min((waiting[number] for number in names if number in waiting), default=None))
 
 
 def _plan_singleton(wish: Wanted, processes: list[Known], waiting: Mapping[int, float]) -> Plan:

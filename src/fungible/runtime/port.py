@@ -46,6 +46,11 @@ class Ports:
             self._queue.append(port)
         raise Problem(f"no free port on {self._host} from {LOWEST} up: end what listens there", Exit.NOT_ALLOWED)
 
+    def close(self) -> None:
+        """Give back all of them."""
+        for port in tuple(self._locks):
+            self.give_back(port)
+
     def give_back(self, port: int) -> None:
         """The port may be used again, after all others."""
         if port in self._locks:
@@ -57,6 +62,8 @@ class Ports:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_ino != path.stat().st_ino:  # its last holder has just deleted it
+                raise FileNotFoundError(path)
         except OSError:
             os.close(descriptor)
             return False
@@ -64,6 +71,7 @@ class Ports:
         return True
 
     def _unlock(self, port: int) -> None:
+        (self._folder / str(port)).unlink(missing_ok=True)  # while it is locked: nobody else can hold this file
         os.close(self._locks.pop(port))
 
     def _free(self, port: int) -> bool:

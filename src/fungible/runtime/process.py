@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,19 @@ from fungible.app.model import ProcessType
 from fungible.runtime.confinement import shell_command
 from fungible.runtime.events import Event
 from fungible.runtime.limits import rlimits
-from fungible.runtime.listeners import count_servers
+from fungible.runtime.listeners import count_servers, listening_at
 from fungible.runtime.logs import Line, Pipe
 from fungible.runtime.readiness import wait_until_answers
 from fungible.runtime.release import Release
 from fungible.runtime.state import Happening, State, advance
+from fungible.sandbox.launch import wipe
 from fungible.sandbox.spawn import Child, Message, spawn
 from fungible.sandbox.spec import Mount
+
+_GRACE = 5.0
+"""Seconds that what a command left behind gets, where nobody asked for its end."""
+_COUNTED_AFTER = (0.5, 2.0, 10.0)
+"""Pauses, in seconds, before each count of a ready process's servers."""
 
 
 def new_instance() -> str:
@@ -124,9 +131,21 @@ class Process:
         return self.state is State.ENDED and not self.retired
 
     def start(self) -> None:
-        """Spawn it. To be called in the main thread. Raises Problem for an environment that does not resolve."""
-        given = self._given()
-        environment = self.release.environment(given)
+        """Spawn it. To be called in the main thread.
+
+        Where the system has no room for one more (descriptors, processes, disk), it has failed and is gone. Raises
+        Problem for an environment that does not resolve.
+        """
+        environment = self.release.environment(self._given())
+        self.tell("process.starting", port=self.place.port)
+        try:
+            self._spawn(environment)
+        except OSError as error:
+            self._heard(Message("failed", {"stage": "spawn", "error": str(error.strerror), "path": error.filename}))
+            wipe(str(self.place.private))
+            self._heard(Message("gone", {}))
+
+    def _spawn(self, environment: Mapping[str, str]) -> None:
         mounts: tuple[Mount, ...] = ()
         if self.place.socket_folder is not None:
             self.place.socket_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -139,16 +158,18 @@ class Process:
             private=self.place.private,
             host_name=self._host_name,
             wipe=self._wipe,
-            grace=min(5.0, self.type.stop_timeout),
+            grace=min(_GRACE, self.type.stop_timeout),
+            patience=self.type.stop_timeout,
             limits=rlimits(self.type),
             mounts=mounts,
         )
-        pipes = {stream: Pipe(self._line(stream)) for stream in ("stdout", "stderr")}
-        self._pipes = list(pipes.values())
-        self.tell("process.starting", port=self.place.port)
-        self._child = spawn(spec, self._heard, stdout=pipes["stdout"].write_end, stderr=pipes["stderr"].write_end)
-        for pipe in self._pipes:
-            pipe.started()
+        pipes = [Pipe(self._line(stream)) for stream in ("stdout", "stderr")]
+        self._pipes = pipes
+        try:
+            self._child = spawn(spec, self._heard, stdout=pipes[0].write_end, stderr=pipes[1].write_end)
+        finally:
+            for pipe in pipes:
+                pipe.started()
 
     def signal(self, number: int) -> None:
         """Send a signal to its group."""
@@ -245,24 +266,34 @@ class Process:
             if not answered.result():
                 if self.state is State.STARTING:
                     self.facts.cause = "boot-timeout"
-                    self.tell("process.boot_timeout", after_s=self.type.boot_timeout)
+                    self.tell("process.boot_timeout", after_s=self.type.boot_timeout, listens_on=self._elsewhere())
                     self.kill()
                 return
         finally:
             answered.cancel()
             exited.cancel()
-        self._count_servers()
         self.move(Happening.ANSWERED)
+        await self._count_servers()
 
-    def _count_servers(self) -> None:
-        if self.facts.pid is None:
-            return
+    def _elsewhere(self) -> list[str] | None:
+        """Where it listens instead of where it was told to."""
+        return listening_at(self.facts.pid) or None if self.facts.pid is not None else None
+
+    async def _count_servers(self) -> None:
+        """Servers fork their workers after they listen, some only when they are needed: so look more than once."""
         socket = str(self.place.socket) if self.place.socket else None
-        self.facts.servers = count_servers(self.facts.pid, self.place.port, socket)
-        if self.facts.servers > 1:
-            self.tell("process.forks_servers", servers=self.facts.servers)
+        for pause in _COUNTED_AFTER:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._exited.wait(), pause)
+            if self._exited.is_set() or self.facts.pid is None:
+                return
+            self.facts.servers = count_servers(self.facts.pid, self.place.port, socket)
+            if self.facts.servers > 1:
+                self.tell("process.forks_servers", servers=self.facts.servers)
+                return
 
     async def _end(self) -> None:
+        self._exited.set()
         for pipe in self._pipes:
             try:
                 await asyncio.wait_for(asyncio.shield(pipe.ended), 1.0)

@@ -8,36 +8,59 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from fungible.app.model import App
+from fungible.app.model import App, ProcessType
 from fungible.runtime.backing import attach_services
 from fungible.runtime.folders import folders_for
+from fungible.runtime.limits import rlimits
 from fungible.runtime.one_off import run_one_off
+from fungible.runtime.port import Ports
+from fungible.runtime.session import Session
 from fungible.runtime.stage import choose_isolation, load_config, prepare_draft
 
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_FORWARDED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGWINCH,
+)
 
 
-async def run_command(app: App, argv: tuple[str, ...], operating_system: Mapping[str, str]) -> int:
+async def run_command(
+    app: App, argv: tuple[str, ...], operating_system: Mapping[str, str], type: ProcessType | None = None
+) -> int:
     """Run `argv` in the app's folder as it is now; returns its exit code, 128+N for a signal.
 
-    Raises Problem for a failure of our own.
+    With a `type` it is given what its processes are given: a port or a socket, and their limits. Beside a running
+    formation it uses the services of that one. Raises Problem for a failure of our own.
     """
     folders = folders_for(app.state_name, operating_system).make()
     isolation = await choose_isolation(app.settings.isolation, folders.processes)
-    backing = await attach_services(app, folders, load_config(folders), operating_system)
     loop = asyncio.get_running_loop()
+    ports = Ports(folders.run.parent / "ports")
 
     def pass_signals_on(send: Callable[[int], None]) -> None:
         for number in _FORWARDED:
             loop.add_signal_handler(number, send, number)
 
+    backing = await attach_services(app, folders, load_config(folders), operating_system, join=True)
     try:
-        release, drop = await prepare_draft(app, folders, isolation, backing, operating_system)
-        try:
-            outcome = await run_one_off(argv, release, folders.processes, on_start=pass_signals_on)
-        finally:
-            drop()
+        with Session(folders.processes) as processes:
+            release = prepare_draft(app, folders, processes, isolation, backing, operating_system)
+            outcome = await run_one_off(
+                argv,
+                release,
+                processes,
+                name=f"{type.name if type else 'run'}.1",
+                on_start=pass_signals_on,
+                given={"PORT": str(ports.take())} if type and type.listen == "port" else None,
+                unix=type is not None and type.listen == "unix",
+                limits=rlimits(type) if type else None,
+            )
     finally:
+        ports.close()
         await backing.stop()
     if outcome.wrote:
         more = f" and {outcome.count - len(outcome.wrote)} more" if outcome.count > len(outcome.wrote) else ""

@@ -24,7 +24,7 @@ class Session:
             self.folder = processes / secrets.token_hex(3)
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 self.folder.mkdir(mode=0o700)
-                descriptor = _take(self.folder / _LOCK)
+                descriptor = take(self.folder / _LOCK)
                 # Between mkdir and the lock another may have taken it for a left-over.
                 if descriptor is not None and (self.folder / _LOCK).exists():
                     self._descriptor = descriptor
@@ -47,7 +47,7 @@ def reap_sessions(processes: Path) -> int:
     left = 0
     for folder in processes.iterdir():
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            descriptor = _take(folder / _LOCK)
+            descriptor = take(folder / _LOCK)
             if descriptor is None:
                 continue
             try:
@@ -58,8 +58,9 @@ def reap_sessions(processes: Path) -> int:
     return left
 
 
-def _take(path: Path) -> int | None:
-    """The descriptor that holds the lock at `path`; None where another holds it."""
+def take(path: Path) -> int | None:
+    """Lock the file at `path`, made if need be, until the descriptor that this returns is closed; None where another
+    process has locked it. Raises OSError."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

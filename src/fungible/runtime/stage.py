@@ -15,12 +15,12 @@ from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
 from fungible.build.releases import Sealed, Sealing, list_releases
 from fungible.build.seal import Tree, copy_tree, read_tree
-from fungible.runtime.backing import Backing
+from fungible.runtime.backing import LOCK, Backing
 from fungible.runtime.confinement import Confinement, shell_command
 from fungible.runtime.folders import Folders
 from fungible.runtime.one_off import run_one_off
 from fungible.runtime.release import Release
-from fungible.runtime.session import Session, reap_sessions
+from fungible.runtime.session import Session, reap_sessions, take
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.probe import Abilities, describe, probe
 from fungible.sandbox.spec import Mount
@@ -77,21 +77,19 @@ def reap_left_overs(folders: Folders) -> int:
     To be called by the holder of the lock. One-off processes that are running keep theirs.
     """
     left = reap_sessions(folders.processes)
-    for path in folders.run.iterdir():
-        remove(path)
+    clear_run(folders)
     for path in folders.releases.glob("v*"):
         if not (path / "release.json").exists():
             wipe(str(path))
     return left
 
 
-def remove(path: Path) -> None:
-    """Delete a file or folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        wipe(str(path))
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+def clear_run(folders: Folders) -> None:
+    """Delete sockets and notes of a supervisor; not those of a one-off process that runs its own services."""
+    lock = take(folders.run / LOCK)
+    if lock is not None:
+        wipe(str(folders.run))
+        os.close(lock)
 
 
 def load_config(folders: Folders) -> dict[str, str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from fungible.app.environment import mask, secrets_of
 from fungible.app.model import WEB, App
@@ -21,7 +23,10 @@ from fungible.runtime.port import Ports
 from fungible.runtime.release import Release
 from fungible.runtime.router.model import RouterSettings
 from fungible.runtime.router.router import Router
-from fungible.runtime.stage import Lock, choose_isolation, prepare_release, reap_left_overs
+from fungible.runtime.session import Session
+from fungible.runtime.stage import Lock, choose_isolation, clear_run, load_config, prepare_release, reap_left_overs
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -44,43 +49,86 @@ async def start(app: App, options: Options, operating_system: Mapping[str, str])
     console = Console(stream, as_json=options.as_json, mask=lambda text: mask(text, hide))
     bus.subscribe(console)
     try:
-        return await _start(app, options, operating_system, folders, bus, console, hide)
+        async with _cancelled_by_signals():
+            left = reap_left_overs(folders)
+            folders.make()
+            if left:
+                bus.publish(_notice(f"cleaned up after {left} processes that a killed supervisor had left"))
+            with Session(folders.processes) as processes:
+                return await _start(app, options, operating_system, _Ground(folders, processes, bus), hide)
     finally:
+        clear_run(folders)
         console.close()
         lock.release()
 
 
-async def _start(
-    app: App,
-    options: Options,
-    operating_system: Mapping[str, str],
-    folders: Folders,
-    bus: Bus,
-    console: Console,
-    hide: list[str],
-) -> int:
-    def say(text: str) -> None:
-        bus.publish(Event("notice", data={"text": text}))
+@dataclass(frozen=True)
+class _Ground:
+    """The app's folders, where this supervisor's processes live, and the bus."""
 
-    left = reap_left_overs(folders)
-    if left:
-        say(f"cleaned up {left} processes' folders that a killed supervisor had left")
+    folders: Folders
+    processes: Path
+    bus: Bus
+
+    def say(self, text: str) -> None:
+        self.bus.publish(_notice(text))
+
+
+def _notice(text: str) -> Event:
+    return Event("notice", data={"text": text})
+
+
+@contextlib.asynccontextmanager
+async def _cancelled_by_signals() -> AsyncIterator[None]:
+    """Until the formation runs, a signal takes back what was begun: builds, services."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    asked = False
+
+    def cancel() -> None:
+        nonlocal asked
+        asked = True
+        task.cancel()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, cancel)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if asked:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _start(
+    app: App, options: Options, operating_system: Mapping[str, str], ground: _Ground, hide: list[str]
+) -> int:
+    folders = ground.folders
     isolation = await choose_isolation(app.settings.isolation, folders.processes)
-    say(isolation.sentence)
-    backing = await attach_services(app, folders, {}, operating_system)
+    ground.say(isolation.sentence)
+    for type in app.types.values():
+        if type.cpu is not None:
+            ground.say(f"types.{type.name}.cpu is not enforced on this machine; an engine that can is needed")
+    backing = await attach_services(app, folders, load_config(folders), operating_system)
     try:
         hide.extend(secrets_of(backing.urls))
-        release = await prepare_release(app, folders, isolation, backing, operating_system, say)
+        release = await prepare_release(
+            app, folders, ground.processes, isolation, backing, operating_system, ground.say
+        )
         hide[:] = secrets_of(release.environment({}))
-        return await _run(app, options, folders, bus, console, release, backing)
+        return await _run(app, options, ground, release, backing)
     finally:
         await backing.stop()
 
 
-async def _run(
-    app: App, options: Options, folders: Folders, bus: Bus, console: Console, release: Release, backing: Backing
-) -> int:
+async def _run(app: App, options: Options, ground: _Ground, release: Release, backing: Backing) -> int:
     settings = app.settings.router
+    folders, bus = ground.folders, ground.bus
+    ports = Ports(folders.run.parent / "ports")
     certificate = str(app.folder / settings.certificate) if settings.certificate else None
     router = Router(
         settings=RouterSettings(
@@ -98,31 +146,30 @@ async def _run(
         release,
         router=router,
         bus=bus,
-        ports=Ports(folders.run.parent / "ports"),
-        processes=folders.processes,
+        ports=ports,
+        processes=ground.processes,
         sockets=folders.run,
     )
     outcome = _Outcome(formation, bus)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, outcome.interrupted)
     has_web = WEB in app.types
     url = await router.start(options.host, options.port) if has_web else None
-    announcing = asyncio.ensure_future(_announce(formation, url, options, console, bus))
+    announcing = asyncio.ensure_future(_announce(formation, url, options, bus))
     try:
         await formation.run()
     finally:
         announcing.cancel()
         if has_web:
             await router.stop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        ports.close()
     if outcome.problem is not None:
         raise outcome.problem
     return Exit.DONE
 
 
-async def _announce(formation: Formation, url: str | None, options: Options, console: Console, bus: Bus) -> None:
+async def _announce(formation: Formation, url: str | None, options: Options, bus: Bus) -> None:
     if url is None:
         return
     if options.wanted.get(WEB, 0):
@@ -145,7 +192,7 @@ class _Outcome:
     def interrupted(self) -> None:
         """First signal: retire everything; second: kill."""
         self._asked += 1
-        if self._asked == 1:
+        if self._asked == 1 and self._stopping is None:
             self._stopping = asyncio.ensure_future(self._formation.stop())
         else:
             self._formation.kill()
@@ -157,7 +204,8 @@ class _Outcome:
                 'thrown away with every process; add DATABASE_URL = "sqlite" under [tool.fungible.services] (in a '
                 "fungible.toml: [services]) and open the path that the config var DATABASE_URL then names"
             )
-            self.interrupted()
+            if self._stopping is None:
+                self._stopping = asyncio.ensure_future(self._formation.stop())
 
 
 def inherited_environment() -> dict[str, str]:

@@ -14,12 +14,13 @@ class Case:
     """`kept` are steps of the whole workload in order, the last one the observer; `slots` the slot of each.
 
     With `late`, a slot is born just before the first step that it serves, as in the newborn world; otherwise all
-    are born before the first step.
+    are born before the first step. With `renewed`, worker processes are replaced after every step.
     """
 
     kept: tuple[int, ...]
     slots: tuple[int, ...]
     late: bool = True
+    renewed: bool = False
 
     @property
     def observer(self) -> int:
@@ -40,7 +41,7 @@ class Case:
         placement = tuple(order.get(slot, NOWHERE) for slot in self.slots)
         born = {slot: placement.index(slot) if self.late else 0 for slot in order.values()}
         lives = tuple(Life(born[slot], None, "TERM", slot, slot) for slot in sorted(born))
-        return Schedule(name, "placed", placement, lives)
+        return Schedule(name, "newborn" if self.renewed else "placed", placement, lives)
 
     def without(self, steps: Collection[int]) -> Case:
         """The case without some steps."""
@@ -58,6 +59,12 @@ def observer_alone(observer: int, quiet: Collection[int] = ()) -> Case:
     """All steps up to `observer`, the observer in a process of its own: what a newborn process answers."""
     kept = tuple(range(observer + 1))
     return Case(kept, tuple(NOWHERE if k in quiet else int(k == observer) for k in kept))
+
+
+def workers_renewed(observer: int, quiet: Collection[int] = ()) -> Case:
+    """All steps up to `observer` in one web process, worker processes new for every step."""
+    kept = tuple(range(observer + 1))
+    return Case(kept, tuple(NOWHERE if k in quiet else 0 for k in kept), renewed=True)
 
 
 def cut_after(schedule: Schedule, observer: int) -> Case:
@@ -82,7 +89,7 @@ def closure(workload: Workload, steps: Collection[int], observer: int) -> tuple[
             if producer not in wanted:
                 wanted.add(producer)
                 waiting.append(producer)
-    return tuple(sorted(wanted))
+    return tuple(sorted(step for step in with_pauses(workload, wanted) if step <= observer))
 
 
 def dependants(workload: Workload, steps: Collection[int], kept: Collection[int]) -> frozenset[int]:
@@ -93,6 +100,17 @@ def dependants(workload: Workload, steps: Collection[int], kept: Collection[int]
         if producers[step] & gone:
             gone.add(step)
     return frozenset(gone)
+
+
+def with_pauses(workload: Workload, steps: Collection[int]) -> frozenset[int]:
+    """`steps` and the pauses right after each: what a step set going must have ended before the next one."""
+    found = set(steps)
+    for step in sorted(steps):
+        following = step + 1
+        while following < len(workload.steps) and isinstance(workload.steps[following], Quiet):
+            found.add(following)
+            following += 1
+    return frozenset(found)
 
 
 def is_placed(workload: Workload, step: int) -> bool:

@@ -10,10 +10,10 @@ from fungible.verify import schedule as schedules
 from fungible.verify.binding import infer_bindings
 from fungible.verify.blame import Blame
 from fungible.verify.canary import EXPECTED
-from fungible.verify.case import Case, cut_after, observer_alone, part
+from fungible.verify.case import Case, cut_after, observer_alone, part, workers_renewed
 from fungible.verify.compare import Deviation, Relations, compare, learn, not_judged, sensitivity, widen
 from fungible.verify.coverage import coverage
-from fungible.verify.findings import LIMITS, Difference, Findings, Note
+from fungible.verify.findings import LIMITS, Culprit, Difference, Findings, Note
 from fungible.verify.laboratory import Laboratory
 from fungible.verify.schedule import Schedule
 from fungible.verify.shrink import likely_writers, shrink
@@ -229,6 +229,9 @@ class Experiment:
         self._say(f"request {difference.observer}: looking for what held the state")
         case = difference.case
         blame = Blame(self._laboratory, self._workload, self._defaults, self._laboratory.ground.sockets)
+        if case.renewed and len(set(case.slots) - {-1}) == 1:
+            self._differences.append(replace(difference, culprit=Culprit(where="memory of a worker process")))
+            return
         culprit = await blame.culprit(
             difference,
             await self._relations_of(case.kept),
@@ -262,6 +265,8 @@ class Experiment:
             candidates.append(observer_alone(observer, self._quiet))
         if execution.schedule.kind != "newborn":
             candidates.append(cut_after(execution.schedule, observer))
+        elif self._quiet and self._laboratory.ground.given.workers:
+            candidates.append(workers_renewed(observer, self._quiet))
         for case in candidates:
             if await self._shows(case, deviation):
                 return case
@@ -269,6 +274,7 @@ class Experiment:
             case = Case(
                 tuple(range(observer + 1)),
                 tuple(-1 if step in self._quiet else step for step in range(observer + 1)),
+                renewed=True,
             )
             if await self._shows(case, deviation):
                 return case

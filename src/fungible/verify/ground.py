@@ -91,6 +91,8 @@ async def prepare_ground(
             folder=home / "worlds",
             environment=_environment(release),
             seed=secrets.token_hex(4),
+            confine=_confine(app, folders, isolation, tree, content),
+            workers=tuple(type for type in app.types.values() if type.name != WEB and type.processes > 0),
         )
         ports = Ports(folders.run.parent / "ports")
         birth = BootBirth(app.types[WEB], ports, _confine(app, folders, isolation, tree, content))

@@ -9,28 +9,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, quote_plus, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fungible.app.problem import Problem
 from fungible.verify.provenance import set_cookies
+from fungible.verify.recorded import cookie_pairs, is_static, kept_headers, with_body
 from fungible.verify.steps import MAX_STEPS, TOKEN, File, Pairs, Request, Workload, render
 from fungible.verify.transcript import Answer, Sent, Transcript
 
 MAX_ENTRIES: Final = 50_000
 
-_DROPPED_HEADERS = frozenset(
-    """accept-encoding connection content-length cookie host if-modified-since if-none-match keep-alive priority
-    proxy-connection te transfer-encoding upgrade""".split()  # noqa: SIM905
-)
-"""Set again by whoever sends, meaningless on another connection, or a browser's own cache speaking."""
-
-_STATIC = re.compile(r"\.(?:avif|css|eot|gif|ico|jpe?g|js|map|mjs|mp4|otf|png|svg|ttf|webm|webp|woff2?)$", re.I)
 _LOGIN = re.compile(r"(?:log|sign)[-_]?in|/auth|/session|/token|passw", re.I)
-_PART_NAME = re.compile(r'\bname="([^"]*)"')
-_PART_FILE = re.compile(r'\bfilename="([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class _Entry:
 
     @property
     def static(self) -> bool:
-        return self.method in ("GET", "HEAD") and bool(_STATIC.search(self.url.path))
+        return is_static(self.method, self.url.path)
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name), None)
@@ -97,7 +89,7 @@ def parse_har(data: object, path: Path) -> Recording:
     before: set[str] = set()
     steps: list[Request] = []
     for each in kept:
-        sent = _cookies(each.header("cookie"))
+        sent = cookie_pairs(each.header("cookie"))
         unknown = tuple((name, value) for name, value in sent if name not in jar)
         before.update(name for name, _ in unknown)
         with _place(path, each.number):
@@ -215,63 +207,23 @@ def _login(each: _Entry) -> bool:
     return each.method == "POST" and bool(_LOGIN.search(each.url.path) or "passw" in post.lower())
 
 
-def _cookies(header: str | None) -> Pairs:
-    pairs = (pair.strip().partition("=") for pair in (header or "").split(";"))
-    return tuple((name, value) for name, equals, value in pairs if equals and name)
-
-
 def _request(each: _Entry, host: str, cookies: Pairs) -> Request:
     path = (each.url.path or "/") + (f"?{each.url.query}" if each.url.query else "")
     origin = f"http://{host}"
     headers: list[tuple[str, str]] = []
-    for name, value in each.headers:
-        lower = name.lower()
-        if lower in _DROPPED_HEADERS or lower.startswith(("sec-", "proxy-")):
-            continue
-        if lower in ("origin", "referer"):
+    for name, value in kept_headers(each.headers):
+        if name.lower() in ("origin", "referer"):
             # The worlds speak plain HTTP under the recorded host name.
             value = re.sub(rf"^https?://{re.escape(host)}(?=/|$)", origin, value, flags=re.I)
         headers.append((name, value))
     if cookies:
         headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in cookies)))
     request = Request(each.method, path, headers=tuple(headers))
-    return _with_body(request, each.post) if each.post else request
-
-
-def _with_body(request: Request, post: Mapping[str, Any]) -> Request:
-    """The body as JSON, a form or files where that gives the same bytes or means the same; else as it is."""
-    stated = next((value for name, value in request.headers if name.lower() == "content-type"), None)
-    kind = stated or str(post.get("mimeType") or "")
-    bare = kind.partition(";")[0].strip().lower()
-    plain = replace(request, headers=tuple(pair for pair in request.headers if pair[0].lower() != "content-type"))
-    typed = replace(plain, headers=(*plain.headers, ("Content-Type", kind))) if kind else plain
-    raw = _bytes(str(post.get("text") or ""), post.get("encoding"))
-    params = post.get("params") or []
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = None
-    if bare == "multipart/form-data":
-        parts = _parts(raw, kind) if raw else [_param(row) for row in params]
-        if parts is not None:
-            form = tuple((name, value) for name, value in parts if isinstance(value, str))
-            files = tuple(value for _, value in parts if isinstance(value, File))
-            return replace(plain, form=form, files=files)
-    elif bare == "application/x-www-form-urlencoded":
-        pairs = tuple(parse_qsl(text or "", keep_blank_values=True))
-        if not raw and params:
-            return replace(plain, form=tuple((str(row["name"]), str(row.get("value") or "")) for row in params))
-        if "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs) == text:
-            return replace(plain if kind.lower() == bare else typed, form=pairs)
-    elif bare.endswith("json") and text is not None:
-        try:
-            value = json.loads(text)
-            same = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False) == text
-        except (ValueError, RecursionError):
-            same = False
-        if same:
-            return replace(plain if kind.lower() == "application/json" else typed, json=value)
-    return replace(typed, body=text if text is not None else raw)
+    if not each.post:
+        return request
+    raw = _bytes(str(each.post.get("text") or ""), each.post.get("encoding"))
+    params = [_param(row) for row in each.post.get("params") or []]
+    return with_body(request, raw, str(each.post.get("mimeType") or ""), params)
 
 
 def _param(row: Mapping[str, Any]) -> tuple[str, str | File]:
@@ -279,35 +231,6 @@ def _param(row: Mapping[str, Any]) -> tuple[str, str | File]:
     if "fileName" not in row:
         return name, value
     return name, File(name, str(row["fileName"]), value, str(row.get("contentType") or "application/octet-stream"))
-
-
-def _parts(raw: bytes, kind: str) -> list[tuple[str, str | File]] | None:
-    """The parts of a multipart body (RFC 7578); None where it is not one, or not in an order that we can keep."""
-    match = re.search(r'boundary="?([^";]+)', kind, re.I)
-    if match is None:
-        return None
-    found: list[tuple[str, str | File]] = []
-    for part in (b"\r\n" + raw).split(b"\r\n--" + match[1].encode())[1:]:
-        if part.startswith(b"--"):
-            return found
-        head, blank, content = part.partition(b"\r\n\r\n")
-        header = head.decode("utf-8", "replace")
-        name, filename = _PART_NAME.search(header), _PART_FILE.search(header)
-        if not blank or name is None:
-            return None
-        stated = re.search(r"^content-type:\s*([^\r\n]+)", header, re.I | re.M)
-        try:
-            text: str | bytes = content.decode("utf-8")
-        except UnicodeDecodeError:
-            text = content
-        if filename is not None:
-            kind = stated[1].strip() if stated else "application/octet-stream"
-            found.append((name[1], File(name[1], filename[1], text, kind)))
-        elif isinstance(text, str):
-            found.append((name[1], text))
-        else:
-            return None
-    return None
 
 
 def _sent(step: Request) -> Sent:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fungible.verify.case import Case, closure, dependants, is_placed
+from fungible.verify.case import Case, closure, dependants, is_placed, with_pauses
 from fungible.verify.schedule import NOWHERE
 from fungible.verify.steps import Request, Workload
 
@@ -137,8 +137,9 @@ async def _delete_one_by_one(workload: Workload, case: Case, counter: _Counter) 
 
 
 async def _delete_some(workload: Workload, case: Case, counter: _Counter, chunk: int) -> Case | None:
-    for chunked in _chunks(case.kept[:-1], chunk):
-        gone = dependants(workload, chunked, case.kept)
+    movable = [step for step in case.kept[:-1] if is_placed(workload, step)]
+    for chunked in _chunks(movable, chunk):
+        gone = with_pauses(workload, dependants(workload, chunked, case.kept))
         if case.observer in gone:
             continue
         smaller = case.without(gone)

@@ -8,9 +8,11 @@ import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fungible.app.model import ProcessType
+from fungible.verify.background import Confine, Workers, run_job
 from fungible.verify.client import DEFAULT_TIMEOUT, as_sent, host_header, send
 from fungible.verify.cookies import Jar
 from fungible.verify.extraction import extract
@@ -31,7 +33,8 @@ class Given:
     """What all slots of all worlds have in common.
 
     `content` is the sealed code, `name` the last part of the app's folder. `environment` makes a slot's
-    environment from the service URLs of its lane and what is its own. `folder` holds private folders.
+    environment from the service URLs of its lane and what is its own. `folder` holds private folders. `workers` are
+    the types of processes that work beside the web slots; they run where the workload waits for them.
     """
 
     content: Path
@@ -39,7 +42,8 @@ class Given:
     folder: Path
     environment: Callable[[Mapping[str, str]], dict[str, str]]
     seed: str
-    run_job: Callable[[str, Site], asyncio.Future[Answer]] | None = None
+    confine: Confine | None = None
+    workers: tuple[ProcessType, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,19 +87,26 @@ class _World:
         await self.lane.prepare(self.number if self.skewed else 0)
         sent: list[Sent | None] = []
         answers: list[Answer] = []
+        workers = self._workers()
         try:
+            await self._begin(workers, 0)
             for index, step in enumerate(self.workload.steps):
                 for slot in self.schedule.births(index):
                     await self._bear(slot)
                 if self.visit is not None:
                     await self.visit(index)
-                request, answer = await self._step(index, step)
+                request, answer = await self._step(index, step, workers)
                 sent.append(request)
                 answers.append(answer)
                 for slot, end in self.schedule.ends(index):
                     await self._end(slot, _SIGNALS[end])
+                if workers is not None and self.schedule.newborn:
+                    await workers.end()
+                    await self._begin(workers, index + 1)
         finally:
             await asyncio.gather(*(self._end(slot, signal.SIGTERM) for slot in tuple(self.slots)))
+            if workers is not None:
+                await workers.end()
             shutil.rmtree(self._home, ignore_errors=True)
         transcript = Transcript(
             world=self.schedule.name,
@@ -168,14 +179,31 @@ class _World:
         if process is not None:
             self.ended[slot] = await process.end(number)
 
-    async def _step(self, index: int, step: Request | Job | Quiet) -> tuple[Sent | None, Answer]:
+    def _workers(self) -> Workers | None:
+        """Workers run where the workload waits for them: `{until: quiet}`."""
+        if self.given.confine is None or not self.workload.quiet() or not self.given.workers:
+            return None
+        return Workers(self.given.workers, self.given.confine)
+
+    async def _begin(self, workers: Workers | None, index: int) -> None:
+        if workers is not None:
+            site = self.site(0)
+            await workers.begin(replace(site, private=self._home / f"k{index}", wipe=True))
+
+    async def _step(
+        self, index: int, step: Request | Job | Quiet, workers: Workers | None
+    ) -> tuple[Sent | None, Answer]:
         place = self.schedule.placement[index]
-        if isinstance(step, Quiet) or place == NOWHERE:
-            return None, Answer(0)
+        if isinstance(step, Quiet):
+            quiet = workers is None or await workers.quiet()
+            return None, Answer(0, fault=None if quiet else "timeout")
         if isinstance(step, Job):
-            if self.given.run_job is None:
-                return None, Answer(0, fault="no-job")
-            return None, await self.given.run_job(step.command, self.site(place))
+            if self.given.confine is None:
+                return None, Answer(0, fault="boot")
+            site = replace(self.site(place), private=self._home / f"j{index}", wipe=True)
+            return None, await run_job(step.command, site, self.given.confine)
+        if place == NOWHERE:
+            return None, Answer(0)
         if step.wait:
             await asyncio.sleep(step.wait)
         variables = {**self.defaults, **self.variables}

@@ -183,8 +183,14 @@ class AgentServer:
         return Path(__file__).parent / "inside"
 
     def environment(
-        self, root: str, python_path: str = "", *, socket: str | None = None, inside: str | None = None, lines: bool = False
-    ) -> dict[str, str]:  # fmt: skip
+        self,
+        root: str,
+        python_path: str = "",
+        *,
+        socket: str | None = None,
+        inside: str | None = None,
+        lines: bool = False,
+    ) -> dict[str, str]:
         """The variables that bring the agent into a Python app.
 
         `root` is the app's folder and `python_path` the app's own PYTHONPATH, both as the app sees them; `socket`
@@ -397,9 +403,7 @@ class AgentServer:
     async def files(self) -> tuple[FileEvent, ...]:
         """The files written and databases connected to since the start of each process, oldest first."""
         return tuple(
-            FileEvent(
-                pid, one["path"], one["event"], _place(one["written_at"]), _place(one["called_from"])
-            )
+            FileEvent(pid, one["path"], one["event"], _place(one["written_at"]), _place(one["called_from"]))
             for pid, answer in await self._ask_all("files")
             for one in answer["files"]
         )
@@ -432,5 +436,3 @@ def _place(said: Sequence[Any] | None) -> tuple[str, int] | None:
 
 def _size(value: Any) -> int:
     return len(json.dumps(value))
-
-

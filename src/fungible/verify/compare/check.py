@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fungible.verify.compare.align import Canonical, entries
+from fungible.verify.compare.binding import Binding
+from fungible.verify.compare.fit import fit, permuted
+from fungible.verify.compare.learner import Order, magnitude
 from fungible.verify.compare.lexemes import Token, tokens, type_of
-from fungible.verify.compare.names import Names, abstract
+from fungible.verify.compare.names import abstract
 from fungible.verify.compare.patterns import (
     Bag,
     Entries,
@@ -29,12 +32,10 @@ from fungible.verify.compare.patterns import (
     sample,
     shape,
 )
-from fungible.verify.compare.relations import Order, magnitude
 from fungible.verify.compare.signed import payload
 from fungible.verify.compare.trees import Leaf, Map, Node, Seq, inside, plain, signature
 
 _MOST_PAIRS = 160_000
-_MOST_ATTEMPTS = 4000
 _LONGEST_SHOWN = 2000
 
 
@@ -50,159 +51,11 @@ class Finding:
     order_only: bool = False
 
 
-class Binding:
-    """What each name is called in the world under comparison. One-to-one within a space, undone by `back`.
-
-    A name that may be the process's own identity has a value per slot; all others have one in the whole run.
-    """
-
-    def __init__(self, names: Names) -> None:
-        self.names = names
-        self.value: dict[tuple[int, int | None], str] = {}
-        self.owner: dict[tuple[str, str], int] = {}
-        self.word: dict[str, int] = {}
-        self.first: dict[int, tuple[str, int | None]] = {}
-        self.grown: dict[str, tuple[float, int | None]] = {}
-        self.slot: int | None = None
-        self.trail: list[tuple[dict[Any, Any], Any, Any]] = []
-
-    def put(self, where: dict[Any, Any], key: Any, value: Any) -> None:
-        """Set an entry so that `back` can undo it."""
-        self.trail.append((where, key, where.get(key)))
-        where[key] = value
-
-    def back(self, mark: int) -> None:
-        """Undo everything since the trail had this length."""
-        while len(self.trail) > mark:
-            where, key, value = self.trail.pop()
-            if value is None:
-                where.pop(key, None)
-            else:
-                where[key] = value
-
-    def since(self, mark: int) -> list[tuple[dict[Any, Any], Any, Any]]:
-        """Every entry set since the trail had this length, for `again`."""
-        return [(where, key, where[key]) for where, key, _ in self.trail[mark:] if key in where]
-
-    def again(self, entries: Sequence[tuple[dict[Any, Any], Any, Any]]) -> None:
-        """Set entries that `back` undid."""
-        for where, key, value in entries:
-            self.put(where, key, value)
-
-    def known(self, name: int) -> str | None:
-        """The word for a name, if it was seen in this world."""
-        own = self.value.get((name, self.slot))
-        if own is not None:
-            return own
-        return self.first[name][0] if name in self.first else None
-
-    def called(self, word: str) -> int | None:
-        """The name of a word in this world."""
-        return self.word.get(word)
-
-    def bind(self, index: int, word: str) -> str | None:
-        """Call a name by a word. None if that is consistent, else what is wrong: changed, shared or identity."""
-        name = self.names.names[index]
-        other = self.owner.get((name.space, word))
-        if other is not None and other != index:
-            return "shared"
-        here = self.value.get((index, self.slot if name.ambient else None))
-        if here == word:
-            return None
-        if here is None:
-            before = self.first.get(index)
-            self.put(self.value, (index, self.slot if name.ambient else None), word)
-            self.own(name.space, word, index)
-            if before is None:
-                self.put(self.first, index, (word, self.slot))
-                return None
-            return None if before[0] == word else "identity"
-        if not name.equal:
-            self.put(self.value, (index, None), word)
-            self.own(name.space, word, index)
-            return None
-        return "changed"
-
-    def own(self, space: str, word: str, index: int) -> None:
-        self.put(self.owner, (space, word), index)
-        if word not in self.word:
-            self.put(self.word, word, index)
-
-    def quietly(self, index: int, word: str) -> None:
-        """Call a name by a word unless that contradicts what is known."""
-        name = self.names.names[index]
-        if self.value.get((index, None)) is None and (name.space, word) not in self.owner:
-            self.bind(index, word)
-
-
 def check(
     pattern: Pattern, node: Node | None, path: str, binding: Binding, orders: Mapping[str, Order]
 ) -> list[Finding]:
     """Everything at and below a place that is not what the warm worlds have in common, in the order of the places."""
     return _Check(binding, orders).at(pattern, node, path)
-
-
-def learn_words(pattern: Pattern, node: Node, binding: Binding) -> None:
-    """Take the words for names from a place without judging it."""
-    if isinstance(pattern, Text) and isinstance(node, Leaf):
-        found = fit(pattern.parts, node.text)
-        slots = [part for part in pattern.parts if isinstance(part, Slot)]
-        for slot, text in zip(slots, found or (), strict=False):
-            if slot.name is not None:
-                binding.quietly(slot.name, text)
-    elif isinstance(pattern, Fields) and isinstance(node, Map):
-        for key, item in pattern.fields.items():
-            if key in node.fields:
-                learn_words(item, node.fields[key], binding)
-    elif isinstance(pattern, Items) and isinstance(node, Seq) and not pattern.unordered:
-        for item, value in zip(pattern.items, node.items, strict=False):
-            learn_words(item, value, binding)
-
-
-def fit(parts: Sequence[str | Slot], text: str) -> list[str] | None:
-    """What stands in the slots, if the constant parts are there and every slot holds its type."""
-    found: list[str] = []
-    choices: list[tuple[int, int, int, int]] = []
-    index = at = 0
-    start = -1
-    attempts = 0
-    while True:
-        failed = False
-        if index == len(parts):
-            if at == len(text):
-                return found
-            failed = True
-        else:
-            part = parts[index]
-            if isinstance(part, str):
-                if text.startswith(part, at):
-                    index, at = index + 1, at + len(part)
-                else:
-                    failed = True
-            else:
-                attempts += 1
-                if index + 1 == len(parts):
-                    end = len(text) if start <= len(text) else -1
-                else:
-                    after = parts[index + 1]
-                    low = max(start, at + part.type.low)
-                    # Two slots never touch: what varies side by side is one slot.
-                    end = text.find(after, low) if isinstance(after, str) else -1
-                if end < 0 or attempts > _MOST_ATTEMPTS or end - at > part.type.high:
-                    failed = True
-                else:
-                    if index + 1 < len(parts):
-                        choices.append((index, at, end + 1, len(found)))
-                    if part.type.admits(text[at:end]):
-                        found.append(text[at:end])
-                        index, at, start = index + 1, end, -1
-                    else:
-                        failed = True
-        if failed:
-            if not choices or attempts > _MOST_ATTEMPTS:
-                return None
-            index, at, start, kept = choices.pop()
-            del found[kept:]
 
 
 class _Check:
@@ -536,7 +389,7 @@ class _Check:
             if len(fitting) == 1:
                 self.binding.quietly(name, fitting[0])
             left.remove(fitting[0])
-        return pattern.open or not left
+        return bool(text.strip()) if pattern.open else not left
 
 
 def _alike(kind: str, pattern: Text | Bag | Loose) -> bool:
@@ -544,14 +397,6 @@ def _alike(kind: str, pattern: Text | Bag | Loose) -> bool:
         return kind == pattern.sample.kind
     # A number that varies may be whole by chance; one that was always whole stays so.
     return kind in pattern.kinds or (kind == "int" and "float" in pattern.kinds)
-
-
-def permuted(expected: str, got: str) -> bool:
-    """Whether two strings are the same words in another order."""
-    if expected == got or len(expected) > 1 << 16 or abs(len(expected) - len(got)) > 8:
-        return False
-    one, two = (Counter(t.text for t in tokens(text) if t.kind != "space") for text in (expected, got))
-    return one == two and sum(one.values()) > 1
 
 
 def _cut(value: Any) -> Any:

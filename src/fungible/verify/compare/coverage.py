@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fungible.verify.compare.check import Binding, check, learn_words
+from fungible.verify.compare.binding import Binding, learn_words
+from fungible.verify.compare.check import check
 from fungible.verify.compare.names import Names
 from fungible.verify.compare.patterns import Fixed, Many, Place, Slot, Text, is_loose, places, weight
 from fungible.verify.compare.places import hidden, sent_places

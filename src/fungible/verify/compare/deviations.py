@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from fungible.verify.compare.check import Binding, Finding, check, learn_words
+from fungible.verify.compare.binding import Binding, learn_words
+from fungible.verify.compare.check import Finding, check
 from fungible.verify.compare.patterns import Fixed, Pattern, places
 from fungible.verify.compare.places import dump_places, sent_places
 from fungible.verify.compare.relations import Relations

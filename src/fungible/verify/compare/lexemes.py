@@ -154,6 +154,7 @@ _PARTS = re.compile(
 )
 _NAMED = re.compile(rf"(?P<d>\d{{1,2}})?[ /-]?\s*(?P<m>{_MONTH})[ /-]+(?P<d2>\d{{1,2}}(?!\d))?")
 _CLOCK_TIME = re.compile(rf"(\d{{1,2}}){_COLON}(\d\d)(?:{_COLON}(\d\d(?:[.,]\d+)?))?(?: ?([aApP])\.?[mM])?")
+_HOUR_ALONE = re.compile(r"(?<![\d:])(\d{1,2}) ([ap])\.m\.")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -181,6 +182,7 @@ def instant(text: str) -> tuple[float, float] | None:
         start = datetime(year, month, day, tzinfo=UTC).timestamp()
     except (ValueError, OverflowError):
         return None
+    text = _HOUR_ALONE.sub(r"\1:00 \2m", text)
     time = _CLOCK_TIME.search(text)
     if time is None:
         return (

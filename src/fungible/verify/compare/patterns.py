@@ -198,6 +198,8 @@ def is_loose(pattern: Pattern) -> bool:
     """Whether a leaf's value could change without being seen: nothing constant and no name in it."""
     if isinstance(pattern, Loose | Many | Varied):
         return True
+    if isinstance(pattern, Bag):
+        return pattern.open and not pattern.words
     if isinstance(pattern, Text):
         if any(
             isinstance(part, Slot) and (part.name is not None or part.within is not None) for part in pattern.parts

@@ -71,7 +71,7 @@ def leaves(answer: Answer, masks: Sequence[re.Pattern[str]] = (), *, host: str =
         if low == "set-cookie":
             key, cookie = _cookie(_hosted(value, host))
             cookies[key] = cookie
-        elif low not in _DROPPED or (low == "content-length" and not answer.body):
+        elif low not in _DROPPED or (low == "content-length" and not answer.body and value != "0"):
             headers.setdefault(low, []).append(value)
     shown: dict[str, Node] = {}
     for low, values in headers.items():

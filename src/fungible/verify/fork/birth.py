@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fungible.runtime.confinement import Confinement
@@ -34,7 +34,7 @@ class ForkBirth:
     async def open(
         cls,
         command: str,
-        confinement: Confinement,
+        confine: Callable[[Site], Confinement],
         sites: tuple[Site, Site],
         sockets: Path,
         *,
@@ -46,14 +46,16 @@ class ForkBirth:
     ) -> ForkBirth:
         """Read the callable of `command` (or of `setting`, `wsgi:module:attribute`) and import it at both `sites`.
 
-        The folders, content, mounts and environment of `sites` are the imports' own; `confinement` gives the rest
-        of the sandbox. Sockets are made in `sockets`, a folder with a short path and mode 0700. With `lazy` an
-        import happens when it is first needed. To be called, as `bear`, in the main thread. Raises Unforkable, or
-        BootFailure where an import fails.
+        `sites` are the imports' own, their environment and stores included: a slot must be given the same, but for
+        what is its own (HOME, TMPDIR, paths in its private folder and the like). `confine` gives the sandbox of a
+        site, attached folders included. Sockets are made in `sockets`, a folder with a short path and mode 0700.
+        With `lazy` an import happens when it is first needed. To be called, as `bear`, in the main thread. Raises
+        Unforkable, or BootFailure where an import fails.
         """
-        if confinement.level != "full":
-            raise Unforkable(f"needs isolation level full, not {confinement.level}")
-        ground = Ground(confinement, sockets, dict(limits or {}), boot_timeout, stop_timeout)
+        level = confine(sites[0]).level
+        if level != "full":
+            raise Unforkable(f"needs isolation level full, not {level}")
+        ground = Ground(confine, sockets, dict(limits or {}), boot_timeout, stop_timeout)
         birth = cls(ground, command, setting, sites)
         if not lazy:
             started = await asyncio.gather(*(birth._server(index) for index in (0, 1)), return_exceptions=True)

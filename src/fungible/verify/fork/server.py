@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ _CLOSE_TIME = 10.0  # seconds
 class Ground:
     """What all slots of an app have in common. `sockets` is a folder with a short path; times are seconds."""
 
-    confinement: Confinement
+    confine: Callable[[Site], Confinement]
     sockets: Path
     limits: Mapping[str, int]
     boot_timeout: float
@@ -98,11 +98,13 @@ class ForkServer:
         if self._ended.is_set():
             raise BootFailure("the fork server has ended", self.output.text())
         self._check(site)
-        site.private.mkdir(mode=0o700, parents=True)
+        fresh = not site.private.exists()
+        site.private.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._last += 1
         number = self._last
         path = self._ground.sockets / f"{os.getpid():x}-{id(self) & 0xFFFFFF:x}-{number:x}"
-        slot = ForkSlot(path, site.private, self._ground.stop_timeout, lambda sent: self._signal(number, sent))
+        private = site.private if site.wipe else None
+        slot = ForkSlot(path, private, self._ground.stop_timeout, lambda sent: self._signal(number, sent))
         self._slots[number] = slot
         slot.gone.add_done_callback(lambda _: self._slots.pop(number))
         order = os.memfd_create("order")
@@ -112,7 +114,7 @@ class ForkServer:
             listener.bind(str(path))
             path.chmod(0o600)
             listener.listen(128)
-            os.write(order, encode(self._newborn(number, site)))
+            os.write(order, encode(self._newborn(number, site, fresh)))
             descriptors = [order, theirs.fileno(), listener.fileno(), slot.output.write_end]
             self._send({"kind": "newborn", "id": number}, descriptors)
         except OSError:
@@ -152,12 +154,12 @@ class ForkServer:
             shown = ", ".join(names[:3])
             raise Unforkable(f"its environment differs from the one that the app was imported with ({shown})")
 
-    def _newborn(self, number: int, site: Site) -> Newborn:
+    def _newborn(self, number: int, site: Site, fresh: bool) -> Newborn:
         own = str(self.site.private / "own")
         spec = make_spec(self._ground, site, self.site.folder, (Mount(str(site.private / "own"), own, True),))
         spec = replace(spec, below=(str(self.site.private / "layer" / "upper"),))
         alias = str(site.folder) if site.folder != self.site.folder else None
-        return Newborn(number, asdict(spec), own, alias)
+        return Newborn(number, asdict(spec), own, alias, fresh)
 
     def _send(self, message: dict[str, Any], descriptors: list[int]) -> None:
         socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
@@ -246,7 +248,7 @@ def make_spec(
     ground: Ground, site: Site, folder: Path, mounts: tuple[Mount, ...], argv: tuple[str, ...] = ()
 ) -> Spec:
     """The sandbox of a process at `site` that sees the app's folder at `folder`."""
-    confinement = replace(ground.confinement, content=site.content, folder=folder)
+    confinement = ground.confine(replace(site, folder=folder))
     return confinement.spec(
         argv=argv,
         environment=environment_of(site),
@@ -254,14 +256,14 @@ def make_spec(
         host_name=site.host_name,
         grace=0.0,
         limits=ground.limits,
-        mounts=site.mounts + mounts,
+        mounts=mounts,
         watch_databases=False,
     )
 
 
 def environment_of(site: Site) -> dict[str, str]:
     """The site's environment with a PORT where it has none: apps read it at import, nothing listens there."""
-    defaults = {"PORT": str(20000 + site.number % 10000)}
+    defaults = {"PORT": str(site.port or 20000 + site.number % 10000)}
     return {**defaults, **site.environment, "PYTHONHASHSEED": str(site.hash_seed)}
 
 

@@ -23,9 +23,9 @@ _MESSAGE_AT_MOST = 65536
 
 class ForkSlot:
     """A process that serves at `address`; it is the first of a PID namespace, so nothing of it outlives it. `gone`
-    is done when it has ended and its folder is wiped."""
+    is done when it has ended and its folder `private` (None: it stays) is wiped."""
 
-    def __init__(self, path: Path, private: Path, stop_timeout: float, send: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, private: Path | None, stop_timeout: float, send: Callable[[int], None]) -> None:
         self.address = f"unix@{path}"
         self.pid = 0
         self.output = Output()
@@ -43,6 +43,10 @@ class ForkSlot:
         """The fork server's word: it has exited."""
         if not self._exited.done():
             self._exited.set_result(status)
+
+    def servers(self) -> int:
+        """One: the process serves by itself."""
+        return 1
 
     async def end(self, number: int) -> Ended:
         """Send signal `number`; KILL follows after the stop time. Returns when nothing is left of the slot."""
@@ -113,6 +117,7 @@ class ForkSlot:
         if self._layer is not None:
             wrote = tuple(OverlayLayer(self._layer, self._shared).written())
             os.close(self._layer)
-        wipe(str(self._private))
+        if self._private is not None:
+            wipe(str(self._private))
         self._path.unlink(missing_ok=True)
         return wrote

@@ -35,14 +35,18 @@ def _next() -> None:
 
 try:
     if os.environ.get("FUNGIBLE_AGENT"):
-        import _fungible_agent
+        import _fungible_agent  # type: ignore[import-not-found]  # it is on the app's path alone
 
         _fungible_agent.start(
             os.environ["FUNGIBLE_AGENT"],
             os.environ.get("FUNGIBLE_AGENT_ROOT", ""),
             bool(os.environ.get("FUNGIBLE_AGENT_LINES")),
         )
-except Exception:  # noqa: S110  # the app comes first: without the agent there is only no blame
-    pass
+except Exception:
+    # The app comes first: without the agent there is only no blame.
+    if os.environ.get("FUNGIBLE_AGENT_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
 _leave()
 _next()

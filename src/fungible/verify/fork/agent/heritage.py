@@ -9,6 +9,7 @@ import gc
 import io
 import os
 import random
+import re
 import shutil
 import stat
 import sys
@@ -99,6 +100,7 @@ class Heritage:
         self._known = known
         self._files: list[_File] = []
         self._places: list[tuple[str, int]] = []
+        self._mounted: frozenset[str] = frozenset()
         self._own: int | None = None
 
     def settle(self, own: str) -> None:
@@ -112,6 +114,7 @@ class Heritage:
                 continue
             flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC)
             self._files.append(_File(descriptor, os.readlink(f"/proc/self/fd/{descriptor}"), flags))
+        self._mounted = _mount_points()
         for place in _PLACES:
             if os.path.isdir(place) and _has_content(place):
                 self._places.append((place, os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)))
@@ -127,12 +130,12 @@ class Heritage:
     def fill_own(self, own: str) -> None:
         """In a child, before it enters its view: what the import put into its private folder goes into ours."""
         if self._own is not None:
-            _copy_tree(self._own, own)
+            _copy_tree(self._own, own, frozenset())
 
     def fill_places(self) -> None:
         """In a child's view: what the import wrote to /tmp and its like."""
         for place, descriptor in self._places:
-            _copy_tree(descriptor, place)
+            _copy_tree(descriptor, place, self._mounted)
 
     def reopen(self) -> None:
         """In a child's view: files get an offset, and a layer, of their own. Raises OSError."""
@@ -197,10 +200,17 @@ def _has_content(folder: str) -> bool:
         return False
 
 
-def _copy_tree(source: int, target: str) -> None:
-    """Copy files, folders and links below an open folder; sockets, pipes and what is mounted there are not."""
+def _mount_points() -> frozenset[str]:
+    """Where something is mounted (proc(5), mountinfo: spaces and their like are octal escapes)."""
+    with open("/proc/self/mountinfo") as file:
+        found = [line.split(" ")[4] for line in file]
+    return frozenset(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path) for path in found)
+
+
+def _copy_tree(source: int, target: str, skipped: frozenset[str]) -> None:
+    """Copy files, folders and links from an open folder to the path `target`, but for the paths `skipped`; sockets
+    and pipes are not copied."""
     base = f"/proc/self/fd/{source}"
-    device = os.fstat(source).st_dev
     waiting = [""]
     while waiting:
         inside = waiting.pop()
@@ -209,7 +219,7 @@ def _copy_tree(source: int, target: str) -> None:
         for entry in found:
             path = os.path.join(inside, entry.name)
             to = os.path.join(target, path)
-            if entry.stat(follow_symlinks=False).st_dev != device:
+            if to in skipped:
                 continue
             if entry.is_symlink():
                 if not os.path.lexists(to):

@@ -128,7 +128,9 @@ def _import(
     gc.collect()
     gc.freeze()  # a collection in a child would write to every object's header, and so copy its page
     del ours
-    return newborn.Imported(application, kind, outside, environment, boot.only_at_import, heritage, randomness)
+    return newborn.Imported(
+        application, kind, outside, os.getcwd(), environment, boot.only_at_import, heritage, randomness
+    )
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -29,12 +29,13 @@ else:
 
 @dataclass(frozen=True)
 class Imported:
-    """What every child starts from. `outside` is the mount namespace to build views in; `environment` what the
+    """What every child starts from. `outside` is the mount namespace to build views in, `folder` the current one; `environment` what the
     import was given, `only_at_import` names in it that were for the import alone."""
 
     application: Any
     kind: str
     outside: int
+    folder: str
     environment: dict[str, str]
     only_at_import: list[str]
     heritage: Heritage
@@ -69,12 +70,15 @@ def _enter(imported: Imported, order: Newborn, spec: Spec, channel: socket.socke
         linux.enter_namespace(imported.outside, linux.CLONE_NEWNS)
         os.close(imported.outside)
         launch.prepare_folders(spec)
-        imported.heritage.fill_own(os.path.join(spec.private, "own"))
+        if order.fresh:
+            imported.heritage.fill_own(os.path.join(spec.private, "own"))
         layer = view.build(spec)
         if order.alias and spec.target and order.alias != spec.target:
             os.makedirs(order.alias, exist_ok=True)
             linux.mount(spec.target, order.alias, None, linux.MS_BIND | linux.MS_REC)
-        imported.heritage.fill_places()
+        if order.fresh:
+            imported.heritage.fill_places()
+        os.chdir(imported.folder)
         imported.heritage.reopen()
         for name, value in spec.limits.items():
             resource.setrlimit(getattr(resource, name), (value, value))
@@ -116,6 +120,7 @@ def _serve(imported: Imported, listener: socket.socket, channel: socket.socket, 
         else:
             wsgi.serve(imported.application, listener, ready)
     except asgi.StartupFailure as error:
+        flush()
         tell(channel, "failed", stage="start", error=str(error), path="")
         return 3
     except SystemExit as error:

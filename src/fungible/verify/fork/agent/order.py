@@ -31,12 +31,13 @@ class Boot:
 @dataclass(frozen=True)
 class Newborn:
     """One slot. `own` is the import's private folder, which stays visible as an alias of the slot's; `alias` is
-    another path at which the app's folder is to be seen."""
+    another path at which the app's folder is to be seen. `fresh` says that no slot before it had the same disk."""
 
     id: int
     spec: dict[str, Any]
     own: str
     alias: str | None
+    fresh: bool
 
 
 def encode(order: Any) -> bytes:

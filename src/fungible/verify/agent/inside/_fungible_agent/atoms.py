@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from typing import Any, Dict, Iterator, List, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 from . import say
 from .containers import DictFacet, SequenceFacet
@@ -13,13 +14,22 @@ from .walk import Node, Walk, is_noise
 
 _LIMIT = 60_000
 _ADDRESS = (1 << 32, 1 << 64)
-_UNTOLD = ("__file__", "__cached__", "__doc__", "__path__", "__name__", "__module__", "__qualname__", "__firstlineno__")
+_UNTOLD = (
+    "__file__",
+    "__cached__",
+    "__doc__",
+    "__path__",
+    "__name__",
+    "__module__",
+    "__qualname__",
+    "__firstlineno__",
+)
 _TEXT = (str, bytes, int, float)
 
 
-def atoms(seen: Walk, salt: str) -> Dict[str, Any]:
+def atoms(seen: Walk, salt: str) -> dict[str, Any]:
     """`[path, digest]` of each leaf, the app's first; `truncated` if there are too many."""
-    found: List[Any] = []
+    found: list[Any] = []
     key = salt.encode()[:64]
     for node in sorted(seen.nodes.values(), key=lambda one: not one.app):
         if not node.contents or (not node.app and len(found) > _LIMIT // 2):
@@ -36,11 +46,11 @@ def atoms(seen: Walk, salt: str) -> Dict[str, Any]:
     return {"atoms": found, "truncated": seen.truncated}
 
 
-def _leaves(node: Node) -> Iterator[Tuple[Any, Any]]:
+def _leaves(node: Node) -> Iterator[tuple[Any, Any]]:
     for facet, content in zip(node.facets, node.contents):  # noqa: B905
         if content is None:
             continue
-        pairs: Iterator[Tuple[Any, Any]]
+        pairs: Iterator[tuple[Any, Any]]
         if isinstance(facet, Slots):
             pairs = ((facet.step(name), value) for name, value in content.items() if name not in _UNTOLD)
         elif isinstance(facet, DictFacet):
@@ -56,7 +66,7 @@ def _leaves(node: Node) -> Iterator[Tuple[Any, Any]]:
                 yield step, value
 
 
-def _of_dict(content: Dict[Any, Any]) -> Iterator[Tuple[Step, Any]]:
+def _of_dict(content: dict[Any, Any]) -> Iterator[tuple[Step, Any]]:
     for position, (key, value) in enumerate(content.items()):
         if position >= 2_000:
             return
@@ -67,7 +77,12 @@ def _of_dict(content: Dict[Any, Any]) -> Iterator[Tuple[Step, Any]]:
 def _is_told(value: Any) -> bool:
     kind = type(value)
     if kind not in _TEXT:
-        return id(kind) not in LEAVES and say.type_name(kind) in ("datetime.datetime", "datetime.date", "uuid.UUID", "decimal.Decimal")
+        return id(kind) not in LEAVES and say.type_name(kind) in (
+            "datetime.datetime",
+            "datetime.date",
+            "uuid.UUID",
+            "decimal.Decimal",
+        )
     # An int between these is most often an address or a thread's id, which differ in every process.
     return not (kind is int and _ADDRESS[0] <= abs(value) < _ADDRESS[1])
 
@@ -83,4 +98,3 @@ def _digest(value: Any, key: bytes) -> str:
     kind = type(value)
     shown = value if kind is bytes else _text(value).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(kind.__name__.encode() + b" " + shown, key=key, digest_size=9).hexdigest()
-

@@ -10,7 +10,8 @@ import base64
 import collections
 import datetime
 import sys
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from . import kinds, say
 from .containers import write_deque, write_list
@@ -20,7 +21,15 @@ from .resolve import nearest, resolve
 _LIMIT = 50_000
 _DEPTH = 100
 _TEXT_LIMIT = 4_000_000
-_FACTORIES = {"list": list, "dict": dict, "set": set, "int": int, "str": str, "float": float, "deque": collections.deque}
+_FACTORIES = {
+    "list": list,
+    "dict": dict,
+    "set": set,
+    "int": int,
+    "str": str,
+    "float": float,
+    "deque": collections.deque,
+}
 
 
 class Impossible(Exception):
@@ -31,8 +40,8 @@ class Export:
     """Encodes one value."""
 
     def __init__(self) -> None:
-        self._met: Dict[int, int] = {}
-        self._held: List[Any] = []
+        self._met: dict[int, int] = {}
+        self._held: list[Any] = []
         self._text = 0
 
     def encode(self, thing: Any, depth: int = 0) -> Any:
@@ -58,13 +67,13 @@ class Export:
         return self._object(thing, kind, depth + 1)
 
     def _object(self, thing: Any, kind: type, depth: int) -> Any:
-        def all_of(members: Any) -> List[Any]:
+        def all_of(members: Any) -> list[Any]:
             return [self.encode(member, depth) for member in members]
 
         if kind in (list, tuple, set, frozenset):
             return {"t": kind.__name__, "v": all_of(thing)}
         if kind in (dict, collections.OrderedDict, collections.Counter, collections.defaultdict):
-            found = {"t": kind.__name__, "v": [all_of(pair) for pair in kind.items(thing)]}  # type: ignore[attr-defined]
+            found: dict[str, Any] = {"t": kind.__name__, "v": [all_of(pair) for pair in kind.items(thing)]}
             if kind is collections.defaultdict:
                 factory = thing.default_factory
                 found["factory"] = factory.__name__ if factory in _FACTORIES.values() else None
@@ -75,10 +84,10 @@ class Export:
             return {"t": "bytearray", "v": base64.b64encode(bytes(thing)).decode()}
         if kind is datetime.datetime:
             zone = thing.tzinfo
-            if zone is not None and zone is not datetime.timezone.utc:
+            if zone is not None and zone is not datetime.timezone.utc:  # noqa: UP017  # Python 3.9
                 raise Impossible("it holds a datetime of another zone than UTC")
             return {"t": "datetime", "v": thing.isoformat()}
-        if kind is datetime.date or kind is datetime.time and thing.tzinfo is None:
+        if kind is datetime.date or (kind is datetime.time and thing.tzinfo is None):
             return {"t": kind.__name__, "v": thing.isoformat()}
         if kind is datetime.timedelta:
             return {"t": "timedelta", "v": [thing.days, thing.seconds, thing.microseconds]}
@@ -121,7 +130,7 @@ class Import:
     """Decodes one value."""
 
     def __init__(self) -> None:
-        self._made: List[Any] = []
+        self._made: list[Any] = []
 
     def decode(self, wire: Any) -> Any:
         """The value. Raises Impossible."""
@@ -143,7 +152,7 @@ class Import:
         self._made.append(MISSING)
         return self._object(kind, value, wire, number)
 
-    def _object(self, kind: str, value: Any, wire: Dict[str, Any], number: int) -> Any:
+    def _object(self, kind: str, value: Any, wire: dict[str, Any], number: int) -> Any:
         made: Any
         if kind == "list":
             made = self._made[number] = []
@@ -194,7 +203,7 @@ class Import:
         return made
 
 
-def export(path: Sequence[Any]) -> Dict[str, Any]:
+def export(path: Sequence[Any]) -> dict[str, Any]:
     """`{"value": wire}` or `{"impossible": why}` for the object at `path`."""
     found = resolve(path)
     if found is None:
@@ -205,7 +214,7 @@ def export(path: Sequence[Any]) -> Dict[str, Any]:
         return {"impossible": str(error)}
 
 
-def implant(path: Sequence[Any], wire: Any) -> Dict[str, Any]:
+def implant(path: Sequence[Any], wire: Any) -> dict[str, Any]:
     """Give the object at `path` its value: a container its content, so that all who hold it see it."""
     found, rest = nearest(path)
     if found is None or len(rest) > 1:

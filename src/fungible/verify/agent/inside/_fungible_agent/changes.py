@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 from . import kinds, places, say, source
 from .facets import Difference, Facet, Step, Unrestorable, module_space
 from .specials import CounterFacet, DatabaseFacet, GeneratorFacet, HeldFacet
-from .walk import Node, Walk, standstill
+from .walk import Node, Walk, frames, standstill
 
 _RANDOM = ("k", "i", "e", "x", "r", "t")
 """Steps that may differ between two runs."""
@@ -18,14 +19,14 @@ _RANDOM = ("k", "i", "e", "x", "r", "t")
 class Change:
     """One difference, with what is needed to undo it."""
 
-    def __init__(self, node: Node, facet: Facet, old: Any, difference: Difference, path: List[Step]) -> None:
+    def __init__(self, node: Node, facet: Facet, old: Any, difference: Difference, path: list[Step]) -> None:
         self.node = node
         self.facet = facet
         self.old = old
         self.step, self.kind, self.what, self.parts = difference
         self.path = path
 
-    def to_wire(self) -> Dict[str, Any]:
+    def to_wire(self) -> dict[str, Any]:
         """As the protocol has it."""
         thing = self.node.thing
         return {
@@ -50,10 +51,12 @@ class Import(Change):
     """A module of the app that was imported since."""
 
     def __init__(self, name: str, node: Node) -> None:
-        super().__init__(node, Facet(), None, (None, "import", "imported", []), [("m", "sys"), ("a", "modules"), ("k", name)])
+        super().__init__(
+            node, Facet(), None, (None, "import", "imported", []), [("m", "sys"), ("a", "modules"), ("k", name)]
+        )
         self._name = name
 
-    def to_wire(self) -> Dict[str, Any]:
+    def to_wire(self) -> dict[str, Any]:
         return {**super().to_wire(), "type": "module", "restorable": True}
 
     def undo(self) -> None:
@@ -68,8 +71,9 @@ def since(before: Walk) -> Iterator[Change]:
     """The differences between the walk and now."""
     kinds.CONTEXT.refresh()
     kinds.CONTEXT.since(before.contexts)
+    running = {id(frame) for frame in frames()}
     for node in before.nodes.values():
-        if node.facets is kinds.FRAME:
+        if node.facets is kinds.FRAME or _has_returned(node, running):
             continue
         for facet, old in zip(node.facets, node.contents):  # noqa: B905
             if old is None or facet.fixed:
@@ -79,6 +83,8 @@ def since(before: Walk) -> Iterator[Change]:
             except Exception:
                 continue
             for difference in found:
+                if facet.kind == "lru_cache" and _is_standard(node.thing):
+                    continue
                 if difference[0] is not None and node.facets is kinds.MODULE and _is_submodule(node, difference[0]):
                     continue
                 path = node.steps() + ([] if difference[0] is None else [difference[0]])
@@ -93,18 +99,36 @@ def since(before: Walk) -> Iterator[Change]:
                 continue
 
 
+def _is_standard(cache: Any) -> bool:
+    """Whether a cache is of the standard library, which caches pure functions only."""
+    function = source.cached_function(cache)
+    return function is not None and places.kind_of(function.__code__.co_filename) == places.SKIPPED
+
+
+def _has_returned(node: Node, running: set[int]) -> bool:
+    """Whether only a function that has returned since led to the object."""
+    way: list[Node] = [node]
+    while way[-1].parent is not None:
+        way.append(way[-1].parent)
+    if way[-1].facets is not kinds.FRAME:
+        return False
+    if id(way[-1].thing) not in running:
+        return True
+    return all(value is not way[-2].thing for value in way[-1].facets[0].read(way[-1].thing).values())
+
+
 def _is_submodule(node: Node, step: Step) -> bool:
     now = module_space(node.thing).get(step[1])
     return type(now) is type(sys) and dict.get(sys.modules, module_space(now).get("__name__", "")) is now
 
 
-def differences(before: Walk) -> List[Change]:
+def differences(before: Walk) -> list[Change]:
     """All of them, seen in one moment."""
     with standstill():
         return list(since(before))
 
 
-def home_path(path: List[Step], before: Walk) -> List[Step]:
+def home_path(path: list[Step], before: Walk) -> list[Step]:
     """The path by the module that makes its first object, where another only imports it."""
     if len(path) < 3 or path[0][0] != "m" or path[1][0] != "a":
         return path
@@ -127,7 +151,7 @@ def rebind(node: Node, value: Any) -> None:
     if step == ("u", "self"):
         rebind(parent, getattr(value, parent.thing.__name__))
         return
-    errors: List[Unrestorable] = []
+    errors: list[Unrestorable] = []
     for facet in parent.facets:
         try:
             facet.put(parent.thing, step or ("c", ""), value)
@@ -137,23 +161,23 @@ def rebind(node: Node, value: Any) -> None:
     raise errors[-1] if errors else Unrestorable("nothing holds it")
 
 
-def restore(before: Walk, wanted: List[List[Step]]) -> Tuple[List[int], List[Tuple[int, str]]]:
+def restore(before: Walk, wanted: list[list[Step]]) -> tuple[list[int], list[tuple[int, str]]]:
     """Put back the changes at the paths `wanted`; a path that is not found stands for those of its shape.
 
     Returns the positions in `wanted` that were put back, and those that were not, with the reason.
     """
     found = differences(before)
-    by_path: Dict[str, List[Change]] = {}
-    by_shape: Dict[str, List[Change]] = {}
+    by_path: dict[str, list[Change]] = {}
+    by_shape: dict[str, list[Change]] = {}
     for change in found:
         by_path.setdefault(_wire(change.path), []).append(change)
         by_shape.setdefault(_shape(change.path), []).append(change)
-    done: List[int] = []
-    failed: List[Tuple[int, str]] = []
+    done: list[int] = []
+    failed: list[tuple[int, str]] = []
     with standstill():
         for number, path in enumerate(wanted):
             changes = by_path.get(_wire(path)) or by_shape.get(_shape(path)) or []
-            why: Optional[str] = None
+            why: str | None = None
             for change in changes:
                 try:
                     change.undo()

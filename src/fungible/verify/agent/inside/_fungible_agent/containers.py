@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import collections
 import os
+from collections.abc import Iterator
 from operator import is_
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any
 
 from . import say
 from .facets import LEAVES, Difference, Facet, Step, Unrestorable, key_wire
@@ -21,14 +22,14 @@ class DictFacet(Facet):
     def read(self, thing: Any) -> Any:
         return dict.copy(thing)
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for position, (key, value) in enumerate(dict.items(content)):
             if id(type(value)) not in LEAVES:
                 yield ("k", key_wire(key, position)), value
             if id(type(key)) not in LEAVES and type(key) is not tuple:
                 yield ("e", position), key
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         if (
             len(old) == len(new)
             and all(map(is_, dict.values(old), dict.values(new)))
@@ -36,8 +37,8 @@ class DictFacet(Facet):
         ):
             return []
         before, after = _keyed(old), _keyed(new)
-        marks: List[str] = []
-        parts: List[Step] = []
+        marks: list[str] = []
+        parts: list[Step] = []
         for mark, one, other in (("+", after, before), ("~", after, before), ("-", before, after)):
             names = [
                 (key, position)
@@ -54,7 +55,7 @@ class DictFacet(Facet):
             return [(None, "order", "the order of its keys", [])]
         return []
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         dict.clear(thing)
         dict.update(thing, old)
 
@@ -66,7 +67,7 @@ class DictFacet(Facet):
         raise Unrestorable("the key is gone")
 
 
-def _keyed(content: Dict[Any, Any]) -> Dict[Any, Tuple[Any, Any, int]]:
+def _keyed(content: dict[Any, Any]) -> dict[Any, tuple[Any, Any, int]]:
     return {say.identity(key): (key, value, n) for n, (key, value) in enumerate(dict.items(content))}
 
 
@@ -79,7 +80,7 @@ class OrderedFacet(DictFacet):
             return {key: dict.__getitem__(content, key) for key in collections.OrderedDict.__iter__(thing)}
         return content
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         collections.OrderedDict.clear(thing)
         for key, value in old.items():
             collections.OrderedDict.__setitem__(thing, key, value)
@@ -90,7 +91,7 @@ class EnvironmentFacet(DictFacet):
 
     kind = "environment"
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         for name in [name for name in thing if name not in old]:
             os.unsetenv(name)
         for name, value in old.items():
@@ -110,12 +111,12 @@ class SequenceFacet(Facet):
     def read(self, thing: Any) -> Any:
         return self._read(thing)
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for position, value in enumerate(content):
             if id(type(value)) not in LEAVES:
                 yield ("i", position), value
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         if self.fixed or (len(old) == len(new) and all(map(is_, old, new))):
             return []
         if len(old) == len(new) and all(map(say.alike, old, new)):
@@ -129,7 +130,7 @@ class SequenceFacet(Facet):
             return [(None, self.kind, _listed("-", old[start:]), [])]
         return [(None, self.kind, f"len {len(old)} -> {len(new)}, differs from [{start}]", [])]
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         self._write(thing, old)
 
     def put(self, thing: Any, step: Step, value: Any) -> None:
@@ -140,7 +141,7 @@ class SequenceFacet(Facet):
         self._write(thing, content)
 
 
-def _listed(mark: str, values: List[Any]) -> str:
+def _listed(mark: str, values: list[Any]) -> str:
     shown = ", ".join(say.value(value, 1) for value in values[:_SHOWN])
     return f"{mark}[{shown}{', …' if len(values) > _SHOWN else ''}]"
 
@@ -156,12 +157,12 @@ class SetFacet(Facet):
     def read(self, thing: Any) -> Any:
         return set.__or__(set(), thing)
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for position, value in enumerate(content):
             if id(type(value)) not in LEAVES:
                 yield ("e", position), value
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         if self.fixed or (len(old) == len(new) and all(map(is_, old, new))):
             return []
         before = {say.identity(value): value for value in old}
@@ -171,7 +172,7 @@ class SetFacet(Facet):
         marks = [_listed(mark, values) for mark, values in (("+", come), ("-", gone)) if values]
         return [(None, self.kind, " ".join(marks), [])] if marks else []
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         set.clear(thing)
         set.update(thing, old)
 
@@ -190,31 +191,31 @@ class BufferFacet(Facet):
         content = self._get(thing)
         return content if len(content) <= self._bound else (len(content), content[:4096], content[-4096:])
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         return [] if old == new else [(None, self.kind, f"{say.value(old)} -> {say.value(new)}", [])]
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         if type(old) is tuple:
             raise Unrestorable("the buffer is too large to keep")
         self._set(thing, old)
 
 
-def write_list(thing: Any, content: List[Any]) -> None:
+def write_list(thing: Any, content: list[Any]) -> None:
     """Give a list its content."""
     list.__setitem__(thing, slice(None), content)
 
 
-def write_deque(thing: Any, content: List[Any]) -> None:
+def write_deque(thing: Any, content: list[Any]) -> None:
     """Give a deque its content."""
     collections.deque.clear(thing)
     collections.deque.extend(thing, content)
 
 
-def read_deque(thing: Any) -> List[Any]:
+def read_deque(thing: Any) -> list[Any]:
     """The items of a deque."""
     return list(collections.deque.__iter__(thing))
 
 
-def read_tuple(thing: Any) -> List[Any]:
+def read_tuple(thing: Any) -> list[Any]:
     """The items of a tuple."""
     return list(tuple.__iter__(thing))

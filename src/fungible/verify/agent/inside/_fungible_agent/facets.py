@@ -8,13 +8,14 @@ parts)`: with a step it is that place alone that changed, without one the object
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Iterator
 from operator import is_
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Optional
 
 from . import say
 
-Step = Tuple[str, Any]
-Difference = Tuple[Optional[Step], str, str, List[Step]]
+Step = tuple[str, Any]
+Difference = tuple[Optional[Step], str, str, list[Step]]  # noqa: UP045  # evaluated by Python 3.9
 
 MISSING = object()
 
@@ -44,21 +45,21 @@ class Facet:
 
     kind = "opaque"
     fixed = False
-    child_facets: Optional[Tuple["Facet", ...]] = None
+    child_facets: tuple[Facet, ...] | None = None
 
     def read(self, thing: Any) -> Any:
         """The content now; raises if there is none."""
         raise NotImplementedError
 
-    def children(self, content: Any) -> Iterable[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterable[tuple[Step | None, Any]]:
         """What the content leads to."""
         return ()
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         """What differs between two contents."""
         return []
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         """Put the content back, at `step` alone if it is given. Raises Unrestorable."""
         raise Unrestorable(f"a {say.type_name(type(thing))} cannot be put back")
 
@@ -75,21 +76,21 @@ class Slots(Facet):
     """Named places, each a change of its own. The content is a dict; a name that is text is an attribute."""
 
     kind = "attribute"
-    ignored: Tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     def step(self, name: Any) -> Step:
         return ("a", name)
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         leaf = LEAVES
         for name, value in content.items():
             if id(type(value)) not in leaf:
                 yield self.step(name), value
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         if len(old) == len(new) and _same(old.values(), new.values()) and _same(old, new):
             return []
-        found: List[Difference] = []
+        found: list[Difference] = []
         for name in {**old, **new}:
             before, after = old.get(name, MISSING), new.get(name, MISSING)
             if name in self.ignored or (before is not MISSING and after is not MISSING and say.alike(before, after)):
@@ -99,7 +100,7 @@ class Slots(Facet):
             found.append((self.step(name), self.kind, shown, []))
         return found
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         for name in old if step is None else [step[1]]:
             value = old.get(name, MISSING)
             if value is MISSING:
@@ -111,12 +112,19 @@ class Slots(Facet):
         raise Unrestorable(f"{name} cannot be removed")
 
 
-_MODULE_IGNORED = ("__builtins__", "__warningregistry__", "__annotations__", "__conditional_annotations__")
+_MODULE_IGNORED = (
+    "__builtins__",
+    "__spec__",
+    "__loader__",
+    "__warningregistry__",
+    "__annotations__",
+    "__conditional_annotations__",
+)
 _CLASS_IGNORED = ("__abstractmethods__", "_abc_impl", "__annotations__", "__annotate__", "__annotations_cache__",
                   "__dict__", "__weakref__", "__doc__")  # fmt: skip
 
 
-def text_names(space: Any, ignored: Tuple[str, ...]) -> Dict[str, Any]:
+def text_names(space: Any, ignored: tuple[str, ...]) -> dict[str, Any]:
     """The entries of a namespace whose names are plain text."""
     return {name: value for name, value in space.items() if type(name) is str and name not in ignored}
 
@@ -127,7 +135,7 @@ class ModuleFacet(Slots):
     def read(self, thing: Any) -> Any:
         return text_names(dict.copy(module_space(thing)), _MODULE_IGNORED)
 
-    def space(self, thing: Any) -> Dict[str, Any]:
+    def space(self, thing: Any) -> dict[str, Any]:
         """The module's dict itself."""
         return module_space(thing)
 
@@ -138,7 +146,7 @@ class ModuleFacet(Slots):
         dict.pop(module_space(thing), name, None)
 
 
-def module_space(module: Any) -> Dict[str, Any]:
+def module_space(module: Any) -> dict[str, Any]:
     """A module's `__dict__`, past any override."""
     found = _MODULE_DICT(module)
     if type(found) is not dict:
@@ -165,11 +173,11 @@ class ClassFacet(Slots):
 class Attributes(Slots):
     """Instance attributes: of the `__dict__` and of slots."""
 
-    def __init__(self, own_dict: Any, slots: Dict[str, Any]) -> None:
+    def __init__(self, own_dict: Any, slots: dict[str, Any]) -> None:
         self._own = own_dict
         self.slots = slots
 
-    def space(self, thing: Any) -> Optional[Dict[str, Any]]:
+    def space(self, thing: Any) -> dict[str, Any] | None:
         """The instance's dict itself, if it has one."""
         found = None if self._own is None else self._own(thing)
         return found if type(found) is dict else None
@@ -210,7 +218,7 @@ class FunctionFacet(Slots):
     """Defaults, closure and attributes of a function. Cells are objects of their own: closures share them."""
 
     def read(self, thing: Any) -> Any:
-        content: Dict[Any, Any] = {}
+        content: dict[Any, Any] = {}
         if thing.__closure__:
             content.update(
                 {("c", name): cell for name, cell in zip(thing.__code__.co_freevars, thing.__closure__)}  # noqa: B905
@@ -227,7 +235,7 @@ class FunctionFacet(Slots):
     def step(self, name: Any) -> Step:
         return ("a", name) if type(name) is str else name
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         if step is None or step[0] == "a":
             super().restore(thing, old, step)
         elif step in old:
@@ -262,17 +270,17 @@ class CellFacet(Facet):
         except ValueError:
             return ()
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for value in content:
             yield None, value
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         if len(old) == len(new) and (not old or say.alike(old[0], new[0])):
             return []
         shown = " -> ".join(say.value(*one) if one else "unset" for one in (old, new))
         return [(None, self.kind, shown, [])]
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         if old:
             thing.cell_contents = old[0]
         else:
@@ -287,7 +295,7 @@ class Underlying(Facet):
 
     fixed = True
 
-    def __init__(self, **members: Any) -> None:
+    def __init__(self, members: dict[str, Any]) -> None:
         self._members = members
 
     def read(self, thing: Any) -> Any:
@@ -299,13 +307,13 @@ class Underlying(Facet):
                 continue
         return content
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for name, value in content.items():
             yield ("u", name), value
 
 
-LEAVES: Dict[int, type] = {}
+LEAVES: dict[int, type] = {}
 """By id: types whose instances hold nothing that can change. Filled by `kinds`."""
 
-_MODULE_DICT = type(base64).__dict__["__dict__"].__get__
-_FUNCTION_DICT = type(key_wire).__dict__["__dict__"].__get__
+_MODULE_DICT: Any = type(base64).__dict__["__dict__"].__get__
+_FUNCTION_DICT: Any = type(key_wire).__dict__["__dict__"].__get__

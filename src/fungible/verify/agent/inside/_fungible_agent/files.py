@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from . import places
 
@@ -18,7 +18,7 @@ _PATHS = {
 }  # fmt: skip
 _QUIET = ("/dev/null", "/dev/tty", "/dev/stdout", "/dev/stderr")
 
-_seen: Dict[Tuple[Any, ...], None] = {}
+_seen: dict[tuple[Any, ...], None] = {}
 
 
 def begin() -> None:
@@ -26,7 +26,7 @@ def begin() -> None:
     sys.addaudithook(_hear)
 
 
-def _hear(event: str, arguments: Tuple[Any, ...]) -> None:
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open":
         path, mode, flags = arguments
         if not (type(flags) is int and flags & _WRITES) and not (type(mode) is str and _writes(mode)):
@@ -65,7 +65,7 @@ def _absolute(path: str) -> str:
         return path
 
 
-def _inherit(arguments: Tuple[Any, ...]) -> None:
+def _inherit(arguments: tuple[Any, ...]) -> None:
     """A launcher that becomes the server passes our variables on, as it passes its own."""
     environment = arguments[2] if len(arguments) > 2 else None
     if environment is os.environ or type(environment) is dict:
@@ -74,11 +74,11 @@ def _inherit(arguments: Tuple[Any, ...]) -> None:
             environment.update(inherited, PYTHONPATH=inherited["PYTHONPATH"] + (os.pathsep + own if own else ""))
 
 
-inherited: Dict[str, str] = {}
+inherited: dict[str, str] = {}
 """The variables that brought us here, PYTHONPATH with our folder alone. Set at the start."""
 
 
-def files() -> List[Dict[str, Any]]:
+def files() -> list[dict[str, Any]]:
     """What was written up to now, without repetition."""
     return [
         {"path": path, "event": event, "written_at": written, "called_from": called}

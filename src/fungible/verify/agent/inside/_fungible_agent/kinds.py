@@ -13,7 +13,7 @@ import os
 import sys
 import types
 import weakref
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from . import say
 from .containers import (
@@ -50,7 +50,7 @@ from .specials import (
     ThreadLocalFacet,
 )
 
-Facets = Tuple[Facet, ...]
+Facets = tuple[Facet, ...]
 
 MODULE: Facets = (ModuleFacet(),)
 CLASS: Facets = (ClassFacet(),)
@@ -72,9 +72,10 @@ class _Space(Attributes):
 ThreadLocalFacet.child_facets = (_Space(),)
 
 
-def _members(kind: type, **names: str) -> Underlying:
-    found = {said: kind.__dict__[name] for said, name in names.items() if name in kind.__dict__}
-    return Underlying(**found)
+def _members(kind: type, /, **names: str) -> Underlying:
+    space = say.namespace(kind)
+    found = {said: space[name] for said, name in names.items() if name in space}
+    return Underlying(found)
 
 
 def _write_bytes(thing: Any, content: bytes) -> None:
@@ -98,7 +99,7 @@ _DEQUE = SequenceFacet("deque", read_deque, write_deque)
 _SET, _FROZEN = SetFacet(False), SetFacet(True)
 _HELD, _OPAQUE = HeldFacet(False), HeldFacet(True)
 
-_BASES: Dict[int, Facet] = {
+_BASES: dict[int, Facet] = {
     id(collections.OrderedDict): OrderedFacet(),
     id(dict): DictFacet(),
     id(list): _LIST,
@@ -135,13 +136,13 @@ LEAVES.update(
     for kind in (
         *say.ATOM_TYPES, types.CodeType, type(Ellipsis), type(NotImplemented), range, slice, object,
         types.WrapperDescriptorType, types.MethodDescriptorType, types.GetSetDescriptorType,
-        types.MemberDescriptorType, types.ClassMethodDescriptorType, type(_thread.allocate_lock()), types.TracebackType,
-        weakref.ref, weakref.ProxyType, weakref.CallableProxyType, contextvars.Token, contextvars.Context,
+        types.MemberDescriptorType, types.ClassMethodDescriptorType, type(_thread.allocate_lock()),
+        types.TracebackType, weakref.ref, weakref.ProxyType, weakref.CallableProxyType, contextvars.Token, contextvars.Context,
         type(_thread.RLock()), memoryview,
     )
 )  # fmt: skip
 
-_found: Dict[int, Tuple[type, Facets]] = {}
+_found: dict[int, tuple[type, Facets]] = {}
 
 
 def facets_of(kind: type) -> Facets:
@@ -159,7 +160,7 @@ def _facets_of(kind: type) -> Facets:
         return ()
     if say.type_module(kind).startswith("_fungible_agent"):
         return ()
-    found = []
+    found: list[Facet] = []
     for base in bases:
         if id(base) in _ALONE:
             return _ALONE[id(base)]
@@ -180,9 +181,9 @@ def _facets_of(kind: type) -> Facets:
 _CONNECTION = "sqlite3.Connection"
 
 
-def _attributes_of(bases: Tuple[type, ...]) -> Any:
+def _attributes_of(bases: tuple[type, ...]) -> Any:
     own_dict = None
-    slots: Dict[str, Any] = {}
+    slots: dict[str, Any] = {}
     for base in bases:
         if id(base) in _PLAIN_BASES:
             continue
@@ -205,4 +206,6 @@ def _is_standard(module: str) -> bool:
     if names is not None:
         return top in names or not module
     file = getattr(sys.modules.get(top), "__file__", None)
-    return file is None or (type(file) is str and file.startswith(os.path.dirname(os.__file__)) and "-packages" not in file)
+    return file is None or (
+        type(file) is str and file.startswith(os.path.dirname(os.__file__)) and "-packages" not in file
+    )

@@ -12,8 +12,9 @@ import itertools
 import sys
 import threading
 from _thread import get_ident
+from collections.abc import Callable, Sequence
 from operator import is_
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 from . import kinds, places, say, source
 from .containers import DictFacet, SequenceFacet, SetFacet
@@ -21,23 +22,23 @@ from .facets import MISSING, Attributes, CellFacet
 from .resolve import Found, nearest
 from .specials import CacheFacet, ContextFacet, CounterFacet, ThreadLocalFacet
 
-Look = Callable[[], Tuple[Tuple[Any, ...], List[Any]]]
+Look = Callable[[], tuple[tuple[Any, ...], list[Any]]]
 
 _WATCHED = 16
 _EDGE = 64
 _WRITES = 200
 _TOOL = 4
 
-_watches: List["Watch"] = []
-_writes: List[Dict[str, Any]] = []
-_last: Dict[int, Tuple[Any, int]] = {}
+_watches: list[Watch] = []
+_writes: list[dict[str, Any]] = []
+_last: dict[int, tuple[Any, int]] = {}
 _ready = False
 
 
 class Watch:
     """One path and how to see, cheaply, that what is there has changed."""
 
-    def __init__(self, path: Sequence[Any], found: Found, rest: List[Any]) -> None:
+    def __init__(self, path: Sequence[Any], found: Found, rest: list[Any]) -> None:
         self.path = path
         self._looks = _looks(found, rest)
         self._cache = found.thing if not rest and source.is_cache(found.thing) else None
@@ -55,7 +56,7 @@ class Watch:
                 return True
         return False
 
-    def note(self, frame: Any, line: Optional[int]) -> None:
+    def note(self, frame: Any, line: int | None) -> None:
         """Record a write by `line` of `frame`."""
         written, called, function = places.of_frame(frame, line)
         if self._cache is not None:
@@ -70,8 +71,8 @@ class Watch:
                             "what": what})  # fmt: skip
 
 
-def _looks(found: Found, rest: List[Any]) -> List[Look]:
-    looks: List[Look] = []
+def _looks(found: Found, rest: list[Any]) -> list[Look]:
+    looks: list[Look] = []
     if rest:
         place = _place(found, rest[0])
         if place is not None:
@@ -84,7 +85,7 @@ def _looks(found: Found, rest: List[Any]) -> List[Look]:
     return looks
 
 
-def _place(holder: Found, step: Any) -> Optional[Look]:
+def _place(holder: Found, step: Any) -> Look | None:
     """Sees that another object is bound at one place."""
     thing = holder.thing
     space: Any = None
@@ -113,12 +114,15 @@ def _place(holder: Found, step: Any) -> Optional[Look]:
     return None
 
 
-def _content(facet: Any, thing: Any) -> Optional[Look]:
+def _content(facet: Any, thing: Any) -> Look | None:
     """Sees that a container holds something else. Of a large one only the newest are looked at."""
     if isinstance(facet, DictFacet):
         return lambda: (
             (dict.__len__(thing),),
-            [*itertools.islice(reversed(dict.values(thing)), _EDGE), *itertools.islice(reversed(dict.keys(thing)), _EDGE)],
+            [
+                *itertools.islice(reversed(dict.values(thing)), _EDGE),
+                *itertools.islice(reversed(dict.keys(thing)), _EDGE),
+            ],
         )
     if isinstance(facet, SequenceFacet) and facet.kind == "list":
         return lambda: (
@@ -144,7 +148,8 @@ def _content(facet: Any, thing: Any) -> Optional[Look]:
     if isinstance(facet, ThreadLocalFacet):
         return lambda: ((), [value for space in facet.read(thing) for value in dict.values(space)])
     if isinstance(facet, ContextFacet):
-        return lambda: ((), [thing.get(MISSING)])
+        contexts = [context for context, _ in facet.read(thing)]
+        return lambda: ((), [context.get(thing, MISSING) for context in contexts])
     return None
 
 
@@ -157,11 +162,12 @@ def begin() -> None:
         threading.settrace(_on_call)
 
 
-def watch(paths: List[Any]) -> List[int]:
+def watch(paths: list[Any]) -> list[int]:
     """Watch the objects at `paths`; the positions of those that could be found. Raises RuntimeError."""
     if not _ready:
         raise RuntimeError("this process was started without the line tracer")
     unwatch()
+    kinds.CONTEXT.refresh()
     done = []
     for number, path in enumerate(paths[:_WATCHED]):
         found, rest = nearest(path)
@@ -189,7 +195,7 @@ def unwatch() -> None:
         sys.monitoring.free_tool_id(_TOOL)
 
 
-def writes() -> List[Dict[str, Any]]:
+def writes() -> list[dict[str, Any]]:
     """The writes that were seen, oldest first."""
     return list(_writes)
 

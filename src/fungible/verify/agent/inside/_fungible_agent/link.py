@@ -12,10 +12,9 @@ import json
 import os
 import platform
 import select
-import sys
 import time
 from _thread import allocate_lock, get_native_id, start_new_thread
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from . import atoms, carry, changes, files, lines, places, source
 from .walk import Walk, walk
@@ -26,8 +25,8 @@ _HIGH = 200
 _read, _write, _poll, _sleep, _exists = os.read, os.write, select.poll, time.sleep, os.path.exists
 
 _address = ""
-_channel: Optional["_Channel"] = None
-_snapshots: Dict[str, Walk] = {}
+_channel: _Channel | None = None
+_snapshots: dict[str, Walk] = {}
 
 
 def begin(address: str) -> None:
@@ -74,7 +73,7 @@ def _high(number: int) -> int:
     return moved
 
 
-def _command_line() -> List[str]:
+def _command_line() -> list[str]:
     try:
         with open("/proc/self/cmdline", "rb") as file:
             return [os.fsdecode(part) for part in file.read().split(b"\0")[:-1]][:64]
@@ -90,7 +89,7 @@ class _Channel:
         connection.connect(address)
         self._number = _high(connection.detach())
         self._inode = os.fstat(self._number).st_ino
-        self._wake: Tuple[int, int] = tuple(map(_high, os.pipe()))  # type: ignore[assignment]
+        self._wake: tuple[int, int] = tuple(map(_high, os.pipe()))  # type: ignore[assignment]
         self._rest = b""
         self._running = False
         self._ended = allocate_lock()
@@ -158,7 +157,7 @@ class _Channel:
             self._send(_answer(json.loads(line)))
         return True
 
-    def _send(self, answer: Dict[str, Any]) -> None:
+    def _send(self, answer: dict[str, Any]) -> None:
         line = json.dumps(answer).encode() + b"\n"
         if len(line) > _LONGEST:
             line = json.dumps({"id": answer.get("id"), "error": "the answer is too long"}).encode() + b"\n"
@@ -166,7 +165,7 @@ class _Channel:
             line = line[_write(self._number, line) :]
 
 
-def _answer(command: Dict[str, Any]) -> Dict[str, Any]:
+def _answer(command: dict[str, Any]) -> dict[str, Any]:
     try:
         known = _COMMANDS.get(command["do"])
         if known is None:
@@ -185,7 +184,7 @@ def _where(error: BaseException) -> str:
     return type(error).__name__ + place
 
 
-def _snapshot(command: Dict[str, Any]) -> Dict[str, Any]:
+def _snapshot(command: dict[str, Any]) -> dict[str, Any]:
     taken = walk(command["roots"], command["objects"], command["seconds"])
     if len(_snapshots) >= _SNAPSHOTS and command["name"] not in _snapshots:
         _snapshots.pop(next(iter(_snapshots)))
@@ -199,19 +198,19 @@ def _taken(name: str) -> Walk:
     return _snapshots[name]
 
 
-def _diff(command: Dict[str, Any]) -> Dict[str, Any]:
+def _diff(command: dict[str, Any]) -> dict[str, Any]:
     found = changes.differences(_taken(command["from"]))
     found.sort(key=lambda change: (not change.node.app, len(change.path)))
     told = [change.to_wire() for change in found[: command["limit"]]]
     return {"changes": told, "truncated": len(found) > len(told)}
 
 
-def _restore(command: Dict[str, Any]) -> Dict[str, Any]:
+def _restore(command: dict[str, Any]) -> dict[str, Any]:
     done, failed = changes.restore(_taken(command["from"]), command["paths"])
     return {"restored": done, "suspects": failed}
 
 
-def _declared(command: Dict[str, Any]) -> Dict[str, Any]:
+def _declared(command: dict[str, Any]) -> dict[str, Any]:
     found = []
     for number, path in enumerate(command["paths"]):
         place = source.declared(path)
@@ -220,21 +219,21 @@ def _declared(command: Dict[str, Any]) -> Dict[str, Any]:
     return {"places": found}
 
 
-def _boot(command: Dict[str, Any]) -> Dict[str, Any]:
+def _boot(command: dict[str, Any]) -> dict[str, Any]:
     return atoms.atoms(walk(command["roots"], 600_000, 30.0), command["salt"])
 
 
-def _forget(command: Dict[str, Any]) -> Dict[str, Any]:
+def _forget(command: dict[str, Any]) -> dict[str, Any]:
     _snapshots.pop(command["name"], None)
     return {}
 
 
-def _untrace(command: Dict[str, Any]) -> Dict[str, Any]:
+def _untrace(command: dict[str, Any]) -> dict[str, Any]:
     lines.unwatch()
     return {}
 
 
-_COMMANDS: Dict[str, Any] = {
+_COMMANDS: dict[str, Any] = {
     "snapshot": _snapshot,
     "forget": _forget,
     "diff": _diff,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from types import FrameType
-from typing import Dict, Optional, Tuple
 
-Place = Tuple[str, int]
+Place = tuple[str, int]
 
 _STANDARD = tuple(
     {os.path.dirname(os.path.abspath(os.__file__)) + "/", os.path.dirname(os.path.realpath(os.__file__)) + "/"}
@@ -18,7 +17,7 @@ _OURS = FOLDER + "/"
 root = ""
 """The app's folder, ending in a slash."""
 _start = ""
-_known: Dict[str, int] = {}
+_known: dict[str, int] = {}
 
 SKIPPED, FOREIGN, OWN = 0, 1, 2
 
@@ -41,7 +40,7 @@ def kind_of(file: str) -> int:
 
 
 def _kind_of(file: str) -> int:
-    if file.startswith("<") or file.startswith(_OURS):
+    if file.startswith(("<", _OURS)):
         return SKIPPED
     installed = "/site-packages/" in file or "/dist-packages/" in file
     if not installed and file.startswith(_STANDARD):
@@ -58,17 +57,20 @@ def absolute(file: str) -> str:
     return file if file.startswith(("/", "<")) else os.path.join(_start, file)
 
 
-def of_frame(frame: Optional[FrameType], line: Optional[int] = None) -> Tuple[Optional[Place], Optional[Place], str]:
+def of_frame(frame: FrameType | None, line: int | None = None) -> tuple[Place | None, Place | None, str]:
     """The innermost place outside the standard library from `frame` outwards, the nearest place in the app, and
     the name of the function of the first. `line` stands for the frame's own line, if given."""
-    written: Optional[Place] = None
-    called: Optional[Place] = None
+    written: Place | None = None
+    called: Place | None = None
     function = ""
     while frame is not None:
         code = frame.f_code
         kind = kind_of(code.co_filename)
         if kind != SKIPPED:
-            place = (absolute(code.co_filename), line if line is not None else (frame.f_lineno or code.co_firstlineno))
+            place = (
+                absolute(code.co_filename),
+                line if line is not None else (frame.f_lineno or code.co_firstlineno),
+            )
             if written is None:
                 written, function = place, code.co_name
             if kind == OWN:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import types
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from . import kinds
 from .containers import DictFacet, SequenceFacet
@@ -15,20 +16,20 @@ from .walk import scanned
 class Found:
     """An object with the way by which it was found; `thing` is MISSING for a place that is empty."""
 
-    def __init__(self, thing: Any, holder: Optional["Found"], step: Any, facets: Optional[Tuple[Facet, ...]] = None):
+    def __init__(self, thing: Any, holder: Found | None, step: Any, facets: tuple[Facet, ...] | None = None):
         self.thing = thing
         self.holder = holder
         self.step = step
         self.facets = facets if facets is not None else () if thing is MISSING else kinds.facets_of(type(thing))
 
 
-def resolve(path: Sequence[Sequence[Any]]) -> Optional[Found]:
+def resolve(path: Sequence[Sequence[Any]]) -> Found | None:
     """The object at `path`, or None."""
     found, rest = nearest(path)
     return found if found is not None and not rest and found.thing is not MISSING else None
 
 
-def nearest(path: Sequence[Sequence[Any]]) -> Tuple[Optional[Found], List[Any]]:
+def nearest(path: Sequence[Sequence[Any]]) -> tuple[Found | None, list[Any]]:
     """The last object on the way that exists, and the steps that remain."""
     found = _first(path[0]) if path else None
     if found is None:
@@ -41,7 +42,7 @@ def nearest(path: Sequence[Sequence[Any]]) -> Tuple[Optional[Found], List[Any]]:
     return found, []
 
 
-def _first(step: Sequence[Any]) -> Optional[Found]:
+def _first(step: Sequence[Any]) -> Found | None:
     kind, value = step
     if kind == "m":
         module = dict.get(sys.modules, value)
@@ -50,7 +51,7 @@ def _first(step: Sequence[Any]) -> Optional[Found]:
     return None if thing is None else Found(thing, None, step)
 
 
-def follow(found: Found, step: Sequence[Any]) -> Optional[Found]:
+def follow(found: Found, step: Sequence[Any]) -> Found | None:
     """One step on from `found`, through the cell of a variable."""
     for facet in found.facets:
         value = get(facet, found.thing, step)

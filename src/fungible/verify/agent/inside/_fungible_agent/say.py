@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 import datetime
-from typing import Any, FrozenSet
+from typing import Any
 
 ATOM_TYPES = (str, bytes, int, float, bool, complex, type(None))
-ATOMS: FrozenSet[int] = frozenset(map(id, ATOM_TYPES))
+ATOMS: frozenset[int] = frozenset(map(id, ATOM_TYPES))
 """Ids of the types whose values are compared by value. Types are told apart by id: a metaclass may define a hash."""
 _PLAIN = frozenset(map(id, (datetime.date, datetime.timedelta, type(Ellipsis))))
 _PLAIN_NAMES = ("decimal.Decimal", "uuid.UUID")

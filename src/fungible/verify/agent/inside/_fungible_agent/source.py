@@ -5,24 +5,25 @@ from __future__ import annotations
 import ast
 import functools
 import sys
+from collections.abc import Iterator, Sequence
 from types import CodeType, FunctionType
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Union
 
 from . import kinds, places, say
 from .facets import MISSING, module_space
 from .resolve import Found, nearest
 from .walk import scanned
 
-Line = Tuple[str, int]
-_Body = Union[ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef]
+Line = tuple[str, int]
+_Body = Union[ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef]  # noqa: UP007  # Python 3.9
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LARGEST = 2_000_000
 
-_trees: Dict[str, Optional[ast.Module]] = {}
+_trees: dict[str, ast.Module | None] = {}
 
 
-def _tree(file: str) -> Optional[ast.Module]:
+def _tree(file: str) -> ast.Module | None:
     if file not in _trees:
         try:
             with open(file, "rb") as opened:
@@ -32,7 +33,7 @@ def _tree(file: str) -> Optional[ast.Module]:
     return _trees[file]
 
 
-def _file(module: Any) -> Optional[str]:
+def _file(module: Any) -> str | None:
     held = dict.get(sys.modules, module) if type(module) is str else None
     try:
         file = module_space(held).get("__file__")
@@ -63,7 +64,7 @@ def _targets(node: ast.AST) -> Iterator[ast.AST]:
                 yield from ast.walk(item.optional_vars)
 
 
-def _line_of_name(body: ast.AST, name: str) -> Optional[int]:
+def _line_of_name(body: ast.AST, name: str) -> int | None:
     """Where a scope first binds a name, by assignment or definition (not by import)."""
     for node in _here(body):
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and node.name == name:
@@ -79,7 +80,7 @@ def _line_of_name(body: ast.AST, name: str) -> Optional[int]:
     return None
 
 
-def _line_of_global(tree: ast.Module, name: str) -> Optional[int]:
+def _line_of_global(tree: ast.Module, name: str) -> int | None:
     line = _line_of_name(tree, name)
     if line is None:
         for function in ast.walk(tree):
@@ -100,16 +101,19 @@ def assigns(module: str, name: str) -> bool:
     return tree is not None and _line_of_global(tree, name) is not None
 
 
-def _scope(file: str, qualname: str) -> Optional[_Body]:
-    body: Optional[_Body] = _tree(file)
+def _scope(file: str, qualname: str) -> _Body | None:
+    body: _Body | None = _tree(file)
     for name in qualname.replace(".<locals>", "").split("."):
         if body is None:
             return None
-        body = next((node for node in _here(body) if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and node.name == name), None)
+        body = next(
+            (node for node in _here(body) if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and node.name == name),
+            None,
+        )
     return body
 
 
-def _of_class_attribute(kind: type, name: str) -> Optional[Line]:
+def _of_class_attribute(kind: type, name: str) -> Line | None:
     for base in say.mro(kind):
         file = _file(say.type_module(base))
         body = None if file is None else _scope(file, type.__dict__["__qualname__"].__get__(base))
@@ -119,7 +123,7 @@ def _of_class_attribute(kind: type, name: str) -> Optional[Line]:
     return None
 
 
-def _of_attribute(kind: type, name: str) -> Optional[Line]:
+def _of_attribute(kind: type, name: str) -> Line | None:
     """`self.name = ...` in a method of the class or its bases, `__init__` before others, else in the class."""
     for base in say.mro(kind):
         file = _file(say.type_module(base))
@@ -135,13 +139,13 @@ def _of_attribute(kind: type, name: str) -> Optional[Line]:
     return _of_class_attribute(kind, name)
 
 
-def _of_closure(function: Any, name: str) -> Optional[Line]:
+def _of_closure(function: Any, name: str) -> Line | None:
     code: CodeType = function.__code__
     file = places.absolute(code.co_filename)
     tree = _tree(file)
     if tree is None:
         return None
-    found: Optional[int] = None
+    found: int | None = None
     for node in ast.walk(tree):
         # The innermost function around this one that binds the name.
         if isinstance(node, _FUNCTIONS) and node.lineno <= code.co_firstlineno <= (node.end_lineno or node.lineno):
@@ -162,13 +166,13 @@ def of_function(function: Any) -> Line:
     return places.absolute(code.co_filename), code.co_firstlineno
 
 
-def declared(path: Sequence[Sequence[Any]]) -> Optional[Line]:
+def declared(path: Sequence[Sequence[Any]]) -> Line | None:
     """Where the object at `path` is made, or the nearest thing on the way to it that the source shows.
 
     A key or an index is declared where its container is.
     """
     found, rest = nearest(path)
-    steps: List[Any] = list(path[: len(path) - len(rest)])
+    steps: list[Any] = list(path[: len(path) - len(rest)])
     if found is not None and rest and rest[0][0] == "a":
         line = _of_step(found, rest[0])
         if line is not None:
@@ -187,7 +191,7 @@ def declared(path: Sequence[Sequence[Any]]) -> Optional[Line]:
     return _of_first_step(steps or list(path))
 
 
-def _of_step(holder: Found, step: Any) -> Optional[Line]:
+def _of_step(holder: Found, step: Any) -> Line | None:
     thing = holder.thing
     if step is None:
         owner = holder.holder
@@ -210,11 +214,11 @@ def _of_step(holder: Found, step: Any) -> Optional[Line]:
     return None if thing is MISSING else _of_attribute(type(thing), name)
 
 
-def _of_first(found: Found) -> Optional[Line]:
+def _of_first(found: Found) -> Line | None:
     return of_function(found.thing) if type(found.thing) is FunctionType else None
 
 
-def _of_first_step(steps: List[Any]) -> Optional[Line]:
+def _of_first_step(steps: list[Any]) -> Line | None:
     thing = scanned(steps[0]) if steps and steps[0][0] == "fn" else None
     return None if thing is None else of_function(thing)
 
@@ -224,7 +228,7 @@ def is_cache(thing: Any) -> bool:
     return any(base is functools._lru_cache_wrapper for base in say.mro(type(thing)))
 
 
-def cached_function(cache: Any) -> Optional[Any]:
+def cached_function(cache: Any) -> Any | None:
     """The Python function behind an `lru_cache`."""
     wrapped = _CACHE_DICT(cache).get("__wrapped__")
     return wrapped if type(wrapped) is FunctionType else None

@@ -7,11 +7,12 @@ import functools
 import gc
 import itertools
 import sys
+from collections.abc import Iterator
 from operator import is_
 from types import ModuleType
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any
 
-from . import say
+from . import places, say
 from .facets import LEAVES, Difference, Facet, Step, Unrestorable
 
 _CACHE = functools._lru_cache_wrapper
@@ -25,7 +26,7 @@ class CacheFacet(Facet):
     def read(self, thing: Any) -> Any:
         info = _CACHE.cache_info(thing)
         held = [one for one in gc.get_referents(thing) if id(type(one)) not in LEAVES]
-        results: List[Any] = []
+        results: list[Any] = []
         for one in held:
             # An unbounded cache holds its results in a dict of its own, a bounded one in links of the cache.
             if type(one) is dict and "__wrapped__" not in one and "cache_parameters" not in one:
@@ -35,17 +36,17 @@ class CacheFacet(Facet):
         wrapped = _CACHE_DICT(thing).get("__wrapped__")
         return (info[1], info[3]), [one for one in results if one is not wrapped and type(one) in _RESULTS], wrapped
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         yield ("u", "wrapped"), content[2]
         for position, value in enumerate(content[1]):
             yield ("x", position), value
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         if old[0] == new[0]:
             return []
         return [(None, self.kind, f"currsize {old[0][1]} -> {new[0][1]}, misses {old[0][0]} -> {new[0][0]}", [])]
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         _CACHE.cache_clear(thing)
 
 
@@ -64,18 +65,18 @@ class ThreadLocalFacet(Facet):
                 return [space for space in dict.values(held) if type(space) is dict]
         return []
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for position, space in enumerate(content):
             yield ("t", position), space
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         known = set(map(id, old))
         come = [space for space in new if id(space) not in known and space]
         if not come:
             return []
         return [(None, self.kind, f"{say.value(come[0])} in another thread", [])]
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         known = set(map(id, old))
         for space in self.read(thing):
             if id(space) not in known:
@@ -91,7 +92,8 @@ class ContextFacet(Facet):
     kind = "context variable"
 
     def __init__(self) -> None:
-        self._contexts: List[Any] = []
+        self._contexts: list[Any] = []
+        self._before: list[Any] = []
 
     def refresh(self) -> None:
         """Look for the contexts anew; done once for each walk."""
@@ -105,12 +107,12 @@ class ContextFacet(Facet):
                 found.append((context, value))
         return found
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for position, (_, value) in enumerate(content):
             if id(type(value)) not in LEAVES:
                 yield ("v", position), value
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         before = {id(context): value for context, value in old}
         # A context that came since is that of a new task or thread: nobody else sees it.
         known = set(map(id, self._before)) | set(before)
@@ -121,18 +123,16 @@ class ContextFacet(Facet):
                 return [(None, self.kind, f"{shown} -> {say.value(value)}", [])]
         return []
 
-    _before: List[Any] = []
-
-    def since(self, contexts: List[Any]) -> None:
+    def since(self, contexts: list[Any]) -> None:
         """Compare with a walk that saw these `contexts`."""
         self._before = contexts
 
     @property
-    def contexts(self) -> List[Any]:
+    def contexts(self) -> list[Any]:
         """The contexts of the last `refresh`."""
         return self._contexts
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         before = {id(context): value for context, value in old}
         for context, value in self.read(thing):
             was = before.get(id(context), _UNSET)
@@ -161,7 +161,7 @@ class CounterFacet(Facet):
             raise TypeError
         return repr(thing)
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         return [] if old == new else [(None, self.kind, f"{old} -> {new}", [])]
 
     def again(self, old: str) -> Any:
@@ -181,10 +181,10 @@ class RandomFacet(Facet):
     def read(self, thing: Any) -> Any:
         return self._base.getstate(thing)
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         return [] if old == new else [(None, self.kind, "random numbers were drawn", [])]
 
-    def restore(self, thing: Any, old: Any, step: Optional[Step]) -> None:
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
         self._base.setstate(thing, old)
 
 
@@ -200,11 +200,11 @@ class GeneratorFacet(Facet):
         frame = getattr(thing, self._frame)
         return (-1, {}) if frame is None else (frame.f_lasti, frame_locals(frame))
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for name, value in content[1].items():
             yield ("g", name), value
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         moved = old[0] != new[0] or any(
             name in old[1] and not say.alike(old[1][name], value) for name, value in new[1].items()
         )
@@ -221,14 +221,17 @@ def frame_locals(frame: Any) -> Any:
 
 
 class FrameFacet(Facet):
-    """The locals of a running function: only a way to what they hold."""
+    """The locals of a running function: only a way to the objects they hold, not to its working lists."""
 
     fixed = True
 
     def read(self, thing: Any) -> Any:
-        return frame_locals(thing)
+        found = frame_locals(thing)
+        if places.kind_of(thing.f_code.co_filename) != places.SKIPPED:
+            return found
+        return {name: value for name, value in found.items() if id(type(value)) not in _WORKING}
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for name, value in content.items():
             if id(type(value)) not in LEAVES:
                 yield ("g", name), value
@@ -245,7 +248,7 @@ class DatabaseFacet(Facet):
     def read(self, thing: Any) -> Any:
         return self._changes.__get__(thing)
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         return [] if old == new else [(None, self.kind, f"changed rows {old} -> {new}", [])]
 
 
@@ -256,19 +259,20 @@ class HeldFacet(Facet):
         self.fixed = not compared
 
     def read(self, thing: Any) -> Any:
-        return [
-            one for one in gc.get_referents(thing) if type(one) is not ModuleType and not _is_class(one)
-        ]
+        return [one for one in gc.get_referents(thing) if type(one) is not ModuleType and not _is_class(one)]
 
-    def children(self, content: Any) -> Iterator[Tuple[Optional[Step], Any]]:
+    def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for position, value in enumerate(content):
             if id(type(value)) not in LEAVES:
                 yield ("r", position), value
 
-    def compare(self, old: Any, new: Any) -> List[Difference]:
+    def compare(self, old: Any, new: Any) -> list[Difference]:
         if self.fixed or (len(old) == len(new) and all(map(is_, old, new))):
             return []
         return [(None, self.kind, f"holds {len(old)} -> {len(new)} objects", [])]
+
+
+_WORKING = frozenset(map(id, (list, dict, set, tuple)))
 
 
 def _is_class(thing: Any) -> bool:

@@ -6,8 +6,9 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Iterable
 from types import FunctionType, ModuleType
-from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any
 
 from . import kinds, places, say
 from .facets import LEAVES, Facet, Step, module_space
@@ -20,14 +21,15 @@ _LEVELS = 64
 _NOISE = (
     "_fungible_agent", "linecache", "importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport", "re",
     "sre_compile", "sre_parse", "abc", "_abc", "_weakrefset", "encodings", "gc", "site", "tokenize", "warnings",
-    "_warnings", "copyreg", "pkgutil", "inspect", "ast", "traceback", "tracemalloc",
+    "_warnings", "copyreg", "pkgutil", "inspect", "ast", "traceback", "tracemalloc", "typing", "threading", "posix",
 )  # fmt: skip
 """Modules whose own state is a memory of the interpreter's work, never of an answer."""
 
 _APPLICATIONS = (
     "flask.app.Flask", "flask.sansio.app.App", "quart.app.Quart", "starlette.applications.Starlette",
     "litestar.app.Litestar", "django.core.handlers.base.BaseHandler", "pyramid.router.Router", "falcon.app.App",
-    "bottle.Bottle", "sanic.app.Sanic", "tornado.web.Application", "aiohttp.web_app.Application", "cherrypy._cptree.Tree",
+    "bottle.Bottle", "sanic.app.Sanic", "tornado.web.Application", "aiohttp.web_app.Application",
+    "cherrypy._cptree.Tree",
     "morepath.app.App", "web.application.application", "connexion.apps.abstract.AbstractApp",
 )  # fmt: skip
 """What a server holds when the app is made by a factory: no module leads to it."""
@@ -38,17 +40,17 @@ class Node:
 
     __slots__ = ("app", "contents", "facets", "parent", "step", "thing")
 
-    def __init__(self, thing: Any, parent: Optional["Node"], step: Optional[Step], facets: Tuple[Facet, ...], app: bool):
+    def __init__(self, thing: Any, parent: Node | None, step: Step | None, facets: tuple[Facet, ...], app: bool):
         self.thing = thing
         self.parent = parent
         self.step = step
         self.facets = facets
         self.app = app
-        self.contents: List[Any] = []
+        self.contents: list[Any] = []
 
-    def read(self) -> List[Any]:
+    def read(self) -> list[Any]:
         """The contents now."""
-        found: List[Any] = []
+        found: list[Any] = []
         for facet in self.facets:
             try:
                 found.append(facet.read(self.thing))
@@ -56,10 +58,10 @@ class Node:
                 found.append(None)
         return found
 
-    def steps(self) -> List[Step]:
+    def steps(self) -> list[Step]:
         """The path to the object."""
-        found: List[Step] = []
-        node: Optional[Node] = self
+        found: list[Step] = []
+        node: Node | None = self
         while node is not None:
             if node.step is not None:
                 found.append(node.step)
@@ -71,12 +73,12 @@ class Walk:
     """A finished walk: nodes by the id of their object. It holds all of them."""
 
     def __init__(self) -> None:
-        self.nodes: Dict[int, Node] = {}
-        self.modules: Dict[str, Node] = {}
+        self.nodes: dict[int, Node] = {}
+        self.modules: dict[str, Node] = {}
         self.truncated = False
         self.seconds = 0.0
-        self.contexts: List[Any] = []
-        self.module_names: Set[str] = set()
+        self.contexts: list[Any] = []
+        self.module_names: set[str] = set()
 
 
 class standstill:  # noqa: N801
@@ -99,7 +101,7 @@ def is_noise(module: str) -> bool:
     return module in _NOISE or module.split(".")[0] in _NOISE
 
 
-def app_modules() -> List[str]:
+def app_modules() -> list[str]:
     """The names of the modules that are the app's own, in the order of their import."""
     return [name for name, module in _modules() if places.is_app_file(_file_of(module))]
 
@@ -108,7 +110,7 @@ def _file_of(module: Any) -> Any:
     return module_space(module).get("__file__")
 
 
-def _modules() -> List[Tuple[str, Any]]:
+def _modules() -> list[tuple[str, Any]]:
     return [
         (name, module)
         for name, module in list(dict.items(sys.modules))
@@ -128,7 +130,7 @@ def _walk(roots: str, limit: int, seconds: float) -> Walk:
     kinds.CONTEXT.refresh()
     found.contexts = kinds.CONTEXT.contexts
     found.module_names = {name for name in dict.keys(sys.modules) if type(name) is str}
-    levels: List[List[Tuple[Any, Optional[Node], Optional[Step], Any, bool]]] = [[] for _ in range(_LEVELS + 1)]
+    levels: list[list[tuple[Any, Node | None, Step | None, Any, bool]]] = [[] for _ in range(_LEVELS + 1)]
     main = sys.modules.get("__main__")
     for name, module in _modules():
         own = places.is_app_file(_file_of(module))
@@ -137,14 +139,13 @@ def _walk(roots: str, limit: int, seconds: float) -> Walk:
         node = Node(module, None, ("m", name), kinds.MODULE, own)
         found.nodes[id(module)] = found.modules[name] = node
         levels[0 if own else _FOREIGN_LEVEL].append((module, None, None, None, own))
-    for thing, step in _scan():
-        levels[_FOREIGN_LEVEL].append((thing, None, step, None, True))
+    levels[_FOREIGN_LEVEL] += [(thing, None, step, None, True) for thing, step in _scan()]
     if roots == "all":
-        for frame in _frames():
-            step = ("fr", [str(frame.f_globals.get("__name__")), frame.f_code.co_name])
-            levels[_FRAME_LEVEL].append((frame, None, step, kinds.FRAME, False))
+        for frame in frames():
+            function = [str(frame.f_globals.get("__name__")), frame.f_code.co_name]
+            levels[_FRAME_LEVEL].append((frame, None, ("fr", function), kinds.FRAME, False))
     environment = getattr(os.environ, "_data", None)
-    skipped = {id(found.nodes), id(found), id(levels)}
+    skipped = {id(found.nodes), id(found), id(levels), id(sys.modules), id(sys.path_importer_cache)}
     for depth, level in enumerate(levels):
         following = levels[min(depth + 1, _LEVELS)]
         for thing, parent, step, facets, own in level:
@@ -169,7 +170,7 @@ def _walk(roots: str, limit: int, seconds: float) -> Walk:
                     elif roots == "app" and facets is not kinds.MODULE and _is_foreign(thing, facets):
                         continue
                 node = found.nodes[id(thing)] = Node(thing, parent, step, facets, own)
-                if len(found.nodes) >= limit:
+                if len(found.nodes) >= limit or (not len(found.nodes) % 4096 and time.monotonic() - began > seconds):
                     found.truncated = True
             node.contents = node.read()
             for facet, content in zip(facets or kinds.MODULE, node.contents):  # noqa: B905
@@ -186,8 +187,7 @@ def _walk(roots: str, limit: int, seconds: float) -> Walk:
                         (level if way is None else following).append((child, node, way, below, own))
             if found.truncated:
                 break
-        if found.truncated or time.monotonic() - began > seconds:
-            found.truncated = found.truncated or depth < _LEVELS
+        if found.truncated:
             break
         level.clear()
     found.seconds = time.monotonic() - began
@@ -199,13 +199,13 @@ def _is_known_module(module: Any) -> bool:
     return type(name) is str and (dict.get(sys.modules, name) is module or is_noise(name))
 
 
-def _name_and_module(thing: Any, facets: Tuple[Facet, ...]) -> Tuple[Any, Any]:
+def _name_and_module(thing: Any, facets: tuple[Facet, ...]) -> tuple[Any, Any]:
     if facets is kinds.FUNCTION:
         return thing.__qualname__, thing.__module__
     return type.__dict__["__qualname__"].__get__(thing), say.namespace(thing).get("__module__")
 
 
-def _home(thing: Any, facets: Tuple[Facet, ...], found: Walk) -> Optional[Tuple[Node, Step]]:
+def _home(thing: Any, facets: tuple[Facet, ...], found: Walk) -> tuple[Node, Step] | None:
     """A class or function is named by the module that defines it."""
     if facets is kinds.MODULE:
         return None
@@ -218,24 +218,28 @@ def _home(thing: Any, facets: Tuple[Facet, ...], found: Walk) -> Optional[Tuple[
     return node, ("a", name)
 
 
-def _is_foreign(thing: Any, facets: Tuple[Facet, ...]) -> bool:
+def _is_foreign(thing: Any, facets: tuple[Facet, ...]) -> bool:
     _, module = _name_and_module(thing, facets)
     held = dict.get(sys.modules, module) if type(module) is str else None
     return held is not None and type(held) is ModuleType and not places.is_app_file(_file_of(held))
 
 
-def _scan() -> List[Tuple[Any, Step]]:
+def _scan() -> list[tuple[Any, Step]]:
     """Functions within functions of the app that hold variables, and application objects: a factory's work, to
     which no module may lead."""
-    found: List[Tuple[Any, Step]] = []
-    counts: Dict[Tuple[str, ...], int] = {}
-    applications: Dict[int, bool] = {}
+    found: list[tuple[Any, Step]] = []
+    counts: dict[tuple[str, ...], int] = {}
+    applications: dict[int, bool] = {}
     for thing in gc.get_objects():
         kind = type(thing)
         if kind is FunctionType:
-            if (thing.__closure__ or thing.__defaults__) and "<locals>" in thing.__qualname__:
-                if places.kind_of(thing.__code__.co_filename) == places.OWN and type(thing.__module__) is str:
-                    found.append((thing, ("fn", _numbered([thing.__module__, thing.__qualname__], counts))))
+            if (
+                (thing.__closure__ or thing.__defaults__)
+                and "<locals>" in thing.__qualname__
+                and places.kind_of(thing.__code__.co_filename) == places.OWN
+                and type(thing.__module__) is str
+            ):
+                found.append((thing, ("fn", _numbered([thing.__module__, thing.__qualname__], counts))))
             continue
         known = applications.get(id(kind))
         if known is None:
@@ -249,7 +253,7 @@ def _is_application(kind: type) -> bool:
     return any(say.type_name(base) in _APPLICATIONS for base in say.mro(kind) if id(base) not in LEAVES)
 
 
-def _numbered(name: List[str], counts: Dict[Tuple[str, ...], int]) -> List[Any]:
+def _numbered(name: list[str], counts: dict[tuple[str, ...], int]) -> list[Any]:
     number = counts.get(tuple(name), 0)
     counts[tuple(name)] = number + 1
     return [*name, number] if number else list(name)
@@ -263,10 +267,11 @@ def scanned(step: Any) -> Any:
     return None
 
 
-def _frames() -> Iterable[Any]:
+def frames() -> Iterable[Any]:
+    """The running functions of all threads but ours, the outermost of each first."""
     for frame in list(sys._current_frames().values()):
         chain = []
-        one: Optional[Any] = frame
+        one: Any | None = frame
         while one is not None:
             chain.append(one)
             one = one.f_back
