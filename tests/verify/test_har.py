@@ -193,7 +193,11 @@ MULTIPART = (
         ({"mimeType": "application/json", "text": '{"a":[1,"é"]}'}, {"json": {"a": [1, "é"]}}),
         (
             {"mimeType": "application/json", "text": '{"a": 1}'},
-            {"body": '{"a": 1}', "headers": (("Content-Type", "application/json"),)},
+            {"json": {"a": 1}},
+        ),
+        (
+            {"mimeType": "application/json", "text": '{"a":1,"a":2}'},
+            {"body": '{"a":1,"a":2}', "headers": (("Content-Type", "application/json"),)},
         ),
         (
             {"mimeType": "application/vnd.api+json", "text": "1"},

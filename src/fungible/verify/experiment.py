@@ -10,8 +10,8 @@ from fungible.verify import schedule as schedules
 from fungible.verify.binding import infer_bindings
 from fungible.verify.blame import Blame
 from fungible.verify.canary import EXPECTED
-from fungible.verify.case import Case, cut_after, observer_alone, part, workers_renewed
-from fungible.verify.compare import Deviation, Relations, compare, learn, not_judged, sensitivity, widen
+from fungible.verify.case import Case, closure, cut_after, observer_alone, part, workers_renewed
+from fungible.verify.compare import Deviation, Relations, compare, learn, not_judged, sensitivity
 from fungible.verify.coverage import coverage
 from fungible.verify.findings import LIMITS, Culprit, Difference, Findings, Note
 from fungible.verify.laboratory import Laboratory
@@ -22,6 +22,8 @@ from fungible.verify.world import Execution
 
 WARM_RUNS = 3
 CONFIRMATIONS = 3
+EXAMINE_SECONDS = 240.0
+"""Once a difference is found, further ones are only examined for so long; the rest is listed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Experiment:
         self._notes: list[Note] = []
         self._differences: list[Difference] = []
         self._canaries: tuple[str, ...] = ()
-        self._small: dict[tuple[int, ...], Relations] = {}
+        self._small: dict[tuple[int, ...], list[Execution]] = {}
+        self._noisy: set[tuple[int | None, tuple[str, ...]]] = set()
+        self._unexamined: list[int] = []
 
     @property
     def relations(self) -> Relations:
@@ -143,6 +147,12 @@ class Experiment:
             ignored,
             [each.window for each in self._warm],
         )
+        alone = learn([self._warm[0].transcript], self._workload.masks, ignored, [self._warm[0].window])
+        self._noisy = {
+            (deviation.step, _sort(deviation))
+            for other in self._warm[1:]
+            for deviation in compare(alone, other.transcript)
+        }
 
     async def _run(
         self, schedule: Schedule, workload: Workload | None = None, *, equal_seeds: bool = False
@@ -180,6 +190,7 @@ class Experiment:
     async def _examine(self) -> None:
         """For every step at which some world deviates: is it real, and what is the least that shows it?"""
         judged: set[int] = set()
+        began = self._laboratory.tally.elapsed
         while True:
             suspects = self._suspects()
             open_ones = [step for step in suspects if step not in judged]
@@ -187,6 +198,9 @@ class Experiment:
                 break
             observer = open_ones[0]
             judged.add(observer)
+            if self._differences and self._laboratory.tally.elapsed - began > EXAMINE_SECONDS:
+                self._unexamined.append(observer)
+                continue
             await self._examine_step(observer, suspects[observer])
         await self._examine_stores()
 
@@ -208,6 +222,8 @@ class Experiment:
         for execution, deviation in evidence[:3]:
             if deviation.identity:
                 self._note(deviation, "a process's own name, id or address is shown")
+                return
+            if await self._same_writers(observer, deviation, execution):
                 return
             case = await self._find_case(observer, execution, deviation)
             if case is None:
@@ -234,7 +250,7 @@ class Experiment:
             return
         culprit = await blame.culprit(
             difference,
-            await self._relations_of(case.kept),
+            await self._relations_of(case.kept, like, WARM_RUNS),
             lambda deviations: self._like(deviations, case, like) is not None,
         )
         difference = replace(difference, culprit=culprit)
@@ -256,6 +272,23 @@ class Experiment:
             ):
                 self._differences[index] = replace(known, also=(*known.also, observer))
                 return True
+        return False
+
+    async def _same_writers(self, observer: int, deviation: Deviation, execution: Execution) -> bool:
+        """Whether the writers of a known difference show this one too: then only its culprit is looked for."""
+        for known in self._differences:
+            writers = known.case.kept[:-1]
+            if max(writers, default=observer) >= observer or known.deviation.step is None:
+                continue
+            kept = closure(self._workload, set(writers), observer)
+            slots = dict(zip(known.case.kept, known.case.slots, strict=True))
+            home, away = known.case.slots[-1], known.case.slots[0]
+            case = replace(known.case, kept=kept, slots=(*(slots.get(step, away) for step in kept[:-1]), home))
+            if len(kept) <= len(known.case.kept) and await self._shows(case, deviation):
+                difference = await self._confirm(case, deviation, execution.schedule.name, known.minimal)
+                if difference is not None:
+                    await self._report_with_culprit(difference, deviation)
+                    return True
         return False
 
     async def _find_case(self, observer: int, execution: Execution, deviation: Deviation) -> Case | None:
@@ -284,24 +317,27 @@ class Experiment:
         """Run the case; is the observer different from the case's own warm run in the same way?"""
         workload = part(self._workload, case.kept)
         relations, execution = await asyncio.gather(
-            self._relations_of(case.kept), self._run(case.schedule(), workload)
+            self._relations_of(case.kept, like), self._run(case.schedule(), workload)
         )
         return self._like(compare(relations, execution.transcript), case, like) is not None
 
-    async def _relations_of(self, kept: tuple[int, ...]) -> Relations:
-        """What warm runs of only these steps have in common; two runs, more where they are needed."""
-        known = self._small.get(kept)
-        if known is not None:
-            return known
+    async def _relations_of(self, kept: tuple[int, ...], like: Deviation, least: int | None = None) -> Relations:
+        """What warm runs of only these steps have in common.
+
+        One run is enough where the full warm runs never differed in what `like` is about; else two. More where
+        `least` asks for them.
+        """
         if len(kept) == len(self._workload.steps):
             return self.relations
+        if least is None:
+            least = 2 if (like.step, _sort(like)) in self._noisy or like.step is None else 1
         workload = part(self._workload, kept)
+        runs = self._small.setdefault(kept, [])
         warm = schedules.warm(len(kept), workload.quiet())
-        runs = await asyncio.gather(*(self._run(warm, workload) for _ in range(2)))
+        missing = max(0, least - len(runs))
+        runs += await asyncio.gather(*(self._run(warm, workload) for _ in range(missing)))
         ignored = [i for i, step in enumerate(workload.steps) if isinstance(step, Request) and step.ignore_body]
-        relations = learn([each.transcript for each in runs], workload.masks, ignored, [each.window for each in runs])
-        self._small[kept] = relations
-        return relations
+        return learn([each.transcript for each in runs], workload.masks, ignored, [each.window for each in runs])
 
     @staticmethod
     def _like(deviations: Sequence[Deviation], case: Case, like: Deviation) -> Deviation | None:
@@ -318,11 +354,7 @@ class Experiment:
     async def _confirm(self, case: Case, like: Deviation, world: str, minimal: bool) -> Difference | None:
         """Three of three, and none of three warm: only then it is one. Order by hash seed alone is a note."""
         workload = part(self._workload, case.kept)
-        relations = await self._relations_of(case.kept)
-        if relations is not self.relations:
-            warm = schedules.warm(len(case.kept), workload.quiet())
-            more = await self._run(warm, workload)
-            relations = self._small[case.kept] = widen(relations, [more.transcript], [more.window])
+        relations = await self._relations_of(case.kept, like, WARM_RUNS)
         runs = await asyncio.gather(*(self._run(case.schedule(), workload) for _ in range(CONFIRMATIONS)))
         found = [self._like(compare(relations, run.transcript), case, like) for run in runs]
         shown = [deviation for deviation in found if deviation is not None]
@@ -405,6 +437,9 @@ class Experiment:
 
     def _advice(self) -> list[str]:
         advice = []
+        if self._unexamined:
+            steps = ", ".join(f"#{step}" for step in self._unexamined)
+            advice.append(f"also different, not examined for lack of time: {steps}; mend the above and verify again")
         if not self._laboratory.ground.stores:
             advice.append(
                 "no backing service is declared, so no store was put back or compared; declare them under "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fungible.verify.case import Case
 from fungible.verify.compare import Deviation, NotJudged, Sensitivity
 from fungible.verify.coverage import Coverage
+from fungible.verify.steps import Workload
 
 Verdict = Literal["no_difference", "stateful", "not_judged"]
 
@@ -39,6 +41,8 @@ class Difference:
     minimal: bool
     also: tuple[int, ...] = ()
     culprit: Culprit = Culprit()
+    known: bool = False
+    """Accepted by a baseline."""
 
     @property
     def observer(self) -> int:
@@ -56,8 +60,22 @@ class Note:
 
 
 @dataclass(frozen=True)
+class WorldRow:
+    """A world that ran: its name, the slot of each step (-1 for none), and the steps at which it deviated."""
+
+    world: str
+    placement: tuple[int, ...]
+    deviating: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Findings:
-    """The outcome. `reasons` say why nothing was judged; `not_covered` what these worlds cannot show."""
+    """The outcome. `reasons` say why nothing was judged; `not_covered` what these worlds cannot show.
+
+    `grid` has a row for every world of the experiment, warm ones first. `workload` is the one that ran, with the
+    bindings that were found; `variables` are the values of its warm run. `source` is the workload's file as the
+    report names it.
+    """
 
     verdict: Verdict
     app: str
@@ -77,6 +95,10 @@ class Findings:
     not_covered: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     mode: str = "boot"
+    grid: tuple[WorldRow, ...] = ()
+    workload: Workload | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    source: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 

@@ -41,7 +41,7 @@ def is_signed(text: str) -> bool:
 
 def payload(text: str) -> Node | None:
     """What a signed value says, without its times; None where it cannot be read."""
-    if text.startswith("eyJ") and text.count(".") == 2:
+    if text.startswith("eyJ") and ".eyJ" in text and text.count(".") == 2:
         head, body, _ = text.split(".")
         said, kind = _json(_decode(body)), _json(_decode(head))
         if isinstance(said, Map) and isinstance(kind, Map):

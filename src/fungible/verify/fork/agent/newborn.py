@@ -29,8 +29,8 @@ else:
 
 @dataclass(frozen=True)
 class Imported:
-    """What every child starts from. `outside` is the mount namespace to build views in, `folder` the current one; `environment` what the
-    import was given, `only_at_import` names in it that were for the import alone."""
+    """What every child starts from. `outside` is the mount namespace to build views in, `folder` the current folder;
+    `environment` what the import was given, `only_at_import` names in it that were for the import alone."""
 
     application: Any
     kind: str

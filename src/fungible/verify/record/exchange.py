@@ -1,0 +1,54 @@
+"""What the proxy saw, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fungible.verify.steps import Pairs
+from fungible.verify.transcript import Answer
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and its complete answer.
+
+    `connection` numbers the client's connections; header names are as they were sent. `began`, `answered` and
+    `ended` are when the request's head, the answer's head and the answer's end were seen (seconds of one clock).
+    The answer's body is decoded and may be cut off: it is read for ids and tokens alone.
+    """
+
+    connection: int
+    method: str
+    target: str
+    headers: Pairs
+    body: bytes
+    answer: Answer
+    began: float = 0.0
+    answered: float = 0.0
+    ended: float = 0.0
+
+    def header(self, name: str) -> str | None:
+        """The first value of a request header, by lower-case name."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+@dataclass
+class Losses:
+    """What passed through and is not recorded, counted."""
+
+    websockets: int = 0
+    unfinished: int = 0
+    large: int = 0
+    unreachable: int = 0
+    beyond: int = 0
+
+    def sentences(self, limit: str) -> list[str]:
+        """What the user should know, a sentence each; `limit` is the longest body that is recorded."""
+        told = (
+            (self.websockets, "WebSocket connections passed through and are not in the workload"),
+            (self.unfinished, "requests whose answer was not waited for (streams, cancelled ones) were left out"),
+            (self.large, f"requests with a body of more than {limit} were left out"),
+            (self.unreachable, "requests reached no process of the app and were left out"),
+            (self.beyond, "requests came after the longest workload was full and were left out"),
+        )
+        return [f"{count} {text}." for count, text in told if count]
