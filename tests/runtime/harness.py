@@ -115,7 +115,7 @@ class Home:
     @property
     def left(self) -> list[str]:
         """What lies about: private folders of processes, sockets, locks of ports."""
-        processes = self.base.glob("state/fungible/*/processes/*")
+        processes = self.base.glob("state/fungible/*/processes/**/*")
         runtime = (path for path in self.base.glob("run/fungible/**/*") if not path.is_dir())
         return sorted(str(path.relative_to(self.base)) for path in (*processes, *runtime))
 
@@ -145,8 +145,15 @@ class Formation:
         return self.wait_for(lambda: self.lines[0] if self.lines else None)
 
     def wait_until_up(self) -> None:
-        """Until it has told its URL, if it has one, or its processes have started."""
-        self.wait_for(lambda: any(e["event"] in ("formation.url", "process.ready") for e in self.events) or self.lines)
+        """Until it has told its URL, or where it has none, until a process has started."""
+
+        def up() -> bool:
+            if not self._as_json:
+                return bool(self.lines)
+            told = {event["event"] for event in self.events}
+            return "formation.url" in told or ("process.ready" in told and "router.started" not in told)
+
+        self.wait_for(up)
 
     def wait(self, kind: str, process: str | None = None, *, after: int = 0, **data: Any) -> Event:
         """The first event of this kind (of this process, with these data) from the event number `after` on."""

@@ -38,6 +38,7 @@ def test_counts_come_from_the_command_line_then_from_the_settings_and_zero_is_a_
     settings = "[types.web]\nprocesses = 2\n[types.worker]\nprocesses = 3\n"
     home.write({"Procfile": WEB + WORKER, "fungible.toml": settings})
     with home.start("worker=0") as formation:
+        assert formation.url
         assert {e["process"] for e in formation.of("process.ready")} == {"web.1", "web.2"}
         assert formation.stop() == 0
     assert not formation.of("process.starting", "worker.1")
@@ -106,6 +107,7 @@ def test_a_command_that_does_not_exist_gives_one_clear_line_and_no_hot_loop(home
 def test_a_web_that_cannot_start_is_told_and_the_url_comes_all_the_same(home: Home) -> None:
     home.write({"Procfile": "web: no-such-server\n"})
     with home.start("web=2") as formation:
+        wait_until(lambda: formation.get().headers["Fungible-Cause"] != "starting")
         answer = formation.get()
         assert (answer.status_code, answer.headers["Fungible-Cause"]) == (503, "crashed")
         assert formation.stop() == 0

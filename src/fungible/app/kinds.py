@@ -190,6 +190,14 @@ INNER_PATHS = some(
     Kind("path", "a path inside the app's folder", _read_inner_path),
     "paths inside the app's folder",
 )
+ADDRESSES = some(
+    text(
+        "address",
+        'an address such as "127.0.0.1:1025", "api.example.org:443", "[::1]:25" or "api.example.org:*"',
+        r"(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\*|[0-9]{1,5})",
+    ),
+    "addresses",
+)
 URL_PATH = text("path of a URL", 'a path such as "/healthz" that starts with a slash', r"/[!-~]*")
 URL_FOLDER = text(
     "URL",

@@ -112,6 +112,10 @@ class VerifySettings(Table, frozen=True):
         str | None,
         Setting("Bash command before each world, then setup again: for stores without snapshot.", kinds.COMMAND),
     ] = None
+    outbound: Annotated[
+        tuple[str, ...],
+        Setting("Addresses that the app may connect to meanwhile; all others are refused.", kinds.ADDRESSES),
+    ] = ()
     stores: Mapping[str, StoreSettings] = {}
 
 

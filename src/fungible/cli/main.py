@@ -12,7 +12,7 @@ import typer
 
 from fungible import __version__
 from fungible.app.problem import Exit, Problem
-from fungible.cli import doctor, run, start, verify
+from fungible.cli import doctor, record, run, start, verify
 
 app = typer.Typer(
     name="fungible",
@@ -25,7 +25,8 @@ app = typer.Typer(
 )
 app.command("start")(start.start)
 app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run.run)
-app.command("verify")(verify.verify)
+app.command("verify", cls=verify.VerifyCommand)(verify.verify)
+app.command("record")(record.record)
 app.command("doctor")(doctor.doctor)
 
 
@@ -44,7 +45,12 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of the documented contract."""
-    sys.exit(_main(list(sys.argv[1:] if arguments is None else arguments)))
+    code = _main(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        sys.stdout.flush()
+    except OSError:  # whoever read it has left: that changes nothing of what was done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
 
 
 def _main(arguments: list[str]) -> int:
@@ -69,6 +75,5 @@ def _main(arguments: list[str]) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    sys.stdout.flush()
     sys.stderr.write(f"fungible: {message}\n")
     return code

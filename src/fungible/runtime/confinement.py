@@ -31,7 +31,8 @@ class Confinement:
     """How the processes of one release are kept apart.
 
     `content` is the folder with the sealed release, `folder` the path at which the app sees it. `hidden` are
-    folders that no process may read (our own state); `attached` are folders that shine through.
+    folders that no process may read (our own state); `attached` are folders that shine through. `outbound` is
+    `free` or `refused`, with its exceptions (see `sandbox.outbound.Policy`).
     """
 
     level: str
@@ -40,6 +41,9 @@ class Confinement:
     folder: Path
     hidden: tuple[Path, ...]
     attached: tuple[Mount, ...]
+    outbound: str = "free"
+    reachable: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
 
     def spec(
         self,
@@ -85,6 +89,9 @@ class Confinement:
             watch_databases=watch_databases,
             keep_stdin=keep_stdin,
             wipe=wipe,
+            outbound=self.outbound,
+            reachable=self.reachable,
+            unreachable=self.unreachable,
         )
 
     def _build_folder(self, level: str) -> str:

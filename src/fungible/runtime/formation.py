@@ -162,7 +162,7 @@ class Formation:
     def _known(self, process: Process, now: float) -> Known:
         too_old = now >= self._too_old_at.get(process.instance, math.inf)
         outdated = too_old or process.release.name != self.release.name
-        return Known(process.type.name, process.number, process.instance, process.state, outdated)
+        return Known(process.type.name, process.number, process.instance, process.state, outdated, process.retired)
 
     def _start(self, action: Start) -> None:
         type = self.types[action.type]

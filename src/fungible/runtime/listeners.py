@@ -123,8 +123,13 @@ def is_listening(pid: int, port: int | None, path: str | None = None) -> bool:
     return bool(inodes) and bool(holders(group_of(pid), inodes))
 
 
-def count_servers(pid: int, port: int | None, path: str | None = None) -> int:
-    """How many processes serve: holders of the listening socket without a child that holds it too."""
+def serving(pid: int, port: int | None, path: str | None = None) -> frozenset[int]:
+    """The processes that serve: holders of the listening socket without a child that holds it too."""
     group = group_of(pid)
-    serving = holders(group, listening_sockets(port, path))
-    return sum(1 for each in serving if not any(group.parents[other] == each for other in serving))
+    holding = holders(group, listening_sockets(port, path))
+    return frozenset(each for each in holding if not any(group.parents[other] == each for other in holding))
+
+
+def count_servers(pid: int, port: int | None, path: str | None = None) -> int:
+    """How many processes serve behind one port or socket."""
+    return len(serving(pid, port, path))

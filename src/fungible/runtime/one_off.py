@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fungible.app.problem import Exit, Problem
 from fungible.runtime.process import new_instance
@@ -17,11 +18,15 @@ from fungible.sandbox.spawn import Message, spawn
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended: `code` as a shell would give it (128+N for signal N), and what it wrote outside scratch."""
+    """How it ended: `code` as a shell would give it (128+N for signal N), and what it wrote outside scratch.
+
+    `outbound` is where it connected to (see `sandbox.spawn.Message`), where that was watched.
+    """
 
     code: int
     wrote: tuple[str, ...]
     count: int
+    outbound: tuple[Mapping[str, Any], ...] = ()
 
 
 async def run_one_off(
@@ -79,7 +84,7 @@ async def run_one_off(
     if on_start is not None:
         on_start(child.signal)
     try:
-        await child.gone
+        await asyncio.shield(child.gone)
     except asyncio.CancelledError:
         child.kill()
         await asyncio.shield(child.gone)
@@ -92,4 +97,5 @@ async def run_one_off(
         raise Problem(f"{stage}{at}: {data['error']}", Exit.NOT_ALLOWED)
     status = said.get("exited", {"status": -signal.SIGKILL})["status"]
     wrote = said.get("wrote", {"paths": [], "count": 0})
-    return Outcome(128 - status if status < 0 else status, tuple(wrote["paths"]), wrote["count"])
+    outbound = tuple(message.data for message in heard if message.kind == "outbound")
+    return Outcome(128 - status if status < 0 else status, tuple(wrote["paths"]), wrote["count"], outbound)

@@ -20,13 +20,22 @@ STEADY_AFTER = 30.0
 
 @dataclass(frozen=True)
 class Known:
-    """A process that exists, as far as planning cares. `outdated`: of another release, or too old."""
+    """A process that exists, as far as planning cares.
+
+    `outdated`: of another release, or too old. `retired`: someone wanted it gone.
+    """
 
     type: str
     number: int
     instance: str
     state: State
     outdated: bool = False
+    retired: bool = False
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended unasked, and something of its group still has to go."""
+        return self.state is State.STOPPING and not self.retired
 
     @property
     def live(self) -> bool:
@@ -107,7 +116,9 @@ def plan(
 def _plan_type(wish: Wanted, processes: list[Known], waiting: Mapping[int, float]) -> Plan:
     live = [process for process in processes if process.live]
     fresh = [process for process in live if not process.outdated]
-    missing = max(0, wish.count - len(fresh))
+    # A crashed one keeps its name, and so its streak, until all of it has gone: only then comes its successor.
+    crashed = sum(process.crashed for process in processes)
+    missing = max(0, wish.count - len(fresh) - crashed)
     # In a roll one more than wanted may live: the newcomer, until it is ready.
     room = missing if len(live) == len(fresh) else max(0, wish.count + 1 - len(live))
     names = _lowest_free({process.number for process in processes}, min(missing, room))

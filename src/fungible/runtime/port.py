@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -47,9 +48,13 @@ class Ports:
         raise Problem(f"no free port on {self._host} from {LOWEST} up: end what listens there", Exit.NOT_ALLOWED)
 
     def close(self) -> None:
-        """Give back all of them."""
+        """Give back all of them, and those of supervisors that were killed."""
         for port in tuple(self._locks):
             self.give_back(port)
+        with contextlib.suppress(OSError):
+            for path in self._folder.iterdir():
+                if path.name.isdigit() and self._lock(int(path.name)):
+                    self._unlock(int(path.name))
 
     def give_back(self, port: int) -> None:
         """The port may be used again, after all others."""

@@ -27,6 +27,8 @@ from fungible.sandbox.spec import Mount
 
 _GRACE = 5.0
 """Seconds that what a command left behind gets, where nobody asked for its end."""
+_AT_ONCE = 10.0
+"""A command that ends within these seconds may not have started at all."""
 _COUNTED_AFTER = (0.5, 2.0, 10.0)
 """Pauses, in seconds, before each count of a ready process's servers."""
 
@@ -63,6 +65,7 @@ class Facts:
 
     born_at: float
     ready_at: float | None = None
+    ended_at: float | None = None
     pid: int | None = None
     status: int | None = None
     cause: str | None = None
@@ -246,11 +249,14 @@ class Process:
             self.tell("process.failed", stage=data["stage"], error=data["error"], path=data["path"] or None)
         elif message.kind == "database":
             self.tell("process.database", path=data["path"])
+        elif message.kind == "outbound":
+            self.tell("process.outbound", **data)
         elif message.kind == "wrote":
             self.facts.wrote = data["paths"]
             self.tell("process.wrote", paths=data["paths"], count=data["count"])
         elif message.kind == "exited":
             self.facts.status = data["status"]
+            self.facts.ended_at = self._clock()
             self._exited.set()
             self.move(Happening.EXITED)
         elif message.kind == "gone":
@@ -321,8 +327,11 @@ class Process:
 
 def cannot_start(process: Process) -> str | None:
     """One sentence where the shell said that there is no such program (POSIX sh: 126, 127), else None."""
-    status = process.facts.status
-    if process.facts.ready_at is None and status in (126, 127):
+    facts = process.facts
+    status = facts.status
+    served = process.place.address is not None and facts.ready_at is not None
+    at_once = facts.ended_at is not None and facts.ended_at - facts.born_at < _AT_ONCE
+    if status in (126, 127) and at_once and not served:
         what = "cannot be executed" if status == 126 else "is not found"
         where = f" (Procfile line {process.type.line})" if process.type.line else ""
         return f"a program of `{process.type.command}`{where} {what}; see its output, mend the command or the PATH"

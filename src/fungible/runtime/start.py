@@ -25,6 +25,7 @@ from fungible.runtime.router.model import RouterSettings
 from fungible.runtime.router.router import Router
 from fungible.runtime.session import Session
 from fungible.runtime.stage import Lock, choose_isolation, clear_run, load_config, prepare_release, reap_left_overs
+from fungible.services.place import write_private
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -156,7 +157,7 @@ async def _run(app: App, options: Options, ground: _Ground, release: Release, ba
         loop.add_signal_handler(number, outcome.interrupted)
     has_web = WEB in app.types
     url = await router.start(options.host, options.port) if has_web else None
-    announcing = asyncio.ensure_future(_announce(formation, url, options, bus))
+    announcing = asyncio.ensure_future(_announce(formation, url, options, bus, folders.run / "url"))
     try:
         await formation.run()
     finally:
@@ -169,11 +170,12 @@ async def _run(app: App, options: Options, ground: _Ground, release: Release, ba
     return Exit.DONE
 
 
-async def _announce(formation: Formation, url: str | None, options: Options, bus: Bus) -> None:
+async def _announce(formation: Formation, url: str | None, options: Options, bus: Bus, note: Path) -> None:
     if url is None:
         return
     if options.wanted.get(WEB, 0):
         await formation.settled(WEB)
+    write_private(note, f"{url}\n")
     bus.publish(Event("formation.url", data={"url": url}))
     if not options.as_json:
         print(url, flush=True)  # noqa: T201 - the first line on stdout is the URL alone

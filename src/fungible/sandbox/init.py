@@ -15,6 +15,7 @@ import time
 from typing import Any, List, Optional, Union
 
 from .layer import CopyLayer, OverlayLayer
+from .outbound import Guard
 from .spec import Spec
 
 Layer = Union[OverlayLayer, CopyLayer, None]
@@ -31,11 +32,18 @@ def tell(control: socket.socket, kind: str, **data: Any) -> None:
         return
 
 
-def supervise(leader: int, control: socket.socket, spec: Spec, whole_namespace: bool, layer: Layer) -> int:
+def supervise(
+    leader: int,
+    control: socket.socket,
+    spec: Spec,
+    whole_namespace: bool,
+    layer: Layer,
+    guard: Optional[Guard] = None,
+) -> int:
     """Run until the group of `leader` is empty; returns the leader's wait status.
 
     With `whole_namespace` the caller is PID 1 and the group is everything in the namespace; otherwise the caller
-    is a subreaper and the group is its descendants.
+    is a subreaper and the group is its descendants. `guard` answers for where the group connects to.
     """
     group: _Namespace | _Descendants = _Namespace() if whole_namespace else _Descendants()
     wake, waker = os.pipe()
@@ -46,6 +54,8 @@ def supervise(leader: int, control: socket.socket, spec: Spec, whole_namespace: 
     poll = select.poll()
     poll.register(wake, select.POLLIN)
     poll.register(control, select.POLLIN)
+    if guard is not None:
+        poll.register(guard.listener, select.POLLIN)
     status: Optional[int] = None
     kill_at: Optional[float] = None
     asked = False
@@ -82,6 +92,12 @@ def supervise(leader: int, control: socket.socket, spec: Spec, whole_namespace: 
             until = max(0.0, watch.next_at - time.monotonic())
             timeout = until if timeout is None else min(timeout, until)
         ready = dict(poll.poll(None if timeout is None else timeout * 1000 + 1))
+        if guard is not None and guard.listener in ready:
+            if ready[guard.listener] & select.POLLIN:
+                guard.answer()
+            else:  # POLLHUP: nobody is left who could ask
+                poll.unregister(guard.listener)
+                guard = None
         if wake in ready:
             os.read(wake, 4096)
         if control.fileno() in ready:

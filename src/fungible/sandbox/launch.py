@@ -10,14 +10,15 @@ import contextlib
 import errno
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
 import stat
 import sys
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
-from . import landlock, linux, view
+from . import landlock, linux, outbound, view
 from .init import Layer, supervise, tell
 from .layer import CopyLayer
 from .spec import Spec
@@ -82,9 +83,9 @@ def _as_init(spec: Spec, control: socket.socket) -> None:
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         layer = view.build(spec)
-        leader = _start(spec, control, writable=None)
+        leader, guard = _start(spec, control, writable=None)
         _silence()
-        supervise(leader, control, spec, True, layer)
+        supervise(leader, control, spec, True, layer, guard)
         code = 0
     except OSError as error:
         tell(control, "failed", stage="isolate", error=error.strerror or str(error), path=error.filename or "")
@@ -110,9 +111,9 @@ def _run_plain(spec: Spec, control: socket.socket) -> int:
     if linux.available():
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     os.chdir(cwd or "/")
-    leader = _start(spec, control, writable=writable)
+    leader, guard = _start(spec, control, writable=writable)
     _silence()
-    supervise(leader, control, spec, False, layer)
+    supervise(leader, control, spec, False, layer, guard)
     return 0
 
 
@@ -131,26 +132,42 @@ def _link_mounts(spec: Spec, copy: str) -> None:
         os.symlink(mount.source, place)
 
 
-def _start(spec: Spec, control: socket.socket, writable: Optional[List[str]]) -> int:
-    """Fork the command into a session of its own; returns its pid in the caller's namespace."""
+def _start(spec: Spec, control: socket.socket, writable: Optional[List[str]]) -> Tuple[int, Optional[outbound.Guard]]:
+    """Fork the command into a session of its own; returns its pid in the caller's namespace, and who answers for
+    where it connects to, if anybody is to."""
     reader, writer = os.pipe()
+    ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid:
         os.close(writer)
+        theirs.close()
+        guard = _guard(spec, control, ours) if spec.outbound == "refused" else None
+        ours.close()
         with os.fdopen(reader, "rb") as file:
+            while guard is not None and reader not in select.select([reader, guard.listener], [], [])[0]:
+                guard.answer()
             said = file.read()
         if said:
-            number = int(said)
-            raise OSError(number, os.strerror(number), spec.argv[0])
-        return pid
+            failure, _, what = said.decode().partition(" ")
+            raise OSError(int(failure), os.strerror(int(failure)), what or spec.argv[0])
+        return pid, guard
     try:
         os.close(reader)
+        ours.close()
         os.setsid()
         tell(control, "started", pid=os.getpid())  # the kernel adds our pid as the supervisor sees it
         for number in range(1, signal.NSIG):
             with contextlib.suppress(OSError, ValueError):
                 signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
+        if spec.outbound == "refused":
+            try:
+                outbound.enter(theirs)
+                outbound.try_out()
+            except OSError as error:
+                os.write(writer, f"{error.errno or 1} {error.filename}".encode())
+                return os._exit(127)
+        theirs.close()
         if not spec.keep_stdin:
             null = os.open("/dev/null", os.O_RDONLY)
             os.dup2(null, 0)
@@ -165,6 +182,19 @@ def _start(spec: Spec, control: socket.socket, writable: Optional[List[str]]) ->
     finally:
         os._exit(127)
     raise AssertionError  # not reached: the line above never returns
+
+
+def _guard(spec: Spec, control: socket.socket, channel: socket.socket) -> Optional[outbound.Guard]:
+    """The answering side of `outbound.enter`; None where the child did not get so far, which it says itself."""
+
+    def heard(to: outbound.Destination, allowed: bool, program: str) -> None:
+        tell(control, "outbound", to=str(to), port=to.port, allowed=allowed, loopback=to.loopback, program=program)
+
+    _, listeners, _, _ = socket.recv_fds(channel, 1, 1)
+    if not listeners:
+        return None
+    os.set_inheritable(listeners[0], False)
+    return outbound.Guard(listeners[0], outbound.Policy(spec.reachable, spec.unreachable), heard)
 
 
 def _restrict(spec: Spec, writable: Optional[List[str]]) -> None:

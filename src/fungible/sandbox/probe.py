@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from . import landlock, linux
+from . import landlock, linux, outbound
 from .spawn import Message, spawn
 from .spec import LEVELS, Spec
 
@@ -78,15 +78,30 @@ async def probe(folder: str) -> Abilities:
     return Abilities((*allowed, "scratch", "none"), layer, reasons, landlock.can_scope_sockets())
 
 
-async def _attempt(folder: str, level: str, layer: str) -> str | None:
+async def probe_outbound(folder: str, level: str, layer: str) -> Optional[str]:
+    """None where `outbound: refused` works at this level, else why not; tried in `folder`."""
+    reason = outbound.available()
+    if reason is not None:
+        return reason
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    refused = await _attempt(folder, level, layer, "refused")
+    return None if refused is None else f"the system refused it ({refused})"
+
+
+async def _attempt(folder: str, level: str, layer: str, outbound: str = "free") -> Optional[str]:
     private = tempfile.mkdtemp(prefix="probe-", dir=folder)
     app = os.path.join(private, "own", "app")
     os.makedirs(app)
     spec = Spec(level=level, argv=("true",), environment={"PATH": os.defpath}, private=private, source=app,
-                target=app, host_name="probe", layer=layer)  # fmt: skip
+                target=app, host_name="probe", layer=layer, outbound=outbound)  # fmt: skip
     heard: List[Message] = []
+    child = spawn(replace(spec), heard.append)
     try:
-        await spawn(replace(spec), heard.append).gone
+        await asyncio.shield(child.gone)
+    except asyncio.CancelledError:
+        child.kill()
+        await child.gone
+        raise
     finally:
         shutil.rmtree(private, ignore_errors=True)
     failed = next((message for message in heard if message.kind == "failed"), None)

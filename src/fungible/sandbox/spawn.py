@@ -28,9 +28,10 @@ class Message:
     """What the launcher tells.
 
     `kind` is `started` (pid: the host's pid of the command), `database` (path: an SQLite file written in the app's
-    folder), `exited` (status: exit code, or minus the signal's number), `wrote` (paths, count), `failed` (stage,
-    error, path: the sandbox could not be made), `empty` (nothing of the group is left) or `gone` (the launcher has
-    ended and the private folder is wiped; always the last one, told exactly once).
+    folder), `outbound` (to, port, allowed, loopback, program: where it connects to, each told once), `exited`
+    (status: exit code, or minus the signal's number), `wrote` (paths, count), `failed` (stage, error, path: the
+    sandbox could not be made), `empty` (nothing of the group is left) or `gone` (the launcher has ended and the
+    private folder is wiped; always the last one, told exactly once).
     """
 
     kind: str

@@ -32,6 +32,8 @@ class Spec:
     overlay's upper folder lives: `disk`, or `memory` where the filesystem of `private` cannot be one. Without
     `wipe` the private folder stays when the process has ended, for another to find. `below` are upper folders of
     processes that are idle or have ended; they lie between the overlay and `source`, topmost first (level full).
+    `outbound` is `free`, or `refused`: no address but those of this machine can be reached; `reachable` and
+    `unreachable` are exceptions (see `outbound.Policy`).
     """
 
     level: str
@@ -53,6 +55,9 @@ class Spec:
     watch_databases: bool = False
     keep_stdin: bool = False
     wipe: bool = True
+    outbound: str = "free"
+    reachable: Tuple[str, ...] = ()
+    unreachable: Tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """The spec as UTF-8 JSON."""
@@ -62,7 +67,7 @@ class Spec:
     def from_json(cls, data: bytes) -> Spec:
         """The inverse of `to_json`."""
         fields = json.loads(data.decode("utf-8", "surrogateescape"))
-        for name in ("argv", "below", "hidden", "kept"):
+        for name in ("argv", "below", "hidden", "kept", "reachable", "unreachable"):
             fields[name] = tuple(fields[name])
         fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])
         return cls(**fields)

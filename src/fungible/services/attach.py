@@ -112,6 +112,11 @@ async def clone_for_world(
     )
 
 
+def kind_of_declaration(name: str, wanted: str) -> str:
+    """The kind of a declaration's value (`postgres+asyncpg` is `postgres`); raises Problem for an unknown one."""
+    return _kind(name, wanted)[0]
+
+
 def _kind(name: str, wanted: str) -> tuple[str, str | None]:
     word, _, driver = wanted.partition("+")
     kind = _ALIASES.get(word, word)

@@ -75,7 +75,7 @@ class ExternalService(Service):
         """Whether the service is on this machine, as far as the URL alone tells: no name is looked up."""
         if self.kind in ("sqlite", "folder"):
             return True
-        return all(_is_local(host) for host in hosts_of(self._url))
+        return all(is_local(host) for host in hosts_of(self._url))
 
 
 def kind_of(url: str) -> str | None:
@@ -99,7 +99,13 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def hosts_of(url: str) -> tuple[str, ...]:
-    """Every host that a URL names; a Unix socket is its absolute path; no host at all is the empty string."""
+    """Every host that a URL names; a Unix socket is its absolute path; no host at all is the empty string.
+
+    libpq's words (`host=localhost dbname=shop`) and lists of `HOST:PORT` are understood as well.
+    """
+    words = re.findall(r"(?:^|\s)(?:host|hostaddr)\s*=\s*'?([^\s']*)", url)
+    if "://" not in url and words:
+        return tuple(host for word in words for host in word.split(","))
     if "://" not in url:
         return tuple(part.strip().rsplit(":", 1)[0] for part in re.split(r"[,; ]+", url) if part.strip())
     try:
@@ -121,7 +127,8 @@ def _without_port(entry: str) -> str:
     return entry.split(":", 1)[0]
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host of a URL is this machine; no name is looked up."""
     if host == "" or host.startswith("/") or host.lower() == "localhost":
         return True
     try:

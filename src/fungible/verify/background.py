@@ -35,7 +35,10 @@ Confine = Callable[[Site], Confinement]
 class Workers:
     """The worker processes of one world; `begin` anew replaces them by ones that did not exist before."""
 
-    def __init__(self, types: tuple[ProcessType, ...], confine: Confine) -> None:
+    def __init__(
+        self, types: tuple[ProcessType, ...], confine: Confine, heard: Callable[[Event], None] = lambda _: None
+    ) -> None:
+        self._tell = heard
         self._types = types
         self._confine = confine
         self._running: list[Process] = []
@@ -85,6 +88,7 @@ class Workers:
         if event.kind == "log.line":
             self.output.append(f"{event.process}: {event.data['text']}"[:500])
             del self.output[:-40]
+        self._tell(event)
 
     def _processor_time(self) -> float:
         pids = [pid for process in self._running if process.facts.pid for pid in group_of(process.facts.pid).pids]

@@ -30,6 +30,9 @@ from fungible.verify.transcript import Transcript
 
 __all__ = ["extract", "infer_bindings", "set_cookies"]
 
+_PLAIN_HEADERS = STANDARD_HEADERS - {"cookie"}
+"""A Cookie header in a workload is one that no jar makes: it may carry what the app made."""
+
 
 def infer_bindings(workload: Workload, transcript: Transcript, again: Transcript | None = None) -> Workload:
     """Turn app-made values in the workload's literals into saves (`_b1`, `_b2` ...) and references.
@@ -85,7 +88,7 @@ class _Binder:
             path=path,
             query=query,
             headers=tuple(
-                (name, value if name.lower() in STANDARD_HEADERS else self.bind_text(value))
+                (name, value if name.lower() in _PLAIN_HEADERS else self.bind_text(value))
                 for name, value in request.headers
             ),
             json=request.json if request.json is ABSENT else self.bind_json(request.json, ""),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from fungible.verify.agent.naming import (
     differing_atoms,
 )
 from fungible.verify.case import Case, part
+from fungible.verify.client import knock
 from fungible.verify.compare import Deviation, Relations, compare
 from fungible.verify.findings import Culprit, Difference
 from fungible.verify.laboratory import Laboratory
@@ -37,6 +39,7 @@ Like = Callable[[Sequence[Deviation]], bool]
 _MOST_CANDIDATES = 120
 _MOST_RUNS = 24
 _CONNECT_SECONDS = 3.0
+_BOOT_SECONDS = 15.0
 
 
 class _AgentBirth:
@@ -63,7 +66,19 @@ class _AgentBirth:
         slot = await self._birth.bear(replace(site, environment=environment, mounts=site.mounts + mounts))
         self.servers[site.number] = server
         self.sites[site.number] = site
+        await _meet(slot, server)
         return slot
+
+
+async def _meet(slot: Slot, server: AgentServer) -> None:
+    """Wait until the process that serves has imported the app and is connected to the agent's server."""
+    await knock(slot.address, _BOOT_SECONDS)
+    end = time.monotonic() + _CONNECT_SECONDS
+    while time.monotonic() < end:
+        if {greeting.host_pid for greeting in server.greetings} & slot.serving():
+            return
+        await asyncio.sleep(0.02)
+    raise AgentError("the process that serves did not connect to the blame agent")
 
 
 @dataclass(frozen=True)
@@ -99,8 +114,8 @@ class Blame:
         try:
             if where != "file":
                 found = await self._memory(case, relations, like)
-            if found is None:
-                found = await self._files(case, confirmed=where == "file")
+            if where == "file":
+                found = await self._files(case, confirmed=True)
             if found is None:
                 found = await self._boot_constants(case, relations, like)
         except (AgentError, TimeoutError, ConnectionError, OSError):
@@ -355,7 +370,6 @@ class Blame:
             birth = _AgentBirth(self._laboratory.ground.birth, folder, stack, lines)
 
             async def at_step(index: int) -> None:
-                await asyncio.gather(*(server.connected(1, _CONNECT_SECONDS) for server in birth.servers.values()))
                 await visit(index, birth.servers)
 
             execution = await self._laboratory.run(

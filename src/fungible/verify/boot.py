@@ -13,7 +13,7 @@ from dataclasses import replace
 from fungible.app.model import ProcessType
 from fungible.runtime.confinement import Confinement
 from fungible.runtime.events import Event
-from fungible.runtime.listeners import count_servers, is_listening
+from fungible.runtime.listeners import is_listening, serving
 from fungible.runtime.port import Ports
 from fungible.runtime.process import Place, Process, new_instance
 from fungible.runtime.release import Release
@@ -54,8 +54,12 @@ class BootedSlot:
 
     def servers(self) -> int:
         """See `Slot.servers`."""
+        return len(self.serving())
+
+    def serving(self) -> frozenset[int]:
+        """See `Slot.serving`."""
         path = str(self.process.place.socket) if self.process.place.socket else None
-        return count_servers(self.pid, self.process.place.port, path)
+        return serving(self.pid, self.process.place.port, path)
 
     async def end(self, number: int) -> Ended:
         """See `Slot.end`."""
@@ -72,7 +76,7 @@ class BootedSlot:
 
 
 class BootBirth:
-    """Boots `type` for every slot."""
+    """Boots `type` for every slot; `heard` gets the events of all their processes."""
 
     def __init__(
         self,
@@ -81,7 +85,9 @@ class BootBirth:
         confine: Callable[[Site], Confinement],
         *,
         stop_timeout: float = 5.0,
+        heard: Callable[[Event], None] = lambda _: None,
     ) -> None:
+        self._heard = heard
         self._type = replace(
             type, command=one_server(type.command), stop_timeout=min(type.stop_timeout, stop_timeout)
         )
@@ -100,6 +106,7 @@ class BootBirth:
                 output.append(str(event.data["text"])[:500])
             elif event.kind == "process.failed":
                 output.append(f"sandbox: {event.data['error']} {event.data.get('path', '')}")
+            self._heard(event)
 
         unix = self._type.listen == "unix"
         place = Place(

@@ -18,8 +18,10 @@ DEFAULT_TIMEOUT = 30.0
 
 def as_sent(rendered: Rendered, host: str, cookie: str | None) -> Sent:
     """The request with the headers that really go out."""
-    headers = [("host", host), *((name.lower(), value) for name, value in rendered.headers)]
+    headers = [(name.lower(), value) for name, value in rendered.headers]
     named = {name for name, _ in headers}
+    if "host" not in named:
+        headers.insert(0, ("host", host))
     if cookie is not None:
         headers = _with_cookies(headers, cookie)
     if "user-agent" not in named:
@@ -33,11 +35,11 @@ def as_sent(rendered: Rendered, host: str, cookie: str | None) -> Sent:
 
 
 def _with_cookies(headers: list[tuple[str, str]], jar: str) -> list[tuple[str, str]]:
-    """The jar's cookies, and those that the workload wrote itself; for one name the jar's."""
-    written = [pair for name, value in headers if name == "cookie" for pair in value.split("; ")]
-    names = {pair.partition("=")[0] for pair in jar.split("; ")}
-    kept = [pair for pair in written if pair.partition("=")[0] not in names]
-    return [*(pair for pair in headers if pair[0] != "cookie"), ("cookie", "; ".join([jar, *kept]))]
+    """The jar's cookies, and those that the workload wrote itself; for one name the written one."""
+    written = [pair.strip() for name, value in headers if name == "cookie" for pair in value.split(";")]
+    names = {pair.partition("=")[0] for pair in written}
+    kept = [pair for pair in jar.split("; ") if pair.partition("=")[0] not in names]
+    return [*(pair for pair in headers if pair[0] != "cookie"), ("cookie", "; ".join([*kept, *written]))]
 
 
 async def send(address: str, sent: Sent, timeout: float) -> Answer:
@@ -113,3 +115,22 @@ async def _read(connection: h11.Connection, reader: asyncio.StreamReader, partia
 def host_header(workload_host: str | None, variables: Mapping[str, str]) -> str:
     """The Host header of a request: the workload's, else the same name in every world."""
     return workload_host or variables.get("host", "localhost")
+
+
+async def knock(address: str, timeout: float) -> bool:
+    """Connect, say nothing, and wait until the server hangs up: then it is in its loop, and the app saw nothing."""
+    try:
+        async with asyncio.timeout(timeout):
+            if address.startswith("unix@"):
+                reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix@"))
+            else:
+                host, _, port = address.rpartition(":")
+                reader, writer = await asyncio.open_connection(host, int(port))
+            try:
+                writer.write_eof()
+                await reader.read(1)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return True

@@ -18,6 +18,10 @@ class Jar:
         """All cookies by name."""
         return {name: value for (name, _), value in self._cookies.items()}
 
+    def add(self, other: Jar) -> None:
+        """Take over all cookies of another jar."""
+        self._cookies.update(other._cookies)
+
     def header(self, target: str) -> str | None:
         """The Cookie header for a request target, longest path first (section 5.4)."""
         path = target.partition("?")[0]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fungible.app.model import WEB
+from fungible.verify.boot import one_server
+from fungible.verify.fork.birth import ForkBirth
+from fungible.verify.fork.unforkable import Unforkable
 from fungible.verify.ground import Ground
 from fungible.verify.lane import Lane
 from fungible.verify.schedule import Schedule
 from fungible.verify.slot import Birth
 from fungible.verify.steps import Workload
-from fungible.verify.world import Execution, Visit, run_world
+from fungible.verify.world import Execution, Visit, make_site, run_world
 
 
 @dataclass
@@ -31,36 +35,83 @@ class Tally:
         return time.monotonic() - self.began
 
 
+@dataclass(frozen=True)
+class Instrument:
+    """A way to make processes, for every lane: `boot` runs the type's command, `fork` forks an import of the app."""
+
+    name: str
+    births: Mapping[int, Birth]
+
+
 class Laboratory:
     """`ground` with its lanes handed out one world at a time."""
 
-    def __init__(self, ground: Ground, *, tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, ground: Ground) -> None:
         self.ground = ground
         self.tally = Tally()
         self.skewed = True
+        self.boot = Instrument("boot", {lane.number: ground.birth for lane in ground.lanes})
+        self._forks: list[ForkBirth] = []
         self._lanes: asyncio.Queue[Lane] = asyncio.Queue()
         for lane in ground.lanes:
             self._lanes.put_nowait(lane)
         self._number = 0
-        self._tell = tell
 
     @property
     def lanes(self) -> int:
         """How many worlds can run side by side."""
         return len(self.ground.lanes)
 
+    async def open_forks(self) -> Instrument:
+        """Import the app twice for every lane, to fork from. Raises Unforkable, or BootFailure."""
+        if any(lane.reset is not None for lane in self.ground.lanes):
+            raise Unforkable("stores are reset by a command, which an import would not survive")
+        given, births = self.ground.given, dict[int, Birth]()
+        assert given.confine is not None
+        web = self.ground.app.types[WEB]
+        for lane in self.ground.lanes:
+            await lane.prepare(0)
+            sites = [
+                make_site(given, lane, given.folder / f"f{lane.number}-{n}", n, f"fork/{lane.number}/{n}")
+                for n in (0, 1)
+            ]
+            folder = self.ground.sockets / f"f{lane.number}"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            birth = await ForkBirth.open(
+                one_server(web.command),
+                given.confine,
+                (sites[0], sites[1]),
+                folder,
+                setting=web.callable,
+                boot_timeout=web.boot_timeout,
+                stop_timeout=min(5.0, web.stop_timeout),
+            )
+            self._forks.append(birth)
+            births[lane.number] = birth
+            await lane.keep("fork")
+        self.tally.boots += 2 * len(births)
+        return Instrument("fork", births)
+
+    async def close(self) -> None:
+        """End the imports."""
+        forks, self._forks = self._forks, []
+        for birth in forks:
+            await birth.close()
+
     async def run(
         self,
         schedule: Schedule,
         workload: Workload,
         *,
+        instrument: Instrument | None = None,
         defaults: Mapping[str, str] | None = None,
         equal_seeds: bool = False,
         birth: Birth | None = None,
         skew: bool | None = None,
         visit: Visit | None = None,
     ) -> Execution:
-        """Run a world on the next free lane."""
+        """Run a world on the next free lane, its processes made by `instrument` (None: booted), or by `birth`."""
+        made_by = instrument or self.boot
         lane = await self._lanes.get()
         self._number += 1
         begin = time.monotonic()
@@ -70,18 +121,19 @@ class Laboratory:
                 schedule,
                 workload,
                 lane,
-                birth or self.ground.birth,
+                birth or made_by.births[lane.number],
                 self._number,
                 defaults=defaults,
                 equal_seeds=equal_seeds,
                 skewed=self.skewed if skew is None else skew,
                 visit=visit,
+                instrument=made_by.name,
             )
         finally:
             self._lanes.put_nowait(lane)
         self.tally.worlds += 1
         self.tally.executions += len(workload.steps)
-        self.tally.boots += execution.boots
+        if made_by is self.boot:
+            self.tally.boots += execution.boots
         self.tally.seconds += time.monotonic() - begin
-        self._tell(schedule.name)
         return execution

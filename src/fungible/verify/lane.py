@@ -17,16 +17,24 @@ SKEW = 1000
 
 @dataclass
 class Lane:
-    """Stores for one world at a time. `reset` replaces snapshots where the user gave commands for it."""
+    """Stores for one world at a time. `reset` replaces snapshots where the user gave commands for it.
+
+    `snapshots` are by what makes the processes (`boot`, `fork`), then by store: an app that is imported once for all
+    worlds has done to the stores then what a booted one does in every world. `variables` are the config vars that
+    name the stores; None: each store's name and URL.
+    """
 
     number: int
     services: tuple[Service, ...]
-    snapshots: Mapping[str, Snapshot]
+    snapshots: dict[str, Mapping[str, Snapshot]]
     reset: Callable[[], Awaitable[None]] | None = None
+    variables: Mapping[str, str] | None = None
 
     @property
     def urls(self) -> dict[str, str]:
         """Config vars that name this lane's stores."""
+        if self.variables is not None:
+            return dict(self.variables)
         return {each.name: each.url for each in self.services if not isinstance(each, ExternalService)}
 
     @property
@@ -34,15 +42,20 @@ class Lane:
         """Folders that shine through, this lane's own behind the path that all lanes share."""
         return sandbox_mounts(self.services)
 
-    async def prepare(self, world: int) -> None:
-        """Put every store back to where all worlds begin, ids aside."""
+    async def prepare(self, world: int, instrument: str = "boot") -> None:
+        """Put every store back to where all worlds of an instrument begin, ids aside."""
+        kept = self.snapshots[instrument]
         for store in self._stores():
-            if store.name in self.snapshots:
-                await store.restore(self.snapshots[store.name])
+            if store.name in kept:
+                await store.restore(kept[store.name])
         if self.reset is not None:
             await self.reset()
         for store in self._stores():
             await store.skew(SKEW * (world % 1000))
+
+    async def keep(self, instrument: str) -> None:
+        """Take the stores as they are now for the beginning of all worlds of an instrument."""
+        self.snapshots[instrument] = {store.name: await store.snapshot() for store in self._stores()}
 
     async def dumps(self) -> dict[str, Dump]:
         """What is in the stores, by name."""
@@ -53,8 +66,12 @@ class Lane:
 
 
 async def make_lane(
-    number: int, services: tuple[Service, ...], reset: Callable[[], Awaitable[None]] | None = None
+    number: int,
+    services: tuple[Service, ...],
+    reset: Callable[[], Awaitable[None]] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Lane:
-    """Take the snapshots that every world of this lane starts from."""
-    snapshots = {each.name: await each.snapshot() for each in services if isinstance(each, Store)}
-    return Lane(number, services, snapshots, reset)
+    """A lane whose worlds start from what is in the stores now."""
+    lane = Lane(number, services, {}, reset, variables)
+    await lane.keep("boot")
+    return lane

@@ -45,11 +45,19 @@ class Ended:
 class Slot(Protocol):
     """A running process that answers HTTP at `address` (`127.0.0.1:PORT` or `unix@PATH`)."""
 
-    address: str
-    pid: int
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+
+    @property
+    def pid(self) -> int:
+        """The host's pid of its command."""
 
     def servers(self) -> int:
         """How many processes of it serve, counted now; 1 where that cannot be otherwise."""
+
+    def serving(self) -> frozenset[int]:
+        """The host's pids of the processes in it that serve."""
 
     async def end(self, number: int) -> Ended:
         """Send signal `number` (SIGTERM or SIGKILL) and wait until nothing of it is left."""

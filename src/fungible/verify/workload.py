@@ -42,6 +42,7 @@ __all__ = [
     "load_workload",
     "parse_workload",
     "render",
+    "workload_data",
 ]
 
 MAX_FILE: Final = 256 * 1024 * 1024
@@ -133,15 +134,23 @@ for _tag, _regex, _first in (
 
 def dump_workload(workload: Workload) -> str:
     """Write a workload as JSON text, a step a line; `parse_workload` of it gives an equal value."""
-    lines = ",\n".join("  " + _compact(_step_data(step)) for step in workload.steps)
-    parts = [f'"requests": [\n{lines}\n]' if workload.steps else '"requests": []']
-    if workload.masks:
-        parts.append(f'"masks": {_compact(list(workload.masks))}')
-    if workload.host is not None:
-        parts.append(f'"host": {_compact(workload.host)}')
-    if workload.headers:
-        parts.append(f'"headers": {_compact(_pairs_data(workload.headers))}')
+    data = workload_data(workload)
+    lines = ",\n".join("  " + _compact(step) for step in data.pop("requests"))
+    parts = [f'"requests": [\n{lines}\n]' if lines else '"requests": []']
+    parts += [f'"{key}": {_compact(value)}' for key, value in data.items()]
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def workload_data(workload: Workload) -> dict[str, Any]:
+    """A workload as the plain data of its file: what `parse_workload` reads."""
+    data: dict[str, Any] = {"requests": [_step_data(step) for step in workload.steps]}
+    if workload.masks:
+        data["masks"] = list(workload.masks)
+    if workload.host is not None:
+        data["host"] = workload.host
+    if workload.headers:
+        data["headers"] = _pairs_data(workload.headers)
+    return data
 
 
 def _compact(value: object) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fungible.app.model import ProcessType
+from fungible.runtime.events import Event
 from fungible.verify.background import Confine, Workers, run_job
 from fungible.verify.client import DEFAULT_TIMEOUT, as_sent, host_header, send
 from fungible.verify.cookies import Jar
@@ -34,7 +35,8 @@ class Given:
 
     `content` is the sealed code, `name` the last part of the app's folder. `environment` makes a slot's
     environment from the service URLs of its lane and what is its own. `folder` holds private folders. `workers` are
-    the types of processes that work beside the web slots; they run where the workload waits for them.
+    the types of processes that work beside the web slots; they run where the workload waits for them. `heard` gets
+    the events of theirs.
     """
 
     content: Path
@@ -44,6 +46,7 @@ class Given:
     seed: str
     confine: Confine | None = None
     workers: tuple[ProcessType, ...] = ()
+    heard: Callable[[Event], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class _World:
     equal_seeds: bool
     skewed: bool
     visit: Visit | None = None
+    instrument: str = "boot"
     servers: int = 0
     slots: dict[int, Slot] = field(default_factory=dict)
     ended: dict[int, Ended] = field(default_factory=dict)
@@ -84,7 +88,7 @@ class _World:
 
     async def run(self) -> Execution:
         begin = time.time()
-        await self.lane.prepare(self.number if self.skewed else 0)
+        await self.lane.prepare(self.number if self.skewed else 0, self.instrument)
         sent: list[Sent | None] = []
         answers: list[Answer] = []
         workers = self._workers()
@@ -135,36 +139,12 @@ class _World:
     def site(self, slot: int) -> Site:
         """All that this slot has of its own; slots of one host share it, slots of one disk its folder."""
         life = self.schedule.lives[slot]
-        chance = random.Random(f"{self.given.seed}/{self.number}/{life.host}")
-        host = f"web-{chance.randrange(16**6):06x}"
-        seed = 1 if self.equal_seeds else chance.randrange(1, 2**32)
         sharing = sum(other.disk == life.disk for other in self.schedule.lives)
         private = self._home / (f"d{life.disk}" if sharing > 1 else f"s{slot}")
-        own = private / "own"
-        environment = self.given.environment(
-            {
-                **self.lane.urls,
-                "FUNGIBLE_PROCESS": "web.1",
-                "FUNGIBLE_INSTANCE": f"{self.number:x}-{slot:x}-{chance.randrange(16**6):06x}",
-                "FUNGIBLE_SCRATCH": str(own / "scratch"),
-                "TMPDIR": str(own / "tmp"),
-                "HOME": str(own / "home"),
-                "XDG_RUNTIME_DIR": str(own / "run"),
-                "PYTHONHASHSEED": str(seed),
-            }
-        )
-        self.seeds[slot] = seed
-        return Site(
-            number=slot,
-            folder=Path("/tmp") / f"{chance.randrange(16**8):08x}" / self.given.name,
-            content=self.given.content,
-            private=private,
-            host_name=host,
-            hash_seed=seed,
-            environment=environment,
-            mounts=self.lane.mounts,
-            wipe=sharing == 1,
-        )
+        identity = f"{self.number}/{life.host}"
+        site = make_site(self.given, self.lane, private, slot, identity, equal_seed=self.equal_seeds)
+        self.seeds[slot] = site.hash_seed
+        return replace(site, wipe=sharing == 1)
 
     async def _bear(self, slot: int) -> None:
         try:
@@ -183,7 +163,7 @@ class _World:
         """Workers run where the workload waits for them: `{until: quiet}`."""
         if self.given.confine is None or not self.workload.quiet() or not self.given.workers:
             return None
-        return Workers(self.given.workers, self.given.confine)
+        return Workers(self.given.workers, self.given.confine, self.given.heard)
 
     async def _begin(self, workers: Workers | None, index: int) -> None:
         if workers is not None:
@@ -224,6 +204,38 @@ class _World:
         return sent, answer
 
 
+def make_site(
+    given: Given, lane: Lane, private: Path, number: int, identity: str, *, equal_seed: bool = False
+) -> Site:
+    """A site with the name, paths and hash seed that belong to `identity`, attached to the stores of `lane`."""
+    chance = random.Random(f"{given.seed}/{identity}")
+    host = f"web-{chance.randrange(16**6):06x}"
+    seed = 1 if equal_seed else chance.randrange(1, 2**32)
+    own = private / "own"
+    environment = given.environment(
+        {
+            **lane.urls,
+            "FUNGIBLE_PROCESS": "web.1",
+            "FUNGIBLE_INSTANCE": f"{number:x}-{chance.randrange(16**10):010x}",
+            "FUNGIBLE_SCRATCH": str(own / "scratch"),
+            "TMPDIR": str(own / "tmp"),
+            "HOME": str(own / "home"),
+            "XDG_RUNTIME_DIR": str(own / "run"),
+            "PYTHONHASHSEED": str(seed),
+        }
+    )
+    return Site(
+        number=number,
+        folder=Path("/tmp") / f"{chance.randrange(16**8):08x}" / given.name,
+        content=given.content,
+        private=private,
+        host_name=host,
+        hash_seed=seed,
+        environment=environment,
+        mounts=lane.mounts,
+    )
+
+
 async def run_world(
     given: Given,
     schedule: Schedule,
@@ -236,13 +248,15 @@ async def run_world(
     equal_seeds: bool = False,
     skewed: bool = True,
     visit: Visit | None = None,
+    instrument: str = "boot",
 ) -> Execution:
     """Run `workload` as `schedule` says, on `lane`, with slots from `birth`.
 
     `number` is unique among worlds and sets apart their identities and ids. `defaults` are the values of the warm
     run, taken for what this world could not save. With `equal_seeds` all slots share one hash seed; unless `skewed`,
-    sequences start where the snapshot left them. `visit` is called before each step, its slots born. A slot that
-    cannot boot is an answer with the fault `boot`; nothing else is raised for what the app does.
+    sequences start where the snapshot left them. `visit` is called before each step, its slots born. `instrument`
+    names what makes the processes: its snapshots are the beginning. A slot that cannot boot is an answer with the
+    fault `boot`; nothing else is raised for what the app does.
     """
     return await _World(
         given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds, skewed, visit

@@ -74,6 +74,13 @@ KINDS = [
     ("/defaultdict", "shop.store.COUNTS['ann']", "dict", (VIEWS, "defaultdict"), (STORE, "defaultdict")),
     ("/ordered-dict", "shop.store.TABLE['b']", "dict", (VIEWS, "ordered dict"), (STORE, "ordered dict")),
     ("/library", "shop.store.cache._cache['ann']", "dict", (LIBRARY, "library"), (LIBRARY, "library")),
+    (
+        "/library-module",
+        "cachelib_like._caches['']['ann']",
+        "dict",
+        (LIBRARY, "library module"),
+        (LIBRARY, "library module"),
+    ),
     ("/counter", "shop.store.NUMBERS", "counter", (VIEWS, "counter"), (STORE, "counter")),
     ("/extension", "shop.views.app.extensions['notes']['ann']", "dict", (VIEWS, "extension"), None),
     ("/context-variable", "shop.store.CURRENT", "context variable", (VIEWS, "context variable"), None),
@@ -96,7 +103,7 @@ def test_a_change_is_named_traced_and_put_back(
         first = await shop.get(path)
         change = await shop.change("before", name)
         assert (change.kind, change.restorable) == (kind, True), change.what
-        assert change.in_app or kind == "environment"
+        assert change.in_app == name.startswith("shop.")
 
         restored = await shop.agent.restore("before", [change.path])
         assert (restored.suspects, restored.unknown) == ((), ())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fungible.verify.fork.command import AppCallable, parse_callable
+from fungible.verify.fork.command import AppCallable, parse_callable, parse_program
 from fungible.verify.fork.interpreter import find_interpreter
 from fungible.verify.fork.shell import Unreadable, read_command
 from fungible.verify.fork.unforkable import Unforkable
@@ -87,6 +87,19 @@ def test_known_servers(command: str, kind: str, target: str) -> None:
 )
 def test_what_hides_its_callable(command: str) -> None:
     assert read(command) is None
+
+
+def test_programs_to_be_run() -> None:
+    def program(command: str) -> tuple[str, str, tuple[str, ...]] | None:
+        app = parse_program(command, ENVIRONMENT, "/app")
+        return app and (app.finder, app.module, app.argv)
+
+    assert program("cd sub && python -O app.py -p $PORT") == ("script", "/app/sub/app.py", ("app.py", "-p", "8000"))
+    assert program("python -m shop.web x") == ("module", "shop.web", ("shop.web", "x"))
+    assert program("datasette data.db") == ("program", "datasette", ("datasette", "data.db"))
+    assert program("python -c 'import x'") is None
+    assert program("python") is None
+    assert program("a | b") is None
 
 
 def test_where_modules_are_found() -> None:

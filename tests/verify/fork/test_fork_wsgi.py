@@ -258,7 +258,7 @@ def test_what_cannot_be_forked_is_said_before_anything_runs(bench: Bench) -> Non
             await bench.open(**options)
 
     asyncio.run(refused("level full", level="copy"))
-    bench.command = "./serve"
+    bench.command = "./serve | tee log"
     asyncio.run(refused("does not tell its callable"))
 
 
@@ -485,10 +485,16 @@ def test_an_idle_connection_does_not_keep_others_waiting(bench: Bench) -> None:
         for _ in range(2):
             writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-            writer.write(b"hi")
+            writer.write(b"h")
+            await asyncio.sleep(0.02)  # so that it is read in two parts: it must be asked for once
+            writer.write(b"i")
             assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
             assert await reader.readexactly(2) == b"hi"
             assert (await ask(slot.address)).body == b"root"
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")  # its body is not read by the app
+        assert (await reader.readuntil(b"root")).startswith(b"HTTP/1.1 200")
+        writer.write(b"helloGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"root")).startswith(b"HTTP/1.1 200")
         writer.close()
         assert (await slot.end(signal.SIGTERM)).status == 0
 

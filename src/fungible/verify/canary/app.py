@@ -5,14 +5,14 @@ import os
 
 STORE = os.path.join(os.environ["CANARY_STORE"], "value")
 counter = 0
-cache = {}
+cache: "dict[str, str]" = {}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *arguments):
+    def log_message(self, format: str, *arguments: object) -> None:
         pass
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         global counter
         counter += 1
         if "value" not in cache:
@@ -20,13 +20,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 cache["value"] = file.read()
         self.reply(f'{{"counter": {counter}, "value": "{cache["value"]}"}}')
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         with open(STORE, "w") as file:
             file.write("new")
         cache.clear()
         self.reply('{"saved": true}')
 
-    def reply(self, text):
+    def reply(self, text: str) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fungible.runtime.confinement import Confinement
-from fungible.verify.fork.command import AppCallable, parse_callable
+from fungible.verify.fork.command import AppCallable, parse_callable, parse_program
 from fungible.verify.fork.server import ForkServer, Ground, boot_server, environment_of
 from fungible.verify.fork.slot import ForkSlot
 from fungible.verify.fork.unforkable import Unforkable
-from fungible.verify.slot import Site
+from fungible.verify.slot import Site, Slot
 
 
 class ForkBirth:
@@ -44,7 +44,8 @@ class ForkBirth:
         stop_timeout: float = 10.0,
         lazy: bool = False,
     ) -> ForkBirth:
-        """Read the callable of `command` (or of `setting`, `wsgi:module:attribute`) and import it at both `sites`.
+        """Read the callable of `command` (or of `setting`, `wsgi:module:attribute`) and import it at both `sites`;
+        a Python program that hides its callable is run up to the moment where it would serve.
 
         `sites` are the imports' own, their environment and stores included: a slot must be given the same, but for
         what is its own (HOME, TMPDIR, paths in its private folder and the like). `confine` gives the sandbox of a
@@ -65,7 +66,7 @@ class ForkBirth:
                 raise failure
         return birth
 
-    async def bear(self, site: Site) -> ForkSlot:
+    async def bear(self, site: Site) -> Slot:
         """A new process, forked and serving. Raises BootFailure, or Unforkable where the site does not fit."""
         server = await self._server(site.number % 2)
         return await server.bear(site)
@@ -92,7 +93,8 @@ class ForkBirth:
 
 
 def _read(command: str, setting: str | None, site: Site) -> AppCallable:
-    app = parse_callable(command, environment_of(site), str(site.folder), setting)
+    environment, folder = environment_of(site), str(site.folder)
+    app = parse_callable(command, environment, folder, setting) or parse_program(command, environment, folder)
     if app is None:
         raise Unforkable(f"the command `{command}` does not tell its callable; name it in the settings (callable)")
     return app

@@ -26,9 +26,10 @@ class AppCallable:
     `module` is a dotted name or, for `flask`, a path as Flask takes it; empty where it is to be looked for.
     `attribute` is a dotted name or a call with literal arguments (`create_app("test")`); empty where it is to be
     looked for in the module. `factory` says that it is to be called without arguments. `finder` is whose rules
-    find the app: `flask` or empty. `path` is put before sys.path, `chdir` entered, both absolute. `interpreter`
-    is the argv of Python where the line names it; otherwise `program` is the console script. `argv` is what the
-    app finds in sys.argv, `environment` what the line sets.
+    find the app: `flask` or empty; or `script`, `module`, `program`: `module` is run until it would serve. `path`
+    is put before sys.path, `chdir` entered, both absolute. `interpreter` is the argv of Python where the line names
+    it; otherwise `program` is the console script. `argv` is what the app finds in sys.argv, `environment` what the
+    line sets.
     """
 
     kind: Kind
@@ -82,6 +83,27 @@ def parse_callable(
         return replace(named, interpreter=base.interpreter or ("python",), argv=base.argv,
                        environment=base.environment)  # fmt: skip
     return _read(line, base) if line else None
+
+
+def parse_program(command: str, environment: Mapping[str, str], cwd: str) -> AppCallable | None:
+    """A Python program that is to be run until it would serve: `python app.py`, `python -m shop`, a console script.
+
+    Whether a console script is one of Python is seen when it is looked up. None where the line is not one command.
+    """
+    try:
+        simple = read_command(command, environment)
+    except Unreadable:
+        return None
+    cwd = os.path.normpath(os.path.join(cwd, simple.folder or ""))
+    _, base = _server_line(simple, {**environment, **simple.assignments}, cwd)
+    if not base.interpreter:
+        return replace(base, finder="program", module=base.program, path=())
+    _, rest, module = _python_flags(simple.words[1:])
+    if module:
+        return replace(base, finder="module", module=module)
+    if not rest or rest[0].startswith("-"):
+        return None
+    return replace(base, finder="script", module=_absolute(cwd, rest[0]), path=())
 
 
 def _named(setting: str, cwd: str) -> AppCallable | None:

@@ -18,11 +18,16 @@ def find_interpreter(app: AppCallable, environment: Mapping[str, str], cwd: str)
     """The argv of the interpreter; its program is an absolute path. Raises Unforkable where there is none."""
     if app.interpreter:
         return (_which(app.interpreter[0], environment, cwd), *app.interpreter[1:])
-    script = _which(app.program, environment, cwd)
+    script = find_program(app, environment, cwd)
     found = _of_script(Path(script).read_bytes()[:_HEAD])
     if found is None:
         raise Unforkable(f"{script} is not a Python script")
     return (_which(found[0], environment, cwd), *found[1:])
+
+
+def find_program(app: AppCallable, environment: Mapping[str, str], cwd: str) -> str:
+    """The absolute path of a console script. Raises Unforkable where there is none."""
+    return _which(app.program, environment, cwd)
 
 
 def _which(program: str, environment: Mapping[str, str], cwd: str) -> str:

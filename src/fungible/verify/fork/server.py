@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from fungible.sandbox.launch import wipe
 from fungible.sandbox.spec import Mount, Spec
 from fungible.verify.fork.agent.order import Boot, Newborn, encode
 from fungible.verify.fork.command import AppCallable
-from fungible.verify.fork.interpreter import find_interpreter
+from fungible.verify.fork.interpreter import find_interpreter, find_program
 from fungible.verify.fork.output import Output
 from fungible.verify.fork.slot import ForkSlot
 from fungible.verify.fork.unforkable import Unforkable
@@ -59,6 +60,7 @@ class ForkServer:
         self._control = control
         self._slots: dict[int, ForkSlot] = {}
         self._last = 0
+        self._wiping = ThreadPoolExecutor(1, "wipe")
         loop = asyncio.get_running_loop()
         self._told: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._ended = asyncio.Event()
@@ -103,8 +105,12 @@ class ForkServer:
         self._last += 1
         number = self._last
         path = self._ground.sockets / f"{os.getpid():x}-{id(self) & 0xFFFFFF:x}-{number:x}"
-        private = site.private if site.wipe else None
-        slot = ForkSlot(path, private, self._ground.stop_timeout, lambda sent: self._signal(number, sent))
+        slot = ForkSlot(
+            path,
+            self._ground.stop_timeout,
+            lambda sent: self._signal(number, sent),
+            lambda: self._drop(site, number),
+        )
         self._slots[number] = slot
         slot.gone.add_done_callback(lambda _: self._slots.pop(number))
         order = os.memfd_create("order")
@@ -144,6 +150,7 @@ class ForkServer:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.output.ended.wait(), 1.0)
         self.output.close()
+        await loop.run_in_executor(None, lambda: self._wiping.shutdown(cancel_futures=True))
         await loop.run_in_executor(None, wipe, str(self.site.private))
 
     def _check(self, site: Site) -> None:
@@ -186,6 +193,19 @@ class ForkServer:
         elif message["id"] in self._slots:
             self._slots[message["id"]].ended(message["status"])
 
+    def _drop(self, site: Site, number: int) -> None:
+        """Put an ended slot's folder away and wipe it behind the next one's back: to delete takes longer than to
+        fork. `close` waits for it."""
+        if not site.wipe:
+            return
+        away = self.site.private / f"ended-{number}"
+        try:
+            site.private.rename(away)
+        except OSError:  # another filesystem
+            wipe(str(site.private))
+        else:
+            self._wiping.submit(wipe, str(away))
+
     async def _finish(self) -> None:
         """The agent has closed its end: wait until all of it has ended."""
         await asyncio.get_running_loop().run_in_executor(None, self._agent.wait)
@@ -208,6 +228,9 @@ def boot_server(ground: Ground, app: AppCallable, site: Site) -> ForkServer:
     environment = {**environment_of(site), **app.environment}
     only_at_import = [name for name in _ONE_THREAD if name not in environment]
     interpreter = find_interpreter(app, environment, str(site.folder))
+    if app.finder == "program":
+        script = find_program(app, environment, str(site.folder))
+        app = replace(app, finder="script", module=script, argv=(script, *app.argv[1:]))
     site.private.mkdir(mode=0o700, parents=True)
     home = needed_paths({"PATH": os.path.dirname(interpreter[0])}, interpreter, str(site.folder))
     spec = make_spec(ground, site, site.folder, (), (*interpreter, *app.argv, *app.path))

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fungible.sandbox.launch import wipe
 from fungible.sandbox.layer import OverlayLayer
 from fungible.verify.fork.output import Output
 from fungible.verify.slot import Ended
@@ -23,14 +22,16 @@ _MESSAGE_AT_MOST = 65536
 
 class ForkSlot:
     """A process that serves at `address`; it is the first of a PID namespace, so nothing of it outlives it. `gone`
-    is done when it has ended and its folder `private` (None: it stays) is wiped."""
+    is done when it has ended, what it wrote is listed and its folder is out of the way (`drop`)."""
 
-    def __init__(self, path: Path, private: Path | None, stop_timeout: float, send: Callable[[int], None]) -> None:
+    def __init__(
+        self, path: Path, stop_timeout: float, send: Callable[[int], None], drop: Callable[[], None]
+    ) -> None:
         self.address = f"unix@{path}"
         self.pid = 0
         self.output = Output()
         self._path = path
-        self._private = private
+        self._drop = drop
         self._stop_timeout = stop_timeout
         self._send = send
         self._layer: int | None = None
@@ -47,6 +48,10 @@ class ForkSlot:
     def servers(self) -> int:
         """One: the process serves by itself."""
         return 1
+
+    def serving(self) -> frozenset[int]:
+        """The one process."""
+        return frozenset({self.pid})
 
     async def end(self, number: int) -> Ended:
         """Send signal `number`; KILL follows after the stop time. Returns when nothing is left of the slot."""
@@ -109,15 +114,14 @@ class ForkSlot:
         status = await asyncio.shield(self._exited)
         self.output.close()  # everything that could write to it has ended with the namespace
         loop = asyncio.get_running_loop()
-        wrote = await loop.run_in_executor(None, self._wipe)
+        wrote = await loop.run_in_executor(None, self._list_and_drop)
         return Ended(status, wrote, self.output.text())
 
-    def _wipe(self) -> tuple[str, ...]:
+    def _list_and_drop(self) -> tuple[str, ...]:
         wrote: tuple[str, ...] = ()
         if self._layer is not None:
             wrote = tuple(OverlayLayer(self._layer, self._shared).written())
             os.close(self._layer)
-        if self._private is not None:
-            wipe(str(self._private))
+        self._drop()
         self._path.unlink(missing_ok=True)
         return wrote

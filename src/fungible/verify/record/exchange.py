@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fungible.verify.steps import Pairs
 from fungible.verify.transcript import Answer
@@ -30,6 +30,10 @@ class Exchange:
     def header(self, name: str) -> str | None:
         """The first value of a request header, by lower-case name."""
         return next((value for key, value in self.headers if key.lower() == name), None)
+
+    def without_answer(self) -> Exchange:
+        """The same without the answer's body."""
+        return replace(self, answer=replace(self.answer, body=b""))
 
 
 @dataclass

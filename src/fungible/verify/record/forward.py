@@ -21,10 +21,7 @@ def end_to_end(headers: RawPairs) -> RawPairs:
     Transfer-Encoding and Upgrade are left out as well: whoever passes a message on frames it anew.
     """
     named = {
-        each.strip().lower()
-        for name, value in headers
-        if name.lower() == b"connection"
-        for each in value.split(b",")
+        each.strip().lower() for name, value in headers if name.lower() == b"connection" for each in value.split(b",")
     }
     # A Connection header cannot take away what the message needs to be understood.
     named -= {b"host", b"content-length", b"content-type", b"cookie", b"authorization"}
@@ -57,10 +54,21 @@ def for_app(headers: RawPairs, *, upgrade: bytes | None) -> RawPairs:
     return passed
 
 
+def for_client(headers: RawPairs, *, upgrade: bytes | None = None) -> RawPairs:
+    """The headers of an answer on its way back; `upgrade` where it opens a tunnel.
+
+    Without a Content-Length the body is framed anew, by chunks or, for HTTP/1.0, by the connection's end.
+    """
+    passed = end_to_end(headers)
+    if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+        passed = [pair for pair in passed if pair[0].lower() != b"content-length"]
+    if upgrade is not None:
+        passed += [(b"Connection", b"Upgrade"), (b"Upgrade", upgrade)]
+    return passed
+
+
 def _readable(accepted: bytes) -> bytes:
-    kept = [
-        each.strip() for each in accepted.split(b",") if each.partition(b";")[0].strip().lower() in _READABLE
-    ]
+    kept = [each.strip() for each in accepted.split(b",") if each.partition(b";")[0].strip().lower() in _READABLE]
     return b", ".join(kept) or b"identity"
 
 

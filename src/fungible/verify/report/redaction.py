@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from fungible.app.environment import looks_secret, mask, secrets_of
-from fungible.verify.case import Case
 from fungible.verify.compare import Deviation
 from fungible.verify.findings import Culprit, Difference, Findings, Note
 from fungible.verify.steps import Job, Pairs, Request, Step, Workload, map_texts
@@ -126,7 +125,9 @@ def redact(findings: Findings, hide: Mask) -> Findings:
         warnings=tuple(map(hide, findings.warnings)),
         workload=None
         if findings.workload is None
-        else replace(findings.workload, steps=tuple(_step(each, hide) for each in findings.workload.steps), headers=()),
+        else replace(
+            findings.workload, steps=tuple(_step(each, hide) for each in findings.workload.steps), headers=()
+        ),
         variables={},
     )
 
@@ -135,7 +136,6 @@ def _difference(difference: Difference, hide: Mask) -> Difference:
     return replace(
         difference,
         deviation=_deviation(difference.deviation, hide),
-        case=Case(difference.case.kept, difference.case.slots, difference.case.late, difference.case.renewed),
         requests=tuple(request_text(each, hide) for each in difference.requests),
         culprit=_culprit(difference.culprit, hide),
     )
@@ -165,7 +165,9 @@ def _value(value: Any, hide: Mask, private: bool) -> Any:
         return HIDDEN if private and value else hide(value)
     if isinstance(value, Mapping):
         return {
-            hide(str(key)): _value(each, hide, _is_private_key(str(key)) or (private and _is_text_of_cookie(str(key))))
+            hide(str(key)): _value(
+                each, hide, _is_private_key(str(key)) or (private and _is_text_of_cookie(str(key)))
+            )
             for key, each in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):

@@ -18,14 +18,15 @@ import sys
 import traceback
 import types
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import loading, newborn, safety
+from . import deferral, loading, newborn, safety
 from .heritage import Heritage, Randomness
 from .order import Boot, decode, hear, tell
 
 if TYPE_CHECKING:
     from fungible.sandbox import launch, linux, view
+    from fungible.sandbox.layer import OverlayLayer
     from fungible.sandbox.spec import Spec
 else:
     from fungible_sandbox import launch, linux, view
@@ -82,11 +83,7 @@ def _import_and_serve(boot: Boot, spec: Spec, control: socket.socket, outside: i
         os.dup2(null, 0)
         os.close(null)
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-        known = safety.open_descriptors()
-        imported = _import(boot, spec, control, outside, known)
-        if imported is not None:
-            tell(control, "ready", wrote=[path[:200] for path in layer.written()[:200]], app=imported.kind)
-            _Server(control, imported).serve()
+        _Import(boot, spec, control, outside, safety.open_descriptors(), layer).run()
         status = 0
     except OSError as error:
         _tell_failure(control, "isolate", error)
@@ -97,40 +94,86 @@ def _import_and_serve(boot: Boot, spec: Spec, control: socket.socket, outside: i
         os._exit(status)
 
 
-def _import(
-    boot: Boot, spec: Spec, control: socket.socket, outside: int, known: frozenset[int]
-) -> newborn.Imported | None:
-    environment = dict(os.environ)
-    sys.argv = list(boot.argv) or [""]
-    ours = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    randomness = Randomness()
-    try:
-        if boot.chdir is not None:
-            os.chdir(boot.chdir)
-        importlib.import_module("site").main()
-        sys.path[:0] = boot.path
-        application, kind = loading.load(boot)
-    except BaseException as error:
-        traceback.print_exc()
+class _Import:
+    """The import of the app, and what follows when its callable is found."""
+
+    def __init__(
+        self,
+        boot: Boot,
+        spec: Spec,
+        control: socket.socket,
+        outside: int,
+        known: frozenset[int],
+        layer: OverlayLayer,
+    ) -> None:
+        self._boot = boot
+        self._own = os.path.join(spec.private, "own")
+        self._control = control
+        self._outside = outside
+        self._known = known
+        self._layer = layer
+        self._environment = dict(os.environ)
+        self._ours = sys.modules["__main__"]  # kept: a module that nobody refers to loses its content
+        self._randomness = Randomness()
+
+    def run(self) -> None:
+        """Import and serve; returns where that failed."""
+        boot = self._boot
+        sys.argv = list(boot.argv) or [""]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            if boot.chdir is not None:
+                os.chdir(boot.chdir)
+            importlib.import_module("site").main()
+            if boot.finder in ("script", "module"):
+                deferral.run(boot.finder, boot.module, boot.path, self._serve, self._refuse)
+            sys.path[:0] = boot.path
+            self._serve(*loading.load(boot))
+        except BaseException as error:
+            if isinstance(error, deferral.Unknown):
+                self._refuse(str(error))
+            traceback.print_exc()
+            newborn.flush()
+            tell(self._control, "failed", stage="import", error=_in_a_line(error), path="")
+
+    def _refuse(self, *reasons: str) -> NoReturn:
         newborn.flush()
-        tell(control, "failed", stage="import", error=_in_a_line(error), path="")
-        return None
-    randomness.settle()
-    heritage = Heritage(known)
-    heritage.settle(os.path.join(spec.private, "own"))
-    found = safety.reasons(known | heritage.descriptors)
-    if found:
-        tell(control, "unforkable", reasons=found)
-        return None
-    for name in boot.only_at_import:
-        os.environ.pop(name, None)
-    gc.collect()
-    gc.freeze()  # a collection in a child would write to every object's header, and so copy its page
-    del ours
-    return newborn.Imported(
-        application, kind, outside, os.getcwd(), environment, boot.only_at_import, heritage, randomness
-    )
+        tell(self._control, "unforkable", reasons=list(reasons))
+        os._exit(0)
+
+    def _serve(self, application: Any, kind: str) -> NoReturn:
+        """Fork for every order. The app's own frames may be below us: nothing is raised through them."""
+        status = 1
+        try:
+            kind = loading.kind_of(application) if kind == "auto" else kind
+            self._randomness.settle()
+            heritage = Heritage(self._known)
+            heritage.settle(self._own)
+            found = safety.reasons(self._known | heritage.descriptors)
+            if found:
+                self._refuse(*found)
+            for name in self._boot.only_at_import:
+                os.environ.pop(name, None)
+            gc.collect()
+            gc.freeze()  # a collection in a child would write to every object's header, and so copy its page
+            imported = newborn.Imported(
+                application,
+                kind,
+                self._outside,
+                os.getcwd(),
+                self._environment,
+                self._boot.only_at_import,
+                heritage,
+                self._randomness,
+            )
+            tell(self._control, "ready", wrote=[path[:200] for path in self._layer.written()[:200]], app=kind)
+            _Server(self._control, imported).serve()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            newborn.flush()
+            os._exit(status)
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ class NotFound(Exception):
 
 
 def load(boot: Boot) -> tuple[Any, str]:
-    """The callable and its kind, `wsgi` or `asgi`. Raises NotFound, and whatever the import raises."""
+    """The callable and its kind: `wsgi`, `asgi` or `auto`. Raises NotFound, and whatever the import raises."""
     if boot.finder == "flask":
         return _flask(boot.module, boot.attribute), "wsgi"
     module = importlib.import_module(boot.module)
@@ -27,7 +27,7 @@ def load(boot: Boot) -> tuple[Any, str]:
         found = found()
     if not callable(found):
         raise NotFound(f"{boot.module}:{boot.attribute} is not a callable")
-    return found, (kind_of(found) if boot.kind == "auto" else boot.kind)
+    return found, boot.kind
 
 
 def evaluate(module: ModuleType, expression: str) -> Any:

@@ -2,6 +2,7 @@ import os
 import secrets
 import tempfile
 
+import cachelib_like
 from flask import Flask, current_app
 
 from shop import store
@@ -110,6 +111,11 @@ def library():
     before = store.cache.get("ann")
     store.cache.set("ann", "1")  # calls: library
     return str(before)
+
+
+@app.get("/library-module")
+def library_module():
+    return str(cachelib_like.remember("ann", 1))
 
 
 @app.get("/counter")

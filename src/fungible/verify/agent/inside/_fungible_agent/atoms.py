@@ -76,7 +76,7 @@ def _of_dict(content: dict[Any, Any]) -> Iterator[tuple[Step, Any]]:
 
 def _is_told(value: Any) -> bool:
     kind = type(value)
-    if kind not in _TEXT:
+    if not say.one_of(kind, *_TEXT):
         return id(kind) not in LEAVES and say.type_name(kind) in (
             "datetime.datetime",
             "datetime.date",

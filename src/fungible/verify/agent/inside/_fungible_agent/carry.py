@@ -47,7 +47,7 @@ class Export:
     def encode(self, thing: Any, depth: int = 0) -> Any:
         """The wire form. Raises Impossible."""
         kind = type(thing)
-        if kind in (bool, type(None)) or (kind is int and abs(thing) < 10**300):
+        if say.one_of(kind, bool, type(None)) or (kind is int and abs(thing) < 10**300):
             return thing
         if kind is str or kind is bytes:
             self._text += len(thing)
@@ -66,13 +66,13 @@ class Export:
         self._held.append(thing)
         return self._object(thing, kind, depth + 1)
 
-    def _object(self, thing: Any, kind: type, depth: int) -> Any:
+    def _object(self, thing: Any, kind: Any, depth: int) -> Any:
         def all_of(members: Any) -> list[Any]:
             return [self.encode(member, depth) for member in members]
 
-        if kind in (list, tuple, set, frozenset):
+        if say.one_of(kind, list, tuple, set, frozenset):
             return {"t": kind.__name__, "v": all_of(thing)}
-        if kind in (dict, collections.OrderedDict, collections.Counter, collections.defaultdict):
+        if say.one_of(kind, dict, collections.OrderedDict, collections.Counter, collections.defaultdict):
             found: dict[str, Any] = {"t": kind.__name__, "v": [all_of(pair) for pair in kind.items(thing)]}
             if kind is collections.defaultdict:
                 factory = thing.default_factory
@@ -111,7 +111,7 @@ class Export:
 def _is_plain(kind: type) -> bool:
     """Made of Python classes alone, so that an empty instance is a whole one."""
     return all(base is object or say.namespace(base).get("__module__") is not None for base in say.mro(kind)) and (
-        kind.__basicsize__ <= object.__basicsize__ + 16 + 8 * 64
+        type.__dict__["__basicsize__"].__get__(kind) <= object.__basicsize__ + 16 + 8 * 64
     )
 
 
@@ -249,8 +249,8 @@ def _bind(holder: Any, step: Sequence[Any], value: Any) -> None:
 def _fill(thing: Any, value: Any) -> bool:
     """Fill a container in place with the content of one of its kind."""
     bases = say.mro(type(thing))
-    if dict in bases and dict in say.mro(type(value)):
-        if collections.OrderedDict in bases:
+    if say.one_of(dict, *bases) and say.one_of(dict, *say.mro(type(value))):
+        if say.one_of(collections.OrderedDict, *bases):
             collections.OrderedDict.clear(thing)
             for key, one in dict.items(value):
                 collections.OrderedDict.__setitem__(thing, key, one)
@@ -258,14 +258,14 @@ def _fill(thing: Any, value: Any) -> bool:
             dict.clear(thing)
             dict.update(thing, value)
         return True
-    if list in bases and type(value) is list:
+    if say.one_of(list, *bases) and type(value) is list:
         write_list(thing, value)
         return True
-    if set in bases and type(value) is set:
+    if say.one_of(set, *bases) and type(value) is set:
         set.clear(thing)
         set.update(thing, value)
         return True
-    if collections.deque in bases and type(value) is collections.deque:
+    if say.one_of(collections.deque, *bases) and type(value) is collections.deque:
         write_deque(thing, list(value))
         return True
     facets = kinds.facets_of(type(thing))

@@ -20,7 +20,13 @@ class DictFacet(Facet):
     kind = "dict"
 
     def read(self, thing: Any) -> Any:
-        return dict.copy(thing)
+        if _copies_itself(type(thing)):
+            return dict.copy(thing)
+        # CPython would copy it by its own `keys` and `__getitem__`.
+        pairs = list(dict.items(thing))
+        if not all(_is_plain(key) for key, _ in pairs):
+            raise TypeError
+        return dict(pairs)
 
     def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         for position, (key, value) in enumerate(dict.items(content)):
@@ -67,6 +73,19 @@ class DictFacet(Facet):
         raise Unrestorable("the key is gone")
 
 
+def _copies_itself(kind: type) -> bool:
+    """Whether a dict's class leaves iteration to `dict`: else CPython asks the class for its entries."""
+    return all("__iter__" not in say.namespace(base) or _is_builtin(base) for base in say.mro(kind))
+
+
+def _is_builtin(kind: type) -> bool:
+    return say.one_of(kind, dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
+
+
+def _is_plain(key: Any) -> bool:
+    return id(type(key)) in say.ATOMS or (type(key) is tuple and all(map(_is_plain, key)))
+
+
 def _keyed(content: dict[Any, Any]) -> dict[Any, tuple[Any, Any, int]]:
     return {say.identity(key): (key, value, n) for n, (key, value) in enumerate(dict.items(content))}
 
@@ -75,9 +94,9 @@ class OrderedFacet(DictFacet):
     """An OrderedDict: its order is kept apart from the dict's."""
 
     def read(self, thing: Any) -> Any:
-        content = dict.copy(thing)
-        if all(id(type(key)) in say.ATOMS for key in dict.keys(content)):
-            return {key: dict.__getitem__(content, key) for key in collections.OrderedDict.__iter__(thing)}
+        content: dict[Any, Any] = super().read(thing)
+        if all(map(_is_plain, content)):
+            return {key: content[key] for key in collections.OrderedDict.__iter__(thing)}
         return content
 
     def restore(self, thing: Any, old: Any, step: Step | None) -> None:

@@ -27,7 +27,7 @@ class Unrestorable(Exception):
 def key_wire(key: Any, position: int, depth: int = 3) -> Any:
     """A dict's key as JSON: see `naming.key_text`."""
     kind = type(key)
-    if kind in (int, bool, type(None)) or (kind is float and key == key and key not in (1e999, -1e999)):
+    if say.one_of(kind, int, bool, type(None)) or (kind is float and key == key and key not in (1e999, -1e999)):
         return key
     if kind is str and len(key) <= 4096:
         return key
@@ -315,5 +315,5 @@ class Underlying(Facet):
 LEAVES: dict[int, type] = {}
 """By id: types whose instances hold nothing that can change. Filled by `kinds`."""
 
-_MODULE_DICT: Any = type(base64).__dict__["__dict__"].__get__
-_FUNCTION_DICT: Any = type(key_wire).__dict__["__dict__"].__get__
+_MODULE_DICT: Any = vars(type(base64))["__dict__"].__get__
+_FUNCTION_DICT: Any = vars(type(key_wire))["__dict__"].__get__

@@ -24,6 +24,19 @@ _seen: dict[tuple[Any, ...], None] = {}
 def begin() -> None:
     """Hear of every event from now on; this cannot be undone, so the hook is quick for what is not ours."""
     sys.addaudithook(_hear)
+    os.execve = _becomes(os.execve)
+
+
+def _becomes(execve: Any) -> Any:
+    """`os.execve` that inherits; its audit event comes when the environment has been read already."""
+
+    def becomes(path: Any, argv: Any, env: Any) -> Any:
+        environment = dict(env)
+        _inherit(environment)
+        return execve(path, argv, environment)
+
+    becomes.__name__ = becomes.__qualname__ = "execve"
+    return becomes
 
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
@@ -32,8 +45,8 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
         if not (type(flags) is int and flags & _WRITES) and not (type(mode) is str and _writes(mode)):
             return
         _note(event, path)
-    elif event == "os.exec":
-        _inherit(arguments)
+    elif event == "subprocess.Popen":
+        _inherit(arguments[3])
     else:
         positions = _PATHS.get(event)
         if positions is not None:
@@ -65,12 +78,14 @@ def _absolute(path: str) -> str:
         return path
 
 
-def _inherit(arguments: tuple[Any, ...]) -> None:
-    """A launcher that becomes the server passes our variables on, as it passes its own."""
-    environment = arguments[2] if len(arguments) > 2 else None
+def _inherit(environment: Any) -> None:
+    """A launcher that starts or becomes the server passes our variables on, as it passes its own.
+
+    Where it passes no environment of its own making, the C library does.
+    """
     if environment is os.environ or type(environment) is dict:
         own = environment.get("PYTHONPATH", "")
-        if "PYTHONPATH" in inherited and not own.startswith(inherited["PYTHONPATH"]):
+        if "PYTHONPATH" in inherited and type(own) is str and not own.startswith(inherited["PYTHONPATH"]):
             environment.update(inherited, PYTHONPATH=inherited["PYTHONPATH"] + (os.pathsep + own if own else ""))
 
 

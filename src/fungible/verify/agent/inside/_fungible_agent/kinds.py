@@ -134,13 +134,29 @@ _PLAIN_BASES = (id(object), *_BASES)
 LEAVES.update(
     (id(kind), kind)
     for kind in (
-        *say.ATOM_TYPES, types.CodeType, type(Ellipsis), type(NotImplemented), range, slice, object,
-        types.WrapperDescriptorType, types.MethodDescriptorType, types.GetSetDescriptorType,
-        types.MemberDescriptorType, types.ClassMethodDescriptorType, type(_thread.allocate_lock()),
-        types.TracebackType, weakref.ref, weakref.ProxyType, weakref.CallableProxyType, contextvars.Token, contextvars.Context,
-        type(_thread.RLock()), memoryview,
+        *say.ATOM_TYPES,
+        types.CodeType,
+        type(Ellipsis),
+        type(NotImplemented),
+        range,
+        slice,
+        object,
+        types.WrapperDescriptorType,
+        types.MethodDescriptorType,
+        types.GetSetDescriptorType,
+        types.MemberDescriptorType,
+        types.ClassMethodDescriptorType,
+        type(_thread.allocate_lock()),
+        types.TracebackType,
+        weakref.ref,
+        weakref.ProxyType,
+        weakref.CallableProxyType,
+        contextvars.Token,
+        contextvars.Context,
+        type(_thread.RLock()),
+        memoryview,
     )
-)  # fmt: skip
+)
 
 _found: dict[int, tuple[type, Facets]] = {}
 
@@ -190,7 +206,7 @@ def _attributes_of(bases: tuple[type, ...]) -> Any:
         space = say.namespace(base)
         own = space.get("__dict__")
         if own is not None and own_dict is None:
-            if type(own) not in (types.GetSetDescriptorType, types.MemberDescriptorType):
+            if not say.one_of(type(own), types.GetSetDescriptorType, types.MemberDescriptorType):
                 # The class stands in for another object, such as a proxy: its attributes are not its own.
                 return None
             own_dict = own.__get__

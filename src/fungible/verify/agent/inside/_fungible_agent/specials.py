@@ -34,7 +34,11 @@ class CacheFacet(Facet):
             elif type(one) is not type and type(one) is not dict:
                 results.append(one)
         wrapped = _CACHE_DICT(thing).get("__wrapped__")
-        return (info[1], info[3]), [one for one in results if one is not wrapped and type(one) in _RESULTS], wrapped
+        return (
+            (info[1], info[3]),
+            [one for one in results if one is not wrapped and id(type(one)) in _WORKING],
+            wrapped,
+        )
 
     def children(self, content: Any) -> Iterator[tuple[Step | None, Any]]:
         yield ("u", "wrapped"), content[2]
@@ -51,7 +55,6 @@ class CacheFacet(Facet):
 
 
 _CACHE_DICT = _CACHE.__dict__["__dict__"].__get__
-_RESULTS = (list, dict, set)
 
 
 class ThreadLocalFacet(Facet):

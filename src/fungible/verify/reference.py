@@ -1,0 +1,142 @@
+"""The reference of an experiment: what warm worlds have in common, for the whole workload and for parts of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fungible.verify import schedule as schedules
+from fungible.verify.case import Case, part
+from fungible.verify.compare import Deviation, Relations, compare, learn
+from fungible.verify.laboratory import Instrument, Laboratory
+from fungible.verify.schedule import Schedule
+from fungible.verify.steps import Request, Workload
+from fungible.verify.world import Execution
+
+WARM_RUNS = 3
+
+
+class Reference:
+    """Runs worlds with one instrument, and compares them with warm worlds of the same instrument."""
+
+    def __init__(
+        self, laboratory: Laboratory, instrument: Instrument, workload: Workload, defaults: Mapping[str, str]
+    ) -> None:
+        self.laboratory = laboratory
+        self.instrument = instrument
+        self.workload = workload
+        self.defaults = dict(defaults)
+        self.warm: list[Execution] = []
+        self._relations: Relations | None = None
+        self._noisy: set[tuple[int | None, tuple[str, ...]]] = set()
+        self._parts: dict[tuple[int, ...], list[Execution]] = {}
+
+    @property
+    def relations(self) -> Relations:
+        """What the warm worlds of the whole workload have in common."""
+        assert self._relations is not None, "warm_up comes first"
+        return self._relations
+
+    async def run(
+        self, schedule: Schedule, workload: Workload | None = None, *, equal_seeds: bool = False
+    ) -> Execution:
+        """Run a world with this instrument."""
+        return await self.laboratory.run(
+            schedule,
+            workload or self.workload,
+            instrument=self.instrument,
+            defaults=self.defaults,
+            equal_seeds=equal_seeds,
+        )
+
+    async def warm_up(self, done: Sequence[Execution] = ()) -> None:
+        """Repeat the warm world, on processes of their own, so that what legally varies is seen to vary."""
+        self.warm = list(done)
+        schedule = schedules.warm(len(self.workload.steps), self.workload.quiet())
+        missing = max(0, WARM_RUNS - len(self.warm))
+        paces = [slow(self.workload) if number == 0 else self.workload for number in range(missing)]
+        self.warm += await asyncio.gather(*(self.run(schedule, pace) for pace in paces))
+        self._relations = _learn(self.workload, self.warm)
+        alone = _learn(self.workload, self.warm[:1])
+        self._noisy = {
+            (deviation.step, sort_of(deviation))
+            for other in self.warm[1:]
+            for deviation in compare(alone, other.transcript)
+        }
+
+    def deviations(self, execution: Execution) -> tuple[Deviation, ...]:
+        """Where a world of the whole workload is not what the warm ones have in common."""
+        return compare(self.relations, execution.transcript)
+
+    async def relations_of(self, kept: tuple[int, ...], like: Deviation, least: int | None = None) -> Relations:
+        """What warm runs of only these steps have in common.
+
+        One run is enough where the full warm runs never differed in what `like` is about; else two. More where
+        `least` asks for them.
+        """
+        if len(kept) == len(self.workload.steps):
+            return self.relations
+        if least is None:
+            least = 2 if (like.step, sort_of(like)) in self._noisy or like.step is None else 1
+        workload = part(self.workload, kept)
+        runs = self._parts.setdefault(kept, [])
+        warm = schedules.warm(len(kept), workload.quiet())
+        missing = max(0, least - len(runs))
+        runs += await asyncio.gather(*(self.run(warm, workload) for _ in range(missing)))
+        return _learn(workload, runs)
+
+    async def shows(self, case: Case, like: Deviation) -> bool:
+        """Run the case; is the observer different from the case's own warm run in the same way?"""
+        workload = part(self.workload, case.kept)
+        relations, execution = await asyncio.gather(
+            self.relations_of(case.kept, like), self.run(case.schedule(), workload)
+        )
+        return find_like(compare(relations, execution.transcript), case, like) is not None
+
+    async def repeat(self, case: Case, like: Deviation, times: int) -> list[Deviation | None]:
+        """The deviation that is like `like` in each of so many runs of the case, against three warm ones."""
+        workload = part(self.workload, case.kept)
+        relations = await self.relations_of(case.kept, like, WARM_RUNS)
+        runs = await asyncio.gather(*(self.run(case.schedule(), workload) for _ in range(times)))
+        return [find_like(compare(relations, run.transcript), case, like) for run in runs]
+
+    async def shows_with_equal_seeds(self, case: Case, like: Deviation) -> bool:
+        """Whether it still shows when all processes have the same hash seed."""
+        workload = part(self.workload, case.kept)
+        relations = await self.relations_of(case.kept, like, WARM_RUNS)
+        run = await self.run(case.schedule(), workload, equal_seeds=True)
+        return find_like(compare(relations, run.transcript), case, like) is not None
+
+
+def find_like(deviations: Sequence[Deviation], case: Case, like: Deviation) -> Deviation | None:
+    """The deviation at the case's observer that is of the same sort as `like`, if there is one."""
+    last = len(case.kept) - 1
+    for deviation in deviations:
+        if like.step is None:
+            if deviation.store == like.store and deviation.store is not None:
+                return deviation
+        elif deviation.step == last and sort_of(deviation) == sort_of(like):
+            return deviation
+    return None
+
+
+def sort_of(deviation: Deviation) -> tuple[str, ...]:
+    """Deviations of one sort have the same first part of their place."""
+    head = deviation.place.split(".")[0].split("[")[0]
+    return ("status",) if deviation.place in ("status", "fault") else (head,)
+
+
+def slow(workload: Workload) -> Workload:
+    """The same workload with two pauses of more than a second: what a coarse clock shows is then seen to move."""
+    steps = list(workload.steps)
+    for index in {len(steps) // 3, 2 * len(steps) // 3}:
+        step = steps[index]
+        if isinstance(step, Request):
+            steps[index] = replace(step, wait=step.wait + 1.1)
+    return replace(workload, steps=tuple(steps))
+
+
+def _learn(workload: Workload, runs: Sequence[Execution]) -> Relations:
+    ignored = [index for index, step in enumerate(workload.steps) if isinstance(step, Request) and step.ignore_body]
+    return learn([each.transcript for each in runs], workload.masks, ignored, [each.window for each in runs])

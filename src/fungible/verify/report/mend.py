@@ -1,0 +1,131 @@
+"""Which class of state a difference belongs to, and the page about its mend. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from fungible.verify.findings import Difference
+
+CLASSES: Mapping[str, str] = {
+    "session-in-memory": "what belongs to a client (login, basket, form) is kept in a process's memory",
+    "cache": "a process caches a value and does not learn that it was changed elsewhere",
+    "counter-or-limiter": "every process counts for itself",
+    "files": "a file on a process's own disk is needed by a later request",
+    "secret-at-import": "every process makes a secret of its own when it starts",
+    "job-status": "the state of a job is kept where only one process sees it",
+    "settings-at-boot": "a value is read once, when a process starts",
+    "assets-at-run-time": "a stylesheet, script or picture is made while requests are served",
+    "class-attribute": "a mutable attribute of a class is shared by all its instances in one process",
+    "background-work": "work promised to a client lives in one process, and ends with it",
+    "store": "a backing service has another content when requests are spread",
+}
+"""Class -> what it is, in one sentence. Each has a page in docs/mend/."""
+
+_ASSET = re.compile(
+    r"\.(css|js|mjs|map|woff2?|ttf|svg|ico|png|jpe?g|webp|avif|gif)$|(^|/)(static|assets|dist)/", re.I
+)
+_UPLOAD = re.compile(r"upload|media|attachment|avatar", re.I)
+_SECRET = re.compile(
+    r"secret|signing|signer|salt|nonce|csrf|private_?key|crypt|(^|[._])key($|[._\[])|token_key", re.I
+)
+_CACHE = re.compile(r"cache|memo|<cached", re.I)
+_LIMIT = re.compile(
+    r"limit|throttl|attempt|tries|(?<![a-z])(hits|count|seen)|quota|bucket|metric|visits|sequence|next_?id", re.I
+)
+_JOB = re.compile(r"job|task|queue|progress|status|export|worker|thread|future|executor|running|pending|result", re.I)
+_SESSION = re.compile(
+    r"session|login|logged|user|auth|cart|basket|token|state|client|oauth|otp|wizard|draft|room|game", re.I
+)
+_SETTING = re.compile(r"setting|config|option|flag|feature|environ|pref", re.I)
+_CLASS = re.compile(r"\.[A-Z][a-z0-9]\w*(?=\.[a-z_]\w*(\[|\.|$))")
+_WORKER = re.compile(r"worker", re.I)
+
+
+def mend_class(difference: Difference) -> str:
+    """One of `CLASSES`, from what held the state (its name, its file, where it lies), the kind of the difference
+    and the requests that show it; a best guess where the names say nothing."""
+    deviation, culprit = difference.deviation, difference.culprit
+    if deviation.store is not None or deviation.kind == "store":
+        return "store"
+    if culprit.object:
+        return _of_object(difference, culprit.object)
+    if culprit.file or culprit.where == "file":
+        path = culprit.file or ""
+        return "assets-at-run-time" if _ASSET.search(path) and not _UPLOAD.search(path) else "files"
+    if _WORKER.search(culprit.where or "") or _waits(difference):
+        return "background-work"
+    if culprit.where == "identity":
+        return "settings-at-boot"
+    return _of_answer(difference)
+
+
+def page(name: str) -> str:
+    """The page about a class, in the documentation."""
+    return f"docs/mend/{name}.md"
+
+
+def _of_object(difference: Difference, text: str) -> str:
+    culprit = difference.culprit
+    if _SECRET.search(text) and not _CACHE.search(text):
+        return "secret-at-import"
+    named = text.partition("[")[0]
+    at_boot = culprit.declared_at is not None and culprit.declared_at == culprit.written_at
+    if _CACHE.search(text):
+        return "cache"
+    if _waits(difference) or _promised(difference):
+        return "job-status" if _JOB.search(named) else "background-work"
+    if _LIMIT.search(named) or _refuses(difference):
+        return "counter-or-limiter"
+    if _SETTING.search(named) or (at_boot and difference.deviation.kind == "stale"):
+        return "settings-at-boot"
+    if _CLASS.search(named):
+        return "class-attribute"
+    # The last names say more than the module's.
+    tail = ".".join(named.split(".")[-2:]) if named.count(".") > 1 else named
+    for pattern, name in ((_SESSION, "session-in-memory"), (_JOB, "job-status")):
+        if pattern.search(tail):
+            return name
+    for pattern, name in ((_JOB, "job-status"), (_SESSION, "session-in-memory")):
+        if pattern.search(text):
+            return name
+    return _of_answer(difference)
+
+
+def _of_answer(difference: Difference) -> str:
+    """Where nothing has a telling name: what the answers show."""
+    deviation = difference.deviation
+    if _refuses(difference):
+        return "counter-or-limiter"
+    if deviation.kind == "stale" or (_comes_back(difference) and deviation.place != "status"):
+        return "cache"
+    if deviation.kind == "diverged" and _is_number(deviation.expected) and _is_number(deviation.got):
+        return "counter-or-limiter"
+    if any(_ASSET.search(request.partition("?")[0]) for request in difference.requests[-1:]):
+        return "assets-at-run-time"
+    return "session-in-memory"
+
+
+def _comes_back(difference: Difference) -> bool:
+    """A process that answered before answers again, after another one changed something: it remembered."""
+    slots = [slot for slot in difference.case.slots if slot >= 0]
+    return len(slots) > 2 and slots[-1] in slots[:-2] and slots[-2] != slots[-1]
+
+
+def _refuses(difference: Difference) -> bool:
+    deviation = difference.deviation
+    return deviation.place == "status" and "429" in (str(deviation.expected), str(deviation.got))
+
+
+def _waits(difference: Difference) -> bool:
+    return any("until quiet" in request for request in difference.requests)
+
+
+def _promised(difference: Difference) -> bool:
+    return difference.world.startswith(("KILL", "TERM"))
+
+
+def _is_number(value: object) -> bool:
+    return (isinstance(value, int | float) and not isinstance(value, bool)) or (
+        isinstance(value, str) and value.isdigit()
+    )
