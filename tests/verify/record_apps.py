@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import secrets
-import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,13 +14,13 @@ from typing import Any
 from flask import Flask, abort, g, jsonify, redirect, request, session
 from werkzeug.serving import make_server
 
+from fungible.verify import schedule as schedules
 from fungible.verify.lane import Lane
 from fungible.verify.record.proxy import Proxy
 from fungible.verify.record.upstream import upstream_of
 from fungible.verify.slot import Ended, Site, Slot
 from fungible.verify.steps import Workload
 from fungible.verify.world import Execution, Given, run_world
-from fungible.verify import schedule as schedules
 
 
 def make_shop(first_id: int = 1) -> Flask:
@@ -167,6 +166,3 @@ async def run_warm(workload: Workload, folder: Path, *, first_id: int = 1) -> Ex
     given = Given(folder, "shop", folder / "worlds", lambda own: dict(own), "seed")
     schedule = schedules.warm(len(workload.steps), workload.quiet())
     return await run_world(given, schedule, workload, Lane(0, (), {}), _Birth(first_id), 1)
-
-
-STOP = signal.SIGINT

@@ -44,7 +44,7 @@ def test_the_text_is_sorted_and_without_repetition() -> None:
 @pytest.mark.parametrize(
     ("culprit", "held"),
     [
-        (Culprit("a.CARTS['it''s ]']"), "a.CARTS[]"),
+        (Culprit('a.CARTS["it\'s ]"]'), "a.CARTS[]"),
         (Culprit("a.CARTS[3]['x'].items"), "a.CARTS[][].items"),
         (Culprit(None, "uploads/7/9f86d081884c7d659a2f.txt"), "uploads/{}/{}.txt"),
         (Culprit(where="memory"), "memory"),

@@ -365,6 +365,105 @@ def test_a_number_without_its_route_stays(pairs: list[tuple[Request, Answer]]) -
     assert untouched(*pairs, (Request("GET", "/items/7"), OK))
 
 
+def test_a_new_member_in_a_list_is_the_apps() -> None:
+    page = '<a href="/admin/group/{}/change/">editors</a> <a href="/admin/user/3/">ann</a>'
+    steps = bound(
+        (Request("GET", "/admin/group/"), html("none yet")),
+        (
+            Request("POST", "/admin/group/add/", form=(("name", "editors"),)),
+            Answer(302, (("location", "/admin/group/"),)),
+        ),
+        (Request("GET", "/admin/group/"), html(page.format(1))),
+        (Request("POST", "/admin/group/1/change/", form=(("name", "writers"),)), OK),
+        (Request("GET", "/admin/user/3/"), OK),
+    )
+    (save,) = steps[2].save.values()
+    assert extract(save, html(page.format(1001)), {}) == "1001"
+    assert [step.path for step in steps[3:]] == ["/admin/group/${_b1}/change/", "/admin/user/3/"]
+
+
+def test_a_new_row_of_a_list_is_the_apps() -> None:
+    steps = bound(
+        (Request("GET", "/items"), data([{"id": 1, "owner": {"id": 5}}])),
+        (Request("POST", "/items", json={"n": 1}), Answer(204)),
+        (Request("GET", "/items?page=1"), data([{"id": 1, "owner": {"id": 5}}, {"id": 2, "owner": {"id": 9}}])),
+        (Request("GET", "/items/1"), OK),
+        (Request("GET", "/items/2"), OK),
+        (Request("GET", "/items/9"), OK),
+    )
+    assert dict(steps[2].save) == {"_b1": "json:$[1].id"}
+    assert [step.path for step in steps[3:]] == ["/items/1", "/items/${_b1}", "/items/9"]
+
+
+def test_a_row_that_nobody_sent_stays() -> None:
+    assert untouched(
+        (Request("GET", "/items"), data([{"id": 1}])),
+        (Request("POST", "/users", json={"n": 1}), Answer(204)),
+        (Request("GET", "/items?all"), data([{"id": 1}, {"id": 2}])),
+        (Request("GET", "/items/2"), OK),
+    )
+
+
+SHORT = "Paste: http://h:81/DE\nRaw: http://h:81/raw/DE\nRemove: http://h:81/remove/never/asked"
+
+
+LINKS = {"link": "http://h:81/DE", "raw": "/raw/DE"}
+ANCHORS = '<p>/raw/</p><a href="/DE">it</a><a href=/raw/DE>raw</a>'
+
+
+@pytest.mark.parametrize(
+    ("answer", "other"),
+    [
+        (Answer(200, (("content-type", "text/plain"),), SHORT.encode()), SHORT.replace("DE", "X9")),
+        (data(LINKS), json.dumps(LINKS).replace("DE", "X9")),
+        (html(ANCHORS), ANCHORS.replace("DE", "X9")),
+    ],
+)
+def test_a_short_name_is_the_apps_where_its_link_is_first_shown(answer: Answer, other: str) -> None:
+    first, link, raw, nowhere = bound(
+        (Request("POST", "/paste", form=(("raw", "hello"),)), answer),
+        (Request("GET", "/DE"), OK),
+        (Request("GET", "/raw/DE"), OK),
+        (Request("GET", "/elsewhere/DE"), OK),
+    )
+    elsewhere = replace(answer, body=other.encode())
+    saved = {name: extract(save, elsewhere, {}) for name, save in first.save.items()}
+    assert set(saved.values()) == {"X9"}
+    assert render(link, saved).target == "/X9" and render(raw, saved).target == "/raw/X9"  # type: ignore[arg-type]
+    assert nowhere.path == "/elsewhere/DE"
+
+
+def test_a_short_name_in_a_location_or_under_id() -> None:
+    moved = Answer(302, (("location", "http://h/board/K7"),))
+    steps = bound(
+        (Request("POST", "/start"), moved),
+        (Request("POST", "/items", json={"title": "x"}), data({"id": "q-z"})),
+        (Request("GET", "/board/K7"), OK),
+        (Request("PUT", "/items/q-z", json={"item_id": "q-z", "title": "q-z"}), OK),
+    )
+    assert steps[0].save == {"_b1": "header:Location~/board/([^/?#]+)"}
+    assert (steps[2].path, steps[3].path) == ("/board/${_b1}", "/items/${_b2}")
+    assert steps[3].json == {"item_id": "${_b2}", "title": "q-z"}
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        # A word of a route, seen before, sent before, a static asset.
+        [(Request("POST", "/login"), Answer(302, (("location", "/dashboard"),))), (Request("GET", "/dashboard"), OK)],
+        [
+            (Request("GET", "/"), html('<a href="/v2">')),
+            (Request("POST", "/x"), html('<a href="/v2">')),
+            (Request("GET", "/v2"), OK),
+        ],
+        [(Request("POST", "/x", json={"n": "B2"}), html('<a href="/B2">')), (Request("GET", "/B2"), OK)],
+        [(Request("POST", "/x"), html('<script src="/jquery-3.7.js">')), (Request("GET", "/jquery-3.7.js"), OK)],
+    ],
+)
+def test_a_short_name_that_is_not_made_stays(pairs: list[tuple[Request, Answer]]) -> None:
+    assert untouched(*pairs)
+
+
 # Wholes
 
 

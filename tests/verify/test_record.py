@@ -116,7 +116,10 @@ def test_the_command_writes_a_private_file_when_it_is_interrupted(tmp_path: Path
         with served(make_shop()) as address:
             command = ("record", "--to", str(path), "--url", f"http://{address}")
             process = await asyncio.create_subprocess_exec(
-                Path(sys.executable).with_name("fungible"), *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+                Path(sys.executable).with_name("fungible"),
+                *command,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
             )
             assert process.stdout is not None
             url = (await process.stdout.readline()).decode().strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,3 +22,8 @@ Web = Annotated[
     typer.Option("--web", metavar="COMMAND", envvar="FUNGIBLE_WEB", help="The web command, without a Procfile."),
 ]
 HERE = Path()
+
+
+def inherited_environment() -> dict[str, str]:
+    """The operating system's environment, as processes inherit it."""
+    return dict(os.environ)

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from fungible.app.load import load_app
-from fungible.cli.common import HERE, AppFolder
-from fungible.runtime.start import inherited_environment
+from fungible.cli.common import HERE, AppFolder, inherited_environment
 
 
 def record(

@@ -10,9 +10,7 @@ import typer
 from fungible.app.load import load_app
 from fungible.app.problem import Problem
 from fungible.app.wording import nearest
-from fungible.cli.common import HERE, AppFolder, Isolation
-from fungible.runtime.run import run_command
-from fungible.runtime.start import inherited_environment
+from fungible.cli.common import HERE, AppFolder, Isolation, inherited_environment
 
 
 def run(
@@ -24,6 +22,8 @@ def run(
     isolation: Isolation = None,
 ) -> int:
     """Run a one-off process in the app's environment and sandbox; its exit code is ours."""
+    from fungible.runtime.run import run_command
+
     loaded = load_app(app, options={"isolation": isolation}, need_types=type is not None)
     if type is not None and type not in loaded.types:
         raise Problem(f"--type {type}: there is no such process type{nearest(type, loaded.types)}")

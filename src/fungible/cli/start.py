@@ -9,9 +9,7 @@ import typer
 
 from fungible.app.formation import initial_formation, parse_formation
 from fungible.app.load import load_app
-from fungible.cli.common import HERE, AppFolder, Isolation, Web
-from fungible.runtime.start import Options, inherited_environment
-from fungible.runtime.start import start as run_formation
+from fungible.cli.common import HERE, AppFolder, Isolation, Web, inherited_environment
 
 
 def start(
@@ -31,6 +29,9 @@ def start(
 
     The first line on stdout is the URL; logs and events go to stderr.
     """
+    from fungible.runtime.start import Options
+    from fungible.runtime.start import start as run_formation
+
     loaded = load_app(app, web=web, options={"isolation": isolation})
     counts = initial_formation(parse_formation(formation or [], loaded.types, loaded.singletons), loaded.types)
     if web is not None and "Procfile" not in loaded.sources:

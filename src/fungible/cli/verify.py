@@ -12,8 +12,7 @@ from typer.core import TyperCommand
 from fungible.app.load import load_app
 from fungible.app.problem import Problem
 from fungible.app.quantity import parse_duration
-from fungible.cli.common import HERE, AppFolder, Isolation, Web
-from fungible.runtime.start import inherited_environment
+from fungible.cli.common import HERE, AppFolder, Isolation, Web, inherited_environment
 
 FORMATS = ("text", "json", "sarif", "junit")
 MODES = ("auto", "fork", "boot")

@@ -141,23 +141,17 @@ def _plan_singleton(wish: Wanted, processes: list[Known], waiting: Mapping[int, 
 
 
 def _surplus(count: int, live: list[Known]) -> list[Known]:
-    """Who has to go: outdated first, then the highest numbers; no ready one while it is still needed."""
-    excess = len(live) - count
-    if excess <= 0:
-        return []
-    order = sorted(live, key=lambda p: (not p.outdated, p.state is State.READY, -p.number))
-    ready = sum(process.state is State.READY for process in live)
-    chosen: list[Known] = []
-    for process in order:
-        if len(chosen) == excess:
-            break
-        if process.state is State.READY:
-            if process.outdated and ready <= count:
-                continue
-            ready -= 1
-        elif not process.outdated and any(other.outdated for other in live) and len(live) - len(chosen) <= count + 1:
-            continue  # the newcomer of a roll, still booting
-        chosen.append(process)
+    """Who has to go, highest numbers first: fresh ones beyond `count`, those not ready before the ready; outdated
+    ones that are not ready; and outdated ready ones as far as the others suffice."""
+    fresh = sorted((p for p in live if not p.outdated), key=lambda p: (p.state is State.READY, -p.number))
+    chosen = fresh[: max(0, len(fresh) - count)]
+    spare = sum(p.state is State.READY for p in live if p not in chosen) - count
+    for process in sorted((p for p in live if p.outdated), key=lambda p: -p.number):
+        if process.state is not State.READY:
+            chosen.append(process)
+        elif spare > 0:
+            chosen.append(process)
+            spare -= 1
     return chosen
 
 

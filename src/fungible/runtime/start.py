@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -208,8 +207,3 @@ class _Outcome:
             )
             if self._stopping is None:
                 self._stopping = asyncio.ensure_future(self._formation.stop())
-
-
-def inherited_environment() -> dict[str, str]:
-    """The operating system's environment, as processes inherit it."""
-    return dict(os.environ)

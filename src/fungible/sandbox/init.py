@@ -101,7 +101,10 @@ def supervise(
         if wake in ready:
             os.read(wake, 4096)
         if control.fileno() in ready:
-            message = control.recv(65536)
+            try:
+                message = control.recv(65536)
+            except OSError:  # ECONNRESET: the supervisor died before it read all that we told
+                message = b""
             if not message:
                 group.signal(signal.SIGKILL)
                 poll.unregister(control)

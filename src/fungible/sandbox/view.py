@@ -8,7 +8,9 @@ is bound to where it belongs. mount_namespaces(7), overlayfs (kernel documentati
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import stat
 from typing import Dict, List, Optional
 
@@ -185,7 +187,15 @@ def _overlay(lower: List[str], layer: str, target: str) -> None:
         options += ",index=off"  # with an index, another mount's upper folder is refused as busy
     if in_user_namespace():
         options += ",userxattr"
-    linux.mount("overlay", target, "overlay", linux.MS_NODEV, options)
+    # A throw-away layer need not be on disk before it goes: without `volatile` (Linux 5.10), the end of each process
+    # would wait until the whole filesystem under it is written. The mark of an earlier mount would refuse this one.
+    shutil.rmtree(f"{layer}/work/work/incompat", ignore_errors=True)
+    try:
+        linux.mount("overlay", target, "overlay", linux.MS_NODEV, options + ",volatile")
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        linux.mount("overlay", target, "overlay", linux.MS_NODEV, options)
 
 
 def _devices(opened: _Opened) -> None:

@@ -24,7 +24,7 @@ from fungible.verify.provenance import (
     is_token,
     set_cookies,
 )
-from fungible.verify.route import RouteId, RouteIds, number_places
+from fungible.verify.route import RouteId, RouteIds
 from fungible.verify.steps import ABSENT, REFERENCE, Pairs, Request, Step, Workload, texts
 from fungible.verify.transcript import Transcript
 
@@ -99,8 +99,9 @@ class _Binder:
     def bind_target(self, path: str, query: Pairs) -> tuple[str, Pairs]:
         route, mark, written = path.partition("?")
         parts = route.split("/")
-        for index, collection in list(number_places(parts)):
-            found = self.routes.member(collection, parts[index])
+        literal = tuple(parts)
+        for index in range(1, len(parts)):
+            found = self.routes.member(literal[index - 1], literal[index])
             parts[index] = self.reference(found) or parts[index]
         route = "/".join(part if "${" in part else self.bind_text(part, LEVELS[1:]) for part in parts)
         bound = self.bind_pairs(query)

@@ -257,38 +257,46 @@ class Blame:
             if index == last:
                 server = servers[question.slot]
                 written.extend((write.written_at, write.called_from) for write in await server.traced())
-                places = await server.declared([first.path])
+                places = await server.declared(_prefixes(first.path))
                 declared.update({path: (place.file, place.line) for path, place in places.items()})
 
         ran = await self._run_with_agents(question.schedule, case, visit, lines=True)
         at, called = next(((w, c) for w, c in written if w is not None), (None, None))
-        named = culprit_of_object(
-            first.text(), str(ran.sites[question.slot].folder), declared.get(first.path), at, called, confirmed=True
-        )
+        made = next((declared[path] for path in _prefixes(first.path) if path in declared), None)
+        root = str(ran.sites[question.slot].folder)
+        named = culprit_of_object(first.text(), root, made, at, called, confirmed=True)
         return Culprit(**named.to_report())
 
     # Files.
 
     async def _files(self, case: Case, *, confirmed: bool) -> Culprit | None:
-        """Files that the writers' slot wrote before the observer."""
+        """Files that a slot wrote while it served, the writers' slot first; the app's own folder before the rest."""
         schedule = case.schedule()
         home = schedule.placement[-1]
         last = len(case.kept) - 1
+        at_birth: dict[int, int] = {}
         found: dict[int, tuple[FileEvent, ...]] = {}
 
         async def visit(index: int, servers: Mapping[int, AgentServer]) -> None:
-            if index == last:
-                for slot, server in servers.items():
-                    found[slot] = await server.files()
+            for slot, server in servers.items():
+                if slot not in at_birth:
+                    at_birth[slot] = len(await server.files())
+                if index == last:
+                    found[slot] = (await server.files())[at_birth[slot] :]
 
         ran = await self._run_with_agents(schedule, case, visit)
         wrote = {slot: set(ended.wrote) for slot, ended in enumerate(ran.execution.ended) if ended is not None}
-        for slot in sorted(found, key=lambda each: each == home):
+        candidates = [
+            (_file_rank(event, str(ran.sites[slot].folder), wrote.get(slot, set())), event, slot)
+            for slot in sorted(found, key=lambda each: each == home)
+            for event in found[slot]
+        ]
+        candidates = [each for each in candidates if each[0] is not None]
+        if candidates:
+            _, event, slot = min(candidates, key=lambda each: each[0] or 0)
             root = str(ran.sites[slot].folder)
-            for event in found[slot]:
-                if _is_own(event, root, wrote.get(slot, set()), str(ran.sites[slot].private)):
-                    named = culprit_of_file(event.path, root, event.written_at, event.called_from, confirmed)
-                    return Culprit(**named.to_report())
+            named = culprit_of_file(event.path, root, event.written_at, event.called_from, confirmed)
+            return Culprit(**named.to_report())
         for paths in wrote.values():
             if paths:
                 return Culprit(file=min(paths), confirmed=confirmed)
@@ -316,10 +324,8 @@ class Blame:
                     for slot in (home, other)
                 }
                 differing = differing_atoms(atoms[other], atoms[home])[:_MOST_CANDIDATES]
-                places = await servers[home].declared(differing[:16])
-                declared.update({path: (place.file, place.line) for path, place in places.items()})
 
-        first = await self._run_with_agents(born_first, case, look)
+        await self._run_with_agents(born_first, case, look)
         if not differing:
             return None
 
@@ -345,9 +351,19 @@ class Blame:
                 paths = paths[middle:]
             else:
                 break
-        root = str(first.sites[home].folder)
-        at = declared.get(paths[0])
-        named = culprit_of_object(paths[0].text(), root, at, at, at, confirmed=len(paths) == 1)
+        guilty = paths[0]
+
+        async def find_line(index: int, servers: Mapping[int, AgentServer]) -> None:
+            if index == 0:
+                places = await servers[home].declared(_prefixes(guilty))
+                declared.update({path: (place.file, place.line) for path, place in places.items()})
+
+        ran = await self._run_with_agents(born_first, case, find_line)
+        root = str(ran.sites[home].folder)
+        made = [declared[path] for path in _prefixes(guilty) if path in declared]
+        at = made[0] if made else None
+        own = next((place for place in made if place[0].startswith(f"{root}/")), at)
+        named = culprit_of_object(guilty.text(), root, own, at, own, confirmed=len(paths) == 1)
         return Culprit(**named.to_report())
 
     # Running.
@@ -407,10 +423,19 @@ def _one_at_a_time(case: Case) -> tuple[tuple[int, ...], tuple[Life, ...]] | Non
     return numbered, lives
 
 
-def _is_own(event: FileEvent, root: str, wrote: set[str], private: str) -> bool:
-    """Whether the event is of a file that dies with the process: in the app's folder, or in its private ones."""
-    path = event.path
-    inside = path[len(root) + 1 :] if path.startswith(root + "/") else path if not path.startswith("/") else None
-    if inside is not None:
-        return not wrote or inside in wrote or any(name.startswith(inside + "/") for name in wrote)
-    return path.startswith((private, "/tmp/", "/var/tmp/"))
+def _file_rank(event: FileEvent, root: str, wrote: set[str]) -> int | None:
+    """How likely a file is to be what the observer missed: 0 for one in the app's folder that is still there at the
+    end, more for one elsewhere that dies with the process; None for one that does not."""
+    inside = event.path[len(root) + 1 :] if event.path.startswith(root + "/") else event.path
+    if not inside.startswith("/"):
+        kept = inside in wrote or any(name.startswith(inside + "/") for name in wrote)
+        return 0 if kept else 2
+    if "/own/" in event.path or event.path.startswith(("/tmp/", "/var/tmp/")):
+        return 1 if event.called_from is not None else 3
+    return None
+
+
+def _prefixes(path: ObjectPath) -> list[ObjectPath]:
+    """The path itself and the ways to what holds it, down to a module's own names."""
+    steps = path.steps
+    return [ObjectPath.of(steps[:length]) for length in range(len(steps), 1, -1)]

@@ -111,6 +111,7 @@ async def prepare_ground(
             confine=confine,
             workers=tuple(type for type in app.types.values() if type.name != WEB and type.processes > 0),
             heard=traffic.heard,
+            note=traffic.note,
         )
         ports = Ports(folders.run.parent / "ports")
         birth = BootBirth(app.types[WEB], ports, confine, heard=traffic.heard)

@@ -85,6 +85,7 @@ class Laboratory:
                 setting=web.callable,
                 boot_timeout=web.boot_timeout,
                 stop_timeout=min(5.0, web.stop_timeout),
+                note=given.note,
             )
             self._forks.append(birth)
             births[lane.number] = birth

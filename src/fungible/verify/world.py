@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from fungible.app.model import ProcessType
 from fungible.runtime.events import Event
@@ -36,7 +37,7 @@ class Given:
     `content` is the sealed code, `name` the last part of the app's folder. `environment` makes a slot's
     environment from the service URLs of its lane and what is its own. `folder` holds private folders. `workers` are
     the types of processes that work beside the web slots; they run where the workload waits for them. `heard` gets
-    the events of theirs.
+    the events of theirs, `note` every connection that a forked process was refused.
     """
 
     content: Path
@@ -47,6 +48,7 @@ class Given:
     confine: Confine | None = None
     workers: tuple[ProcessType, ...] = ()
     heard: Callable[[Event], None] = lambda _: None
+    note: Callable[[Mapping[str, Any]], None] = lambda _: None
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,10 @@ class Bench:
     async def open(self, **options: Any) -> ForkBirth:
         given = {"lazy": True, **self.options, **options}
         level = given.pop("level", "full")
+        outbound = given.pop("outbound", "free")
 
         def confine(site: Site) -> Confinement:
-            return Confinement(level, self.layer, site.content, site.folder, (), site.mounts)
+            return Confinement(level, self.layer, site.content, site.folder, (), site.mounts, outbound)
 
         sites = given.pop("sites", (self.site(1000), self.site(1001)))
         return await ForkBirth.open(self.command, confine, sites, self.base / "s", **given)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fungible.sandbox.probe import probe_outbound
 from fungible.sandbox.spec import Mount
 from fungible.verify.fork.birth import ForkBirth
 from fungible.verify.fork.unforkable import Unforkable
@@ -342,6 +346,32 @@ def app(environ, start_response):
 
     bench.run(scenario)
     assert not list(elsewhere.iterdir())
+
+
+def test_imports_and_slots_reach_nothing_outside(bench: Bench) -> None:
+    if asyncio.run(probe_outbound(str(bench.base / "probe"), "full", bench.layer)) is not None:
+        pytest.skip("outbound traffic cannot be refused here")
+    bench.write(
+        web="""
+import socket
+def reach(host):
+    with socket.socket() as client:
+        return client.connect_ex((host, 9))
+AT_IMPORT = reach("198.51.100.1")
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [repr((AT_IMPORT, reach("198.51.100.2"))).encode()]
+"""
+    )
+    noted: list[Mapping[str, Any]] = []
+
+    async def scenario(birth: ForkBirth) -> None:
+        slot = await birth.bear(bench.site(0))
+        assert (await ask(slot.address)).body == repr((errno.ECONNREFUSED, errno.ECONNREFUSED)).encode()
+        await slot.end(signal.SIGKILL)
+
+    bench.run(scenario, outbound="refused", note=noted.append)
+    assert {"198.51.100.1:9", "198.51.100.2:9"} <= {each["to"] for each in noted if not each["allowed"]}
 
 
 def test_the_current_folder_may_be_a_slots_own(bench: Bench) -> None:

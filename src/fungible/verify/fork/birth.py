@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fungible.runtime.confinement import Confinement
 from fungible.verify.fork.command import AppCallable, parse_callable, parse_program
 from fungible.verify.fork.server import ForkServer, Ground, boot_server, environment_of
-from fungible.verify.fork.slot import ForkSlot
 from fungible.verify.fork.unforkable import Unforkable
 from fungible.verify.slot import Site, Slot
 
@@ -42,6 +42,7 @@ class ForkBirth:
         limits: Mapping[str, int] | None = None,
         boot_timeout: float = 60.0,
         stop_timeout: float = 10.0,
+        note: Callable[[Mapping[str, Any]], None] = lambda _: None,
         lazy: bool = False,
     ) -> ForkBirth:
         """Read the callable of `command` (or of `setting`, `wsgi:module:attribute`) and import it at both `sites`;
@@ -50,13 +51,14 @@ class ForkBirth:
         `sites` are the imports' own, their environment and stores included: a slot must be given the same, but for
         what is its own (HOME, TMPDIR, paths in its private folder and the like). `confine` gives the sandbox of a
         site, attached folders included. Sockets are made in `sockets`, a folder with a short path and mode 0700.
-        With `lazy` an import happens when it is first needed. To be called, as `bear`, in the main thread. Raises
-        Unforkable, or BootFailure where an import fails.
+        `note` hears of what imports and slots connect to, where `confine` has that watched (`sandbox.spawn.Message`,
+        `outbound`). With `lazy` an import happens when it is first needed. To be called, as `bear`, in the main
+        thread. Raises Unforkable, or BootFailure where an import fails.
         """
         level = confine(sites[0]).level
         if level != "full":
             raise Unforkable(f"needs isolation level full, not {level}")
-        ground = Ground(confine, sockets, dict(limits or {}), boot_timeout, stop_timeout)
+        ground = Ground(confine, sockets, dict(limits or {}), boot_timeout, stop_timeout, note)
         birth = cls(ground, command, setting, sites)
         if not lazy:
             started = await asyncio.gather(*(birth._server(index) for index in (0, 1)), return_exceptions=True)

@@ -39,13 +39,15 @@ _CLOSE_TIME = 10.0  # seconds
 
 @dataclass(frozen=True)
 class Ground:
-    """What all slots of an app have in common. `sockets` is a folder with a short path; times are seconds."""
+    """What all slots of an app have in common. `sockets` is a folder with a short path; times are
+    seconds; `note` hears of connections (see `sandbox.spawn.Message`, `outbound`)."""
 
     confine: Callable[[Site], Confinement]
     sockets: Path
     limits: Mapping[str, int]
     boot_timeout: float
     stop_timeout: float
+    note: Callable[[Mapping[str, Any]], None]
 
 
 class ForkServer:
@@ -188,8 +190,11 @@ class ForkServer:
             self._finishing = asyncio.ensure_future(self._finish())
             return
         message = json.loads(data.decode("utf-8", "surrogateescape"))
-        if message["kind"] != "exited":
-            self._tell(message)
+        kind = message.pop("kind")
+        if kind == "outbound":
+            self._ground.note(message)
+        elif kind != "exited":
+            self._tell({"kind": kind, **message})
         elif message["id"] in self._slots:
             self._slots[message["id"]].ended(message["status"])
 

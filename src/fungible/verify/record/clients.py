@@ -50,7 +50,10 @@ def origins(exchanges: Sequence[Exchange]) -> tuple[Origin, ...]:
     for each, root in zip(exchanges, roots, strict=True):
         jar = jars.setdefault(root, Jar())
         own = set(cookie_pairs(jar.header(each.target)))
-        written = tuple(pair for pair in cookie_pairs(each.header("cookie")) if pair not in own)
+        sent = cookie_pairs(each.header("cookie"))
+        # What is written takes the place of all cookies of its name: two paths may have one each.
+        names = {name for name, value in sent if (name, value) not in own}
+        written = tuple(pair for pair in sent if pair[0] in names)
         found.append(Origin(numbers[root], written, tuple(pair for pair in written if pair not in made)))
         lines = set_cookie_lines(each)
         jar.store(each.target, lines)

@@ -49,10 +49,18 @@ class Losses:
     def sentences(self, limit: str) -> list[str]:
         """What the user should know, a sentence each; `limit` is the longest body that is recorded."""
         told = (
-            (self.websockets, "WebSocket connections passed through and are not in the workload"),
-            (self.unfinished, "requests whose answer was not waited for (streams, cancelled ones) were left out"),
-            (self.large, f"requests with a body of more than {limit} were left out"),
-            (self.unreachable, "requests reached no process of the app and were left out"),
-            (self.beyond, "requests came after the longest workload was full and were left out"),
+            (self.websockets, "WebSocket connection", "passed through and not recorded"),
+            (
+                self.unfinished,
+                "request",
+                "left out: the answer was not waited for to its end (streams, cancelled ones)",
+            ),
+            (
+                self.large,
+                "request",
+                f"left out: the body has more than {limit}, or all bodies together have too much",
+            ),
+            (self.unreachable, "request", "left out: no process of the app answered"),
+            (self.beyond, "request", "left out: the longest workload was full"),
         )
-        return [f"{count} {text}." for count, text in told if count]
+        return [f"{count} {what}{'s' * (count > 1)} {fate}." for count, what, fate in told if count]

@@ -38,7 +38,7 @@ def as_workload(exchanges: Sequence[Exchange], *, assets: bool = True, path: Pat
     kept, unwritable = _writable(kept)
     warnings = []
     if unwritable:
-        warnings.append(f"{unwritable} requests cannot be written in a workload and were left out.")
+        warnings.append(f"{unwritable} request{'s' * (unwritable > 1)} left out: a workload file cannot say them.")
     hosts = Counter(host for each in kept if (host := each.header("host")))
     host = hosts.most_common(1)[0][0] if hosts else None
     clients = origins(kept)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.mend import CLASSES, mend_class, page
-from fungible.verify.report.picture import COLOURS, MOST_COLUMNS, MOST_ROWS, picture
+from fungible.verify.report.picture import COLOURS, MOST_COLUMNS, MOST_ROWS, escaped, picture
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.style import CSS
 from fungible.verify.report.words import (
@@ -36,7 +35,7 @@ def to_html(found: Sequence[Findings], mask: Mask = unmasked) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>fungible verify: {_text(name)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>fungible verify: {escaped(name)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
     )
     return head + "\n<hr>\n".join(_page(each) for each in shown) + "\n</main>\n</body>\n</html>\n"
 
@@ -55,12 +54,6 @@ def _page(findings: Findings) -> str:
         )
         if part
     )
-
-
-def _text(value: object) -> str:
-    """Escaped; lone surrogates and control characters, which no page may hold, become U+FFFD."""
-    text = "".join(c if c in "\n\t" or (c >= " " and not "\ud800" <= c <= "\udfff") else "\ufffd" for c in str(value))
-    return escape(text)
 
 
 def _verdict(findings: Findings) -> str:
@@ -85,7 +78,8 @@ def _verdict(findings: Findings) -> str:
     reasons = "".join(f"<p>{_lines(reason)}</p>" for reason in findings.reasons)
     return (
         f'<header>\n<span class="verdict {findings.verdict}">{_VERDICTS[findings.verdict]}</span>\n'
-        f'<h1>{_text(said)}</h1>\n<p class="soft">{_text(" · ".join(filter(None, facts)))}</p>\n{reasons}</header>'
+        f'<h1>{escaped(said)}</h1>\n<p class="soft">{escaped(" · ".join(filter(None, facts)))}</p>\n'
+        f"{reasons}</header>"
     )
 
 
@@ -94,7 +88,7 @@ def _number(count: int, one: str, many: str | None = None) -> str:
 
 
 def _lines(text: str) -> str:
-    return "<br>".join(_text(line) for line in text.splitlines())
+    return "<br>".join(escaped(line) for line in text.splitlines())
 
 
 def _differences(findings: Findings) -> str:
@@ -117,10 +111,10 @@ def _difference(findings: Findings, number: int, difference: Difference) -> str:
         )
     )
     return (
-        f"<article>\n<h3>{number}. {_text(title(difference))}{known}</h3>\n{_story(difference)}\n"
+        f"<article>\n<h3>{number}. {escaped(title(difference))}{known}</h3>\n{_story(difference)}\n"
         f"<p>{_sentence(outcome(difference.deviation))}.</p>\n"
         f'<div class="sides">{sides}</div>\n{_culprit(findings, difference)}\n'
-        f'<p class="small">{_text(CLASSES[name][0].upper() + CLASSES[name][1:])}. How to mend it: '
+        f'<p class="small">{escaped(CLASSES[name][0].upper() + CLASSES[name][1:])}. How to mend it: '
         f"<code>{page(name)}</code></p>\n</article>"
     )
 
@@ -140,7 +134,7 @@ def _story(difference: Difference) -> str:
             else '<td class="on"></td>'
             for index, letter in enumerate(columns)
         )
-        rows.append(f'<tr><td class="request">{_text(text)}</td>{cells}</tr>')
+        rows.append(f'<tr><td class="request">{escaped(text)}</td>{cells}</tr>')
     body = f'<table class="story"><tr><th scope="col">Request</th>{heads}</tr>{"".join(rows)}</table>'
     if difference.case.renewed:
         body += '<p class="small soft">Worker processes are replaced after every step.</p>'
@@ -149,7 +143,7 @@ def _story(difference: Difference) -> str:
 
 def _sentence(text: str) -> str:
     """Escaped, what stands between backticks as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", _text(text))
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped(text))
 
 
 def _value(value: Any, other: Any) -> str:
@@ -159,7 +153,7 @@ def _value(value: Any, other: Any) -> str:
     lines, others = _value_lines(value), _value_lines(other)
     if len(lines) == len(others) == 1:
         return _marked(lines[0], others[0])
-    return "\n".join(_text(line) if line in others else f"<mark>{_text(line)}</mark>" for line in lines)
+    return "\n".join(escaped(line) if line in others else f"<mark>{escaped(line)}</mark>" for line in lines)
 
 
 def _marked(text: str, other: str) -> str:
@@ -167,8 +161,8 @@ def _marked(text: str, other: str) -> str:
     start = _alike(text, other)
     end = _alike(text[start:][::-1], other[start:][::-1])
     middle = text[start : len(text) - end]
-    mark = f"<mark>{_text(middle)}</mark>" if middle else ""
-    return _text(text[:start]) + mark + _text(text[len(text) - end :])
+    mark = f"<mark>{escaped(middle)}</mark>" if middle else ""
+    return escaped(text[:start]) + mark + escaped(text[len(text) - end :])
 
 
 def _alike(one: str, two: str) -> int:
@@ -204,16 +198,16 @@ def _culprit(findings: Findings, difference: Difference) -> str:
         rows.append(("also seen at", also + (f" and {more} more" if more > 0 else "")))
     minimal = "" if difference.minimal else "; it may not be the smallest case"
     found = f"in the {difference.world} world; {difference.shown} of {difference.tried} repeats show it, no warm run"
-    rows.append(("seen first", _text(found + minimal)))
+    rows.append(("seen first", escaped(found + minimal)))
     return _list(rows)
 
 
 def _code(text: str) -> str:
-    return f"<code>{_text(text)}</code>"
+    return f"<code>{escaped(text)}</code>"
 
 
 def _list(rows: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{_text(name)}</dt><dd>{value}</dd>" for name, value in rows) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{escaped(name)}</dt><dd>{value}</dd>" for name, value in rows) + "</dl>"
 
 
 def _worlds(findings: Findings) -> str:
@@ -246,14 +240,14 @@ def _seen(findings: Findings) -> str:
     return (
         f'<section>\n<h2>Coverage</h2>\n<table class="wide">{table}</table>\n'
         f'<p class="soft">Chance that a pattern of four requests occurred: {chance}. '
-        f"Planted leaks found: {_text(planted)}.</p>\n</section>"
+        f"Planted leaks found: {escaped(planted)}.</p>\n</section>"
     )
 
 
 def _meter(name: str, part: int, of: int) -> str:
     share = 100 * part / of if of else 100
     return (
-        f'<tr><td>{_text(name)}</td><td class="number">{part} of {of}</td>'
+        f'<tr><td>{escaped(name)}</td><td class="number">{part} of {of}</td>'
         f'<td><span class="bar"><span style="width:{share:.1f}%"></span></span></td></tr>'
     )
 
@@ -265,7 +259,7 @@ def _sensitivity(findings: Findings) -> str:
     rows = "".join(_meter(name, *counts) for name, counts in list((seen.by_endpoint or {}).items())[:_MOST])
     table = f'<table class="wide">{rows}</table>' if rows else ""
     blind = sorted({(each.endpoint, each.place) for each in seen.blind})[:_MOST]
-    listed = "".join(f"<li>{_code(endpoint)} {_text(place)}</li>" for endpoint, place in blind)
+    listed = "".join(f"<li>{_code(endpoint)} {escaped(place)}</li>" for endpoint, place in blind)
     told = f"<details><summary>Blind at {_number(len(blind), 'place')}</summary><ul>{listed}</ul></details>"
     return (
         "<section>\n<h2>How well could it see?</h2>\n"
@@ -277,23 +271,23 @@ def _sensitivity(findings: Findings) -> str:
 def _remarks(findings: Findings) -> str:
     parts = []
     noise = [
-        f"{_code(step_text(findings, note.step))}, {_text(note.place)}: {_text(note.text)}"
+        f"{_code(step_text(findings, note.step))}, {escaped(note.place)}: {escaped(note.text)}"
         if note.step is not None
-        else f"{_text(note.place)}: {_text(note.text)}"
+        else f"{escaped(note.place)}: {escaped(note.text)}"
         for note in findings.notes[:_MOST]
     ]
     if noise:
         parts.append(_bullets("Noise", "What varies and is no difference.", noise))
-    unjudged = [f"{_code(each.endpoint)}: {_text(each.reason)}" for each in findings.not_judged[:_MOST]]
+    unjudged = [f"{_code(each.endpoint)}: {escaped(each.reason)}" for each in findings.not_judged[:_MOST]]
     if unjudged:
         parts.append(_bullets("Not judged", "Endpoints whose answers vary too much to be compared.", unjudged))
     if findings.warnings:
-        parts.append(_bullets("Advice", "", [_text(warning) for warning in findings.warnings]))
+        parts.append(_bullets("Advice", "", [escaped(warning) for warning in findings.warnings]))
     return "\n".join(parts)
 
 
 def _bullets(head: str, said: str, items: Sequence[str]) -> str:
-    told = f'<p class="soft">{_text(said)}</p>' if said else ""
+    told = f'<p class="soft">{escaped(said)}</p>' if said else ""
     return (
         f"<section>\n<h2>{head}</h2>\n{told}<ul>"
         + "".join(f"<li>{item}</li>" for item in items)
@@ -302,5 +296,5 @@ def _bullets(head: str, said: str, items: Sequence[str]) -> str:
 
 
 def _limits(findings: Findings) -> str:
-    items = [_text(each) for each in (*isolation_limits(findings.isolation), *findings.not_covered)]
+    items = [escaped(each) for each in (*isolation_limits(findings.isolation), *findings.not_covered)]
     return _bullets("Limits", "What these worlds cannot show.", items)

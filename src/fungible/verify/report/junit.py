@@ -58,7 +58,8 @@ def _cases(findings: Findings) -> Iterator[str]:
     for where, reason in unjudged.items():
         yield _case(findings, where, f"<skipped message={_attribute(f'not judged: {reason}')}/>")
     if findings.verdict != "not_judged":
-        again = {route(step_text(findings, step)): each for each in findings.differences for step in each.also}
+        fresh_last = sorted(findings.differences, key=lambda each: not each.known)
+        again = {route(step_text(findings, step)): each for each in fresh_last for step in each.also}
         for where in _endpoints(findings):
             if where not in unjudged and where not in failed:
                 yield _case(findings, where, _same_cause(again[where]) if where in again else "")

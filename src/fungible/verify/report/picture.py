@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from html import escape as _escape
 
 from fungible.verify.findings import WorldRow
 
@@ -11,6 +11,12 @@ MOST_ROWS = 80
 MOST_COLUMNS = 400
 COLOURS = 8
 _HEAD = 20
+
+
+def escaped(value: object) -> str:
+    """Text for HTML or SVG; lone surrogates and control characters, which no page may hold, become U+FFFD."""
+    text = "".join(c if c in "\n\t" or (c >= " " and not "\ud800" <= c <= "\udfff") else "\ufffd" for c in str(value))
+    return _escape(text)
 
 
 def picture(rows: Sequence[WorldRow], steps: Sequence[str]) -> str:
@@ -32,7 +38,7 @@ def picture(rows: Sequence[WorldRow], steps: Sequence[str]) -> str:
     rings: list[str] = []
     for number, row in enumerate(shown):
         y = _HEAD + number * tall
-        parts.append(f'<text x="2" y="{y + tall / 2 + 4:g}">{escape(_name(row))}</text>')
+        parts.append(f'<text x="2" y="{y + tall / 2 + 4:g}">{escaped(_name(row))}</text>')
         for step, slot in enumerate(row.placement[:columns]):
             x = left + step * wide
             parts.append(_cell(x, y, wide, tall, slot, f"{row.world}: {steps[step] if step < len(steps) else step}"))
@@ -53,7 +59,7 @@ def _cell(x: int, y: int, wide: int, tall: int, slot: int, told: str) -> str:
     where = "no process" if slot < 0 else f"process {_letter(slot)}"
     colour = "none" if slot < 0 else f"p{slot % COLOURS}"
     cell = (
-        f'<g><title>{escape(f"{told}, {where}")}</title><rect class="{colour}" x="{x + 1}" y="{y + 1}" '
+        f'<g><title>{escaped(f"{told}, {where}")}</title><rect class="{colour}" x="{x + 1}" y="{y + 1}" '
         f'width="{wide - 2}" height="{tall - 2}" rx="3"/>'
     )
     if wide > 20 and 0 <= slot < 26:

@@ -7,8 +7,10 @@ import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from fungible.app.environment import looks_secret, mask, secrets_of
 from fungible.verify.compare import Deviation
@@ -18,6 +20,8 @@ from fungible.verify.steps import Job, Pairs, Request, Step, Workload, map_texts
 Mask: TypeAlias = Callable[[str], str]
 
 HIDDEN = "***"
+_LONGEST = 5000
+_MOST = 100
 _PRIVATE_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token", "x-csrf-token"}
 )
@@ -87,6 +91,7 @@ def _fields(workload: Workload) -> Iterator[tuple[str, str]]:
     for step in workload.steps:
         if isinstance(step, Request):
             yield from step.query
+            yield from parse_qsl(step.path.partition("?")[2])
             yield from step.form or ()
             if isinstance(step.json, Mapping):
                 yield from ((str(name), value) for name, value in step.json.items() if isinstance(value, str))
@@ -160,18 +165,21 @@ def _is_private(place: str) -> bool:
     return words[0] == "header" and len(words) > 1 and words[1].split("~")[0] in _PRIVATE_HEADERS
 
 
-def _value(value: Any, hide: Mask, private: bool) -> Any:
+def _value(value: Any, hide: Mask, private: bool, depth: int = 12) -> Any:
+    """A value without secrets, and cut: generously, so that no half of a secret stands where a report ends."""
     if isinstance(value, str):
-        return HIDDEN if private and value else hide(value)
+        return HIDDEN if private and value else hide(value[:_LONGEST])
+    if depth == 0:
+        return "…"
     if isinstance(value, Mapping):
         return {
-            hide(str(key)): _value(
-                each, hide, _is_private_key(str(key)) or (private and _is_text_of_cookie(str(key)))
+            hide(str(key)[:_LONGEST]): _value(
+                each, hide, _is_private_key(str(key)) or (private and _is_text_of_cookie(str(key))), depth - 1
             )
-            for key, each in value.items()
+            for key, each in islice(value.items(), _MOST)
         }
     if isinstance(value, list | tuple | set | frozenset):
-        return [_value(each, hide, private) for each in value]
+        return [_value(each, hide, private, depth - 1) for each in islice(value, _MOST)]
     return HIDDEN if private and value is not None and not isinstance(value, bool) else value
 
 

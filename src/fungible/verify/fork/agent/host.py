@@ -20,7 +20,7 @@ import types
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import deferral, loading, newborn, safety
+from . import deferral, keeper, loading, newborn, safety
 from .heritage import Heritage, Randomness
 from .order import Boot, decode, hear, tell
 
@@ -53,18 +53,20 @@ def main(control_at: int) -> int:
             spec = replace(spec, layer="disk")
         outside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         launch.prepare_folders(spec)
+        ours, theirs = socket.socketpair()
         child = os.fork()
     except OSError as error:
         _tell_failure(control, "isolate", error)
         return 1
     if child == 0:
-        _import_and_serve(boot, spec, control, outside)
+        ours.close()
+        _import_and_serve(boot, spec, control, outside, theirs)
+    theirs.close()
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
-    control.close()
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    os.waitpid(child, 0)
+    keeper.keep(spec, control, ours, child)
     return 0
 
 
@@ -72,7 +74,9 @@ def _tell_failure(control: socket.socket, stage: str, error: OSError) -> None:
     tell(control, "failed", stage=stage, error=error.strerror or str(error), path=str(error.filename or ""))
 
 
-def _import_and_serve(boot: Boot, spec: Spec, control: socket.socket, outside: int) -> NoReturn:
+def _import_and_serve(
+    boot: Boot, spec: Spec, control: socket.socket, outside: int, channel: socket.socket
+) -> NoReturn:
     status = 1
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -83,6 +87,7 @@ def _import_and_serve(boot: Boot, spec: Spec, control: socket.socket, outside: i
         os.dup2(null, 0)
         os.close(null)
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        keeper.submit(spec, channel)
         _Import(boot, spec, control, outside, safety.open_descriptors(), layer).run()
         status = 0
     except OSError as error:

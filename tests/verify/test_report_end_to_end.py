@@ -1,0 +1,165 @@
+"""The report, the saved files and the baseline of a real run: a small app that keeps logins in a module's dict."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fungible.verify.workload import load_workload
+
+pytestmark = pytest.mark.timeout(300)
+
+BIN = Path(sys.executable).parent
+APP = """
+import os
+from flask import Flask, jsonify, make_response, request
+
+app = Flask(__name__)
+LOGINS = {}
+
+
+@app.post("/login")
+def login():
+    answer = make_response(jsonify(welcome=request.form["user"]))
+    answer.set_cookie("who", request.form["user"])
+    LOGINS[request.form["user"]] = True
+    return answer
+
+
+@app.get("/me")
+def me():
+    if not LOGINS.get(request.cookies.get("who")):
+        return jsonify(error="log in first", hint=os.environ.get("SHOP_TOKEN")), 401
+    return jsonify(user=request.cookies["who"])
+"""
+MENDED = APP.replace('if not LOGINS.get(request.cookies.get("who"))', 'if "who" not in request.cookies')
+WORKLOAD = """
+requests:
+  - {method: POST, path: /login, form: {user: ann, password: opensesame}}
+  - {method: GET, path: /me, headers: {Authorization: Bearer 0123456789abcdef}}
+"""
+
+
+def _environment(home: Path, **more: str) -> Mapping[str, str]:
+    return {
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
+        "SHOP_TOKEN": "shop-token-value",
+        **more,
+    }
+
+
+def _fungible(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "fungible"), "verify", "--app", "shop", *arguments],
+        cwd=folder,
+        env=_environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+@dataclass(frozen=True)
+class _Ran:
+    folder: Path
+    ended: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> _Ran:
+    """One run that writes everything."""
+    folder = tmp_path_factory.mktemp("verify")
+    (folder / "shop" / "tests").mkdir(parents=True)
+    (folder / "shop" / "app.py").write_text(APP)
+    (folder / "shop" / "Procfile").write_text("web: gunicorn -w 1 -b 127.0.0.1:$PORT app:app\n")
+    (folder / "shop" / "workload.yaml").write_text(WORKLOAD)
+    ended = _fungible(
+        folder,
+        *("shop/workload.yaml", "--json", "--report", "report.html", "--save-minimal", "minimal.yaml"),
+        *("--save-test", "shop/tests/test_saved.py", "--baseline", "known.json", "--update-baseline"),
+    )
+    return _Ran(folder, ended)
+
+
+def test_the_run_finds_and_names_it(first: _Ran) -> None:
+    assert first.ended.returncode == 0, first.ended.stderr  # what is found is accepted by the new baseline
+    report = json.loads(first.ended.stdout)
+    assert report["verdict"] == "stateful" and report["workload"] == "workload.yaml"
+    (difference,) = report["differences"]
+    assert difference["outcome"] == "401 Unauthorized instead of 200 OK"
+    assert difference["requests"] == ["#0 POST /login", "#1 GET /me"]
+    assert difference["processes"] == ["A", "B"]
+    assert difference["known"] is True
+    assert difference["class"] == "session-in-memory"
+
+
+def test_no_output_shows_a_secret_or_a_path_of_the_machine(first: _Ran) -> None:
+    page = (first.folder / "report.html").read_text()
+    assert "401 Unauthorized instead of 200 OK" in page and "GET /me" in page
+    for text in (page, first.ended.stdout, (first.folder / "known.json").read_text()):
+        for secret in ("shop-token-value", "opensesame", "0123456789abcdef", str(first.folder), "site-packages"):
+            assert secret not in text
+
+
+def test_the_baseline_holds_the_difference_and_accepts_it(first: _Ran) -> None:
+    baseline = json.loads((first.folder / "known.json").read_text())
+    assert [each["endpoint"] for each in baseline["differences"]] == ["GET /me"]
+
+
+def test_the_minimal_workload_shows_the_known_difference_alone(first: _Ran) -> None:
+    minimal = first.folder / "minimal.yaml"
+    assert [step.path for step in load_workload(minimal).steps] == ["/login", "/me"]  # type: ignore[union-attr]
+    ended = _fungible(first.folder, "minimal.yaml", "--baseline", "known.json", "--format", "sarif")
+    assert ended.returncode == 0, ended.stderr
+    (run,) = json.loads(ended.stdout)["runs"]
+    (result,) = run["results"]
+    assert result["ruleId"] == "session-in-memory" and result["baselineState"] == "unchanged"
+
+
+def _saved_test(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_saved.py"],
+        cwd=folder / "shop",
+        env=_environment(folder, PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+def test_the_saved_test_is_red_before_the_mend_and_green_after(first: _Ran) -> None:
+    red = _saved_test(first.folder)
+    assert red.returncode == 1 and "401 Unauthorized instead of 200 OK" in red.stdout, red.stdout
+    (first.folder / "shop" / "app.py").write_text(MENDED)
+    try:
+        green = _saved_test(first.folder)
+        assert green.returncode == 0, green.stdout
+    finally:
+        (first.folder / "shop" / "app.py").write_text(APP)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--update-baseline",), "--update-baseline needs the file"),
+        (("--baseline", "none.json"), "there is no such baseline"),
+        (("--report", "no/such/report.html"), "there is no folder"),
+        (("--save-test", "shop/app.py"), "there is another file"),
+        (("--save-minimal", "shop"), "this is a folder"),
+        (("--save-minimal", "m.har"), ".yaml or .json"),
+        (("--format", "xml"), "use one of"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_runs(first: _Ran, arguments: tuple[str, ...], said: str) -> None:
+    ended = _fungible(first.folder, "shop/workload.yaml", *arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr and "world" not in ended.stderr
