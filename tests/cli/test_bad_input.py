@@ -60,16 +60,22 @@ CASES = [
     toml("bad-service-name", "[services]\n'1X' = 'valkey'\n", "1X"),
     toml("two-singletons", "[types.web]\nsingleton = true\nprocesses = 2\n", "singleton"),
     toml("ready-without-listening", "[types.worker]\nready = '/x'\n", "listen"),
-    start("two-settings-files", {"Procfile": GOOD, "fungible.toml": "", "pyproject.toml": "[tool.fungible]\n"}, "keep one"),
+    start(
+        "two-settings-files",
+        {"Procfile": GOOD, "fungible.toml": "", "pyproject.toml": "[tool.fungible]\n"},
+        "keep one",
+    ),
     start("bad-dotenv", {"Procfile": GOOD, ".env": "A=1\nnonsense\n"}, ".env:2"),
     start("unknown-reference", {"Procfile": GOOD, ".env": "A=1\nB=${NOPE_NOT}\n"}, ".env:2", "NOPE_NOT"),
-    start("no-certificate", {"Procfile": GOOD, "fungible.toml": "[router]\ncertificate = 'cert.pem'\n"}, "certificate"),
+    start(
+        "no-certificate", {"Procfile": GOOD, "fungible.toml": "[router]\ncertificate = 'cert.pem'\n"}, "certificate"
+    ),
     start(
         "a-certificate-that-is-none",
         {"Procfile": GOOD, "cert.pem": "hello", "fungible.toml": "[router]\ncertificate = 'cert.pem'\n"},
         "certificate",
     ),
-    case("bad-port-variable", {"Procfile": GOOD}, ("start",), "'many'", environment={"FUNGIBLE_PORT": "many"}),
+    case("bad-port-variable", {"Procfile": GOOD}, ("start",), "FUNGIBLE_PORT", environment={"FUNGIBLE_PORT": "many"}),
     words("unknown-type-wanted", (*START, "wbe=2"), '"wbe"', "web"),
     words("no-number", (*START, "web"), "web=2"),
     words("a-negative-number", (*START, "--", "web=-1"), "negative"),
@@ -77,11 +83,15 @@ CASES = [
     words("too-many", (*START, "web=100000"), "at most 1000"),
     words("a-type-twice", (*START, "web=1", "web=2"), "twice"),
     words("release-wanted", (*START, "release=1"), "release"),
-    words("port-too-large", ("start", "--port", "70000"), "70000"),
-    words("port-no-number", ("start", "--port", "http"), "http"),
+    words("port-too-large", ("start", "--port", "70000"), "--port", "65535"),
+    words("port-no-number", ("start", "--port", "http"), "--port", "integer"),
     words("no-such-host", (*START, "--host", "no-such-host.invalid"), "--host no-such-host.invalid"),
     words("a-foreign-address", (*START, "--host", "192.0.2.1"), "192.0.2.1", code=3),
     words("no-such-level", (*START, "--isolation", "ful"), "--isolation", "ful"),
+    words("bad-time-option", (*START, "--stop-timeout", "soon"), "--stop-timeout", "soon"),
+    case(
+        "bad-level-variable", {"Procfile": GOOD}, START, "FUNGIBLE_ISOLATION", environment={"FUNGIBLE_ISOLATION": "x"}
+    ),
     words("empty-web", (*START, "--web", " "), "--web", "empty"),
     words("unknown-option", ("start", "--prot", "1"), "--prot"),
     words("unknown-verb", ("strat",), "strat"),

@@ -65,10 +65,12 @@ def test_an_interrupted_command_is_130(home: Home) -> None:
 
 
 def test_killed_itself_it_leaves_no_process(home: Home) -> None:
-    with started(home, "python", "-c", "import os, time; os.fork(); print('up', flush=True); time.sleep(600)") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"up\n"
-        process.kill()
+    with started(home, "python", "-c", "import os, time; print('up', flush=True); os.fork(); time.sleep(600)") as one:
+        try:
+            assert one.stdout is not None
+            assert one.stdout.readline() == b"up\n"
+        finally:
+            one.kill()
     home.wait_until_gone()
 
 
@@ -129,7 +131,10 @@ def test_every_level_runs_it(home: Home, level: str) -> None:
 
 
 def test_two_at_once_do_not_meet(home: Home) -> None:
-    script = "import os, sys; open('mine', 'w').close(); print(len(os.listdir(os.environ['TMPDIR'])), flush=True); sys.stdin.read()"
+    script = (
+        "import os, sys; open('mine', 'w').close()\n"
+        "print(len(os.listdir(os.environ['TMPDIR'])), flush=True); sys.stdin.read()\n"
+    )
     ones = [
         subprocess.Popen(
             [*home.command, "run", "--", "python", "-c", script],

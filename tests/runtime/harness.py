@@ -181,7 +181,9 @@ class Formation:
                 left = end - time.monotonic()
                 over = not any(thread.is_alive() for thread in self._threads)
                 if left <= 0 or over:
-                    raise AssertionError("\n".join(["ended" if over else "waited too long", *self.lines, *self.errors]))
+                    raise AssertionError(
+                        "\n".join(["ended" if over else "waited too long", *self.lines, *self.errors])
+                    )
                 self._change.wait(min(left, 0.5))
             return result
 

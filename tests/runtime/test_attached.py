@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import valkey
 
+from fungible.services.inventory import inventory
 from tests.runtime.harness import WEB, Home
 
 SERVICES = '[services]\nVALKEY_URL = "valkey"\nDATABASE_URL = "sqlite"\nSTORE = "folder"\n'
@@ -27,7 +28,9 @@ PING = "import os, valkey; c = valkey.Valkey.from_url(os.environ['VALKEY_URL']);
 
 
 def test_services_are_attached_and_their_data_survives(home: Home) -> None:
-    home.write({"Procfile": WEB + "worker: python count.py && sleep 600\n", "count.py": COUNT, "fungible.toml": SERVICES})
+    home.write(
+        {"Procfile": WEB + "worker: python count.py && sleep 600\n", "count.py": COUNT, "fungible.toml": SERVICES}
+    )
     urls = []
     for turn in (1, 2):
         with home.start("web=1", "worker=1") as formation:
@@ -86,15 +89,7 @@ def test_without_a_formation_a_one_off_process_has_services_of_its_own_for_as_lo
         ran = home.run("run", "--", "python", "-c", PING)
         assert (ran.returncode, ran.stdout) == (0, f"count {turn}\n"), ran.stderr
     home.wait_until_gone()
-    assert home.left == ["run/fungible/" + name for name in _kept(home)]
-
-
-def _kept(home: Home) -> list[str]:
-    """The note of the last one-off process, in the runtime folder that is emptied at log-out."""
-    return sorted(
-        str(path.relative_to(home.base / "run" / "fungible"))
-        for path in (home.base / "run" / "fungible").glob("*/services.*")
-    )
+    assert home.left == []
 
 
 def test_a_start_leaves_a_one_off_process_in_peace(home: Home) -> None:
@@ -149,3 +144,30 @@ def test_the_note_about_servers_is_private(home: Home) -> None:
         assert list(json.loads(note.read_text())) == ["VALKEY_URL"]
         assert Path(note.parent).stat().st_mode & 0o777 == 0o700
         assert formation.stop() == 0
+
+
+def test_postgres_and_memcached_where_the_system_has_them(home: Home) -> None:
+    found = {service.kind: service.present for service in inventory()}
+    if not (found["postgres"] and found["memcached"]):
+        pytest.skip("the system has not both")
+    script = (
+        "import os, psycopg, socket\n"
+        "with psycopg.connect(os.environ['DATABASE_URL']) as c:\n"
+        "    c.execute('create table if not exists t(x int)'); c.execute('insert into t values (1)')\n"
+        "    print(c.execute('select count(*) from t').fetchone()[0])\n"
+        "host, port = os.environ['CACHE'].rsplit('/', 1)[-1].split(':')\n"
+        "s = socket.create_connection((host, int(port))); s.sendall(b'version\\r\\n'); print(s.recv(7).decode())\n"
+    )
+    home.write(
+        {
+            "Procfile": WEB,
+            "p.py": script,
+            "fungible.toml": '[services]\nDATABASE_URL = "postgres"\nCACHE = "memcached"\n',
+        }
+    )
+    with home.start("web=1") as formation:
+        ran = home.run("run", "--", "python", "p.py")
+        assert ran.stdout == "1\nVERSION\n", ran.stderr
+        assert formation.stop() == 0
+    ran = home.run("run", "--", "python", "p.py")
+    assert ran.stdout == "2\nVERSION\n", ran.stderr

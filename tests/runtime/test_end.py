@@ -79,7 +79,9 @@ def _connections(formation: Formation) -> int:
 
 
 @pytest.mark.parametrize("level", ["full", "copy", "scratch"])
-def test_a_killed_supervisor_leaves_no_process_and_the_next_start_cleans_up_and_serves(home: Home, level: str) -> None:
+def test_a_killed_supervisor_leaves_no_process_and_the_next_start_cleans_up_and_serves(
+    home: Home, level: str
+) -> None:
     home.write(
         {
             "Procfile": WEB + "worker: python forks.py\nstubborn: python s.py\n",

@@ -40,7 +40,7 @@ def test_a_partial_line_comes_at_exit_and_a_long_one_in_pieces(home: Home) -> No
     lines = [e for e in formation.of("log.line") if e["instance"] == instance]
     assert lines[-1]["text"] == "no end"
     assert all(len(line["text"].encode()) <= 64 * 1024 for line in lines)
-    pieces = [line for line in lines[:-1]]
+    pieces = lines[:-1]
     assert all(piece.get("continued") for piece in pieces[:-1])
     assert "continued" not in pieces[-1]
     assert set("".join(piece["text"] for piece in pieces)) == {"é"}, "no character is cut in two"
@@ -63,7 +63,9 @@ def test_a_reader_that_does_not_read_never_holds_a_process_up_and_is_told_what_i
         "for n in range(60_000): sys.stdout.write('x' * 1000 + '\\n')\n"
         "sys.stdout.flush(); open(os.environ['STORE'] + '/done', 'w').close(); time.sleep(600)\n"
     )
-    home.write({"Procfile": "worker: python say.py\n", "say.py": script, "fungible.toml": '[services]\nSTORE = "folder"\n'})
+    home.write(
+        {"Procfile": "worker: python say.py\n", "say.py": script, "fungible.toml": '[services]\nSTORE = "folder"\n'}
+    )
     process = subprocess.Popen(
         [*home.command, "start", "--json"],
         cwd=home.app,
@@ -107,7 +109,11 @@ def test_a_reader_that_never_comes_back_does_not_keep_it_from_ending(home: Home)
 def test_a_reader_that_left_does_not_stop_the_formation(home: Home) -> None:
     home.write({"Procfile": "worker: python -c \"import time; print('x', flush=True); time.sleep(600)\"\n"})
     process = subprocess.Popen(
-        [*home.command, "start", "--json"], cwd=home.app, env=home.variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [*home.command, "start", "--json"],
+        cwd=home.app,
+        env=home.variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert process.stdout is not None
     process.stdout.readline()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -222,7 +223,7 @@ def test_a_type_that_always_crashes_is_started_ever_more_seldom(count: int, cras
             world.now = wake
     first = [at for at, number in world.starts if number == 1]
     assert first[:2] == [0.0, 0.0]
-    gaps = [b - a for a, b in zip(first[1:], first[2:], strict=False)]
+    gaps = [b - a for a, b in pairwise(first[1:])]
     assert gaps == sorted(gaps)
     assert all(gap > 0 for gap in gaps)
 

@@ -131,8 +131,8 @@ def test_what_does_not_answer_in_time_is_killed_and_told_where_it_listens(home: 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     listen = f"python -c \"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(600)\""
-    home.write({"Procfile": f"web: {listen}\n", "fungible.toml": 'boot_timeout = "1s"\n'})
-    with home.start() as formation:
+    home.write({"Procfile": f"web: {listen}\n"})
+    with home.start("--boot-timeout", "1s") as formation:
         told = formation.wait("process.boot_timeout", "web.1")
         assert told["listens_on"] == [f"port {port}"]
         assert formation.wait("process.ended", "web.1")["cause"] == "boot-timeout"
@@ -187,8 +187,8 @@ def test_processes_of_other_types_get_no_port_and_all_get_what_the_contract_says
 
 def test_two_of_a_singleton_never_run_at_once(home: Home) -> None:
     slow_to_stop = (
-        "clock: python -c \"import signal, time, sys; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), "
-        "sys.exit())); time.sleep(600)\"\n"
+        'clock: python -c "import signal, time, sys; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), '
+        'sys.exit())); time.sleep(600)"\n'
     )
     settings = '[types.clock]\nsingleton = true\nmax_age = "0.6s"\n'
     home.write({"Procfile": slow_to_stop, "fungible.toml": settings})
@@ -246,7 +246,11 @@ def test_each_type_has_its_stop_signal(home: Home, name: str) -> None:
         "print('up', flush=True)\ntime.sleep(600)\n"
     )
     home.write(
-        {"Procfile": "worker: python w.py\n", "w.py": script, "fungible.toml": f'[types.worker]\nstop_signal = "{name}"\n'}
+        {
+            "Procfile": "worker: python w.py\n",
+            "w.py": script,
+            "fungible.toml": f'[types.worker]\nstop_signal = "{name}"\n',
+        }
     )
     with home.start() as formation:
         formation.wait("log.line", "worker.1", text="up")
@@ -339,7 +343,9 @@ def test_build_and_release_commands_run_before_the_first_process(home: Home) -> 
 
 @pytest.mark.parametrize("step", ["build", "release"])
 def test_a_step_that_fails_is_exit_1_with_one_sentence(home: Home, step: str) -> None:
-    setting = 'build = ["sh -c \'echo wrong; exit 5\'"]' if step == "build" else "release = \"sh -c 'echo wrong; exit 5'\""
+    setting = (
+        "build = [\"sh -c 'echo wrong; exit 5'\"]" if step == "build" else "release = \"sh -c 'echo wrong; exit 5'\""
+    )
     home.write({"Procfile": WEB, "fungible.toml": setting + "\n"})
     done = home.run("start", "--port", "0")
     assert done.returncode == 1

@@ -12,7 +12,9 @@ import pytest
 from tests.runtime.harness import Home, processes_in_turn
 from tests.runtime.third_party import APPS, FAST, STORE, ThirdParty, environment_of
 
-wanted = pytest.mark.skipif(os.environ.get("FUNGIBLE_CORPUS") != "1", reason="FUNGIBLE_CORPUS=1 installs and runs these")
+wanted = pytest.mark.skipif(
+    os.environ.get("FUNGIBLE_CORPUS") != "1", reason="FUNGIBLE_CORPUS=1 installs and runs these"
+)
 
 
 @wanted

@@ -67,14 +67,24 @@ def test_anything_else_is_left_to_the_shell(line: str) -> None:
     assert shell_command(line) == ("sh", "-c", line)
 
 
-@given(st.lists(st.sampled_from(["echo", "true", "printf", "a", "'b c'", '"$HOME"', "x=1", "--y", "{}", "-z"]), min_size=1))
+@given(
+    st.lists(
+        st.sampled_from(["echo", "true", "printf", "a", "'b c'", '"$HOME"', "x=1", "--y", "{}", "-z"]), min_size=1
+    )
+)
 def test_a_command_called_simple_does_the_same_with_exec(words: list[str]) -> None:
     line = " ".join(["echo", *words])
     assert is_simple_command(line)
     plain, execed = (
-        subprocess.run(["sh", "-c", text], capture_output=True, env={"PATH": "/usr/bin:/bin", "HOME": "/h"}).stdout
-        for text in (line, f"exec {line}")
-    ) if len(words) < 3 else (b"", b"")
+        (
+            subprocess.run(
+                ["sh", "-c", text], capture_output=True, env={"PATH": "/usr/bin:/bin", "HOME": "/h"}
+            ).stdout
+            for text in (line, f"exec {line}")
+        )
+        if len(words) < 3
+        else (b"", b"")
+    )
     assert plain == execed
 
 
@@ -106,11 +116,15 @@ def test_what_people_are_shown() -> None:
     coloured = [format_event(Event("log.line", name, data={"text": "x"}), colour=True) for name in ("web.1", "web.2")]
     assert all(text is not None and text.startswith("\x1b[") and text.endswith("\x1b[0m x") for text in coloured)
     crash = {"status": 1, "crashed": True}
-    assert str(format_event(Event("process.ended", "w.1", data=crash), colour=False)).endswith("crashed: exited with 1")
+    assert str(format_event(Event("process.ended", "w.1", data=crash), colour=False)).endswith(
+        "crashed: exited with 1"
+    )
     done = {"status": 0, "crashed": True}
     assert "ended by itself" in str(format_event(Event("process.ended", "w.1", data=done), colour=False))
     killed = {"status": -9}
-    assert str(format_event(Event("process.ended", "w.1", data=killed), colour=False)).endswith("| killed by signal 9")
+    assert str(format_event(Event("process.ended", "w.1", data=killed), colour=False)).endswith(
+        "| killed by signal 9"
+    )
 
 
 def test_a_bus_delivers_in_order_to_all_and_forgets_who_left() -> None:
@@ -127,7 +141,13 @@ def test_a_bus_delivers_in_order_to_all_and_forgets_who_left() -> None:
 
 def test_an_event_is_one_flat_mapping() -> None:
     event = Event("process.ready", "web.1", "abc", None, {"boot_s": 1.5}, at=2.0)
-    assert event.as_dict() == {"at": 2.0, "event": "process.ready", "process": "web.1", "instance": "abc", "boot_s": 1.5}
+    assert event.as_dict() == {
+        "at": 2.0,
+        "event": "process.ready",
+        "process": "web.1",
+        "instance": "abc",
+        "boot_s": 1.5,
+    }
 
 
 def test_folders_follow_the_xdg_specification_and_relative_paths_do_not_count() -> None:

@@ -43,9 +43,11 @@ APPS = (
         "datasette shop.db -h 127.0.0.1 -p $PORT",
         "/shop/t.json?_shape=array",
         '"v": "x"',
-        files={"shop.sql": "create table t(v text); insert into t values ('x');"},
-        settings="build = [\"python -c 'import sqlite3; sqlite3.connect(\\\"shop.db\\\").executescript(open(\\\"shop.sql\\\")"
-        ".read())'\"]\n",
+        files={
+            "make.py": "import sqlite3\nc = sqlite3.connect('shop.db')\n"
+            "c.executescript(\"create table t(v text); insert into t values ('x')\")\n"
+        },
+        settings='build = ["python make.py"]\n',
     ),
     ThirdParty(
         "pypiserver",
@@ -111,7 +113,7 @@ APPS = (
     ThirdParty(
         "luigi",
         ("luigi==3.8.1",),
-        "luigid --address 127.0.0.1 --port $PORT --state-path $FUNGIBLE_SCRATCH/luigi.pickle --logdir $FUNGIBLE_SCRATCH",
+        "luigid --address 127.0.0.1 --port $PORT --state-path $TMPDIR/luigi.pickle --logdir $TMPDIR",
         "/static/visualiser/index.html",
         "Luigi",
     ),

@@ -166,6 +166,8 @@ def test_the_group_dies_with_its_supervisor(bench: Bench, full: None) -> None:
         supervisor.stdin.close()
         while b"started" not in supervisor.stdout.readline():
             pass
+        while not _running(LONG):  # it is told before it is executed
+            time.sleep(0.01)
         supervisor.kill()
         supervisor.wait()
         end = time.monotonic() + 20

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import secrets
 import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 from flask import Flask, abort, g, jsonify, redirect, request, session
 from werkzeug.serving import make_server
 
-from fungible.verify import schedule as schedules
-from fungible.verify.lane import Lane
+from fungible.verify.client import as_sent, host_header, send
+from fungible.verify.cookies import Jar
+from fungible.verify.extraction import extract
 from fungible.verify.record.proxy import Proxy
 from fungible.verify.record.upstream import upstream_of
-from fungible.verify.slot import Ended, Site, Slot
-from fungible.verify.steps import Workload
-from fungible.verify.world import Execution, Given, run_world
+from fungible.verify.steps import Request, Workload, render
 
 
 def make_shop(first_id: int = 1) -> Flask:
@@ -138,31 +135,21 @@ async def recording(address: str) -> AsyncIterator[tuple[Proxy, str]]:
         await proxy.stop()
 
 
-class _Slot:
-    pid = 0
-
-    def __init__(self, app: Flask) -> None:
-        self._open = contextlib.ExitStack()
-        self.address = self._open.enter_context(served(app))
-
-    def servers(self) -> int:
-        return 1
-
-    async def end(self, number: int) -> Ended:
-        await asyncio.to_thread(self._open.close)
-        return Ended(-number)
-
-
-class _Birth:
-    def __init__(self, first_id: int) -> None:
-        self._first_id = first_id
-
-    async def bear(self, site: Site) -> Slot:
-        return _Slot(make_shop(self._first_id))
-
-
-async def run_warm(workload: Workload, folder: Path, *, first_id: int = 1) -> Execution:
-    """The workload in a warm world on a new shop, whose ids begin at `first_id`."""
-    given = Given(folder, "shop", folder / "worlds", lambda own: dict(own), "seed")
-    schedule = schedules.warm(len(workload.steps), workload.quiet())
-    return await run_world(given, schedule, workload, Lane(0, (), {}), _Birth(first_id), 1)
+async def replay(workload: Workload, *, first_id: int = 1) -> list[int]:
+    """The statuses of the workload's requests to a new shop, whose ids begin at `first_id`."""
+    jars: dict[str, Jar] = {}
+    variables: dict[str, str] = {}
+    statuses = []
+    with served(make_shop(first_id)) as address:
+        for step in workload.steps:
+            if not isinstance(step, Request):
+                continue
+            jar = jars.setdefault(step.jar, Jar())
+            rendered = render(step, variables, workload.headers)
+            sent = as_sent(rendered, host_header(workload.host, {}), jar.header(rendered.target))
+            answer = await send(address, sent, 10)
+            jar.store(rendered.target, [value for name, value in answer.headers if name == "set-cookie"])
+            found = {name: extract(save, answer, jar.values) for name, save in step.save.items()}
+            variables.update((name, value) for name, value in found.items() if value is not None)
+            statuses.append(answer.status)
+    return statuses

@@ -420,17 +420,19 @@ ANCHORS = '<p>/raw/</p><a href="/DE">it</a><a href=/raw/DE>raw</a>'
     ],
 )
 def test_a_short_name_is_the_apps_where_its_link_is_first_shown(answer: Answer, other: str) -> None:
-    first, link, raw, nowhere = bound(
+    first, link, raw, elsewhere, *others = bound(
         (Request("POST", "/paste", form=(("raw", "hello"),)), answer),
         (Request("GET", "/DE"), OK),
         (Request("GET", "/raw/DE"), OK),
-        (Request("GET", "/elsewhere/DE"), OK),
+        (Request("GET", "/show/DE/full"), OK),
+        (Request("GET", "/show/de"), OK),
+        (Request("GET", "/show", query=(("country", "DE"),)), OK),
     )
-    elsewhere = replace(answer, body=other.encode())
-    saved = {name: extract(save, elsewhere, {}) for name, save in first.save.items()}
+    again = replace(answer, body=other.encode())
+    saved = {name: extract(save, again, {}) or "" for name, save in first.save.items()}
     assert set(saved.values()) == {"X9"}
-    assert render(link, saved).target == "/X9" and render(raw, saved).target == "/raw/X9"  # type: ignore[arg-type]
-    assert nowhere.path == "/elsewhere/DE"
+    assert [render(step, saved).target for step in (link, raw, elsewhere)] == ["/X9", "/raw/X9", "/show/X9/full"]
+    assert [render(step, saved).target for step in others] == ["/show/de", "/show?country=DE"]
 
 
 def test_a_short_name_in_a_location_or_under_id() -> None:

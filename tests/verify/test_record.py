@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import stat
 import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
-from fungible.verify.record.record import recorded
+from fungible.app.load import load_app
+from fungible.app.model import App
+from fungible.app.problem import Problem
+from fungible.cli import main
+from fungible.verify import schedule as schedules
+from fungible.verify.ground import prepare_ground
+from fungible.verify.laboratory import Laboratory
+from fungible.verify.record.command import check_command, record_command, unjudged
+from fungible.verify.record.record import Options, record, recorded
 from fungible.verify.steps import Request, Workload
 from fungible.verify.workload import dump_workload, load_workload
 
-from .record_apps import make_shop, recording, run_warm, served
+from .record_apps import make_shop, recording, replay, served
 
 
 def _csrf(page: str) -> str:
@@ -23,7 +33,7 @@ def _csrf(page: str) -> str:
     return found[1]
 
 
-def _visit(url: str, user: str, password: str = "s3cret") -> None:
+def visit(url: str, user: str, password: str = "s3cret") -> None:
     """A browser: log in, follow redirects by itself, add an item with a photo, look at it."""
     with httpx.Client(base_url=url) as browser:
         page = browser.get("/login").text
@@ -61,13 +71,12 @@ async def _replays(workload: Workload, statuses: list[int], folder: Path) -> Non
     path.write_text(dump_workload(workload))
     again = load_workload(path)
     assert again.steps == workload.steps
-    execution = await run_warm(again, folder, first_id=501)
-    assert [answer.status for answer in execution.transcript.answers] == statuses
+    assert await replay(again, first_id=501) == statuses
 
 
 def test_a_session_with_forms_files_and_ids_replays(tmp_path: Path) -> None:
     async def run() -> None:
-        workload, statuses = await _record((_visit, "ann"))
+        workload, statuses = await _record((visit, "ann"))
         assert statuses == [200, 302, 200, 303, 200]
         await _replays(workload, statuses, tmp_path)
         text = dump_workload(workload)
@@ -87,7 +96,7 @@ def test_an_api_session_with_token_location_and_tag_replays(tmp_path: Path) -> N
 
 def test_each_visitor_has_a_jar(tmp_path: Path) -> None:
     async def run() -> None:
-        workload, statuses = await _record((_visit, "ann"), (_visit, "bob"), (_visit, "eve", "guess"))
+        workload, statuses = await _record((visit, "ann"), (visit, "bob"), (visit, "eve", "guess"))
         jars = [step.jar for step in workload.steps if isinstance(step, Request)]
         assert jars == ["default"] * 5 + ["client2"] * 5 + ["client3"] * 3
         assert statuses[10:] == [200, 403, 302]
@@ -100,12 +109,85 @@ def test_visitors_side_by_side_replay(tmp_path: Path) -> None:
     async def run() -> None:
         with served(make_shop()) as address:
             async with recording(address) as (proxy, url):
-                visits = (asyncio.to_thread(_visit, url, name) for name in ("ann", "bob", "cat"))
+                visits = (asyncio.to_thread(visit, url, name) for name in ("ann", "bob", "cat"))
                 await asyncio.gather(*visits, asyncio.to_thread(_use_api, url))
             workload = recorded(proxy)
         statuses = [each.answer.status for each in sorted(proxy.exchanges, key=lambda each: each.answered)]
         assert len(statuses) == 22
         await _replays(workload, statuses, tmp_path)
+
+    asyncio.run(run())
+
+
+SHOP = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.verify.record_apps import make_shop
+app = make_shop()
+"""
+
+TESTS = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.verify.test_record import visit
+visit(os.environ["FUNGIBLE_URL"], "ann")
+print("all is well")
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> App:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "shop.py").write_text(SHOP)
+    (folder / "tests.py").write_text(TESTS)
+    (folder / "Procfile").write_text(f"web: {sys.executable} -m flask --app shop run --port $PORT\n")
+    return load_app(folder)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+
+
+def test_what_a_command_sends_runs_in_the_warm_world(shop: App, tmp_path: Path) -> None:
+    async def run() -> None:
+        environment = _environment(tmp_path)
+        async with prepare_ground(shop, environment, lanes=1, say=lambda _: None) as ground:
+            command = (sys.executable, str(shop.folder / "tests.py"))
+            failed = await record_command(ground, (*command, "3"), environment, say=lambda _: None)
+            assert "ended with 3" in failed.reasons[0] and "all is well" in failed.reasons[0]
+            assert unjudged(ground, failed).verdict == "not_judged"
+            passed = await record_command(ground, (*command, "0"), environment, say=lambda _: None)
+            assert passed.reasons == ()
+            assert passed.workload.host is not None
+            warm = schedules.warm(len(passed.workload.steps))
+            execution = await Laboratory(ground).run(warm, passed.workload)
+        assert [answer.status for answer in execution.transcript.answers] == [200, 302, 200, 303, 200]
+
+    asyncio.run(run())
+
+
+def test_a_command_that_is_not_there_is_said_before_anything_is_built() -> None:
+    with pytest.raises(Problem, match="no-such-program"):
+        check_command(("no-such-program",), os.environ)
+    check_command(("true",), os.environ)
+
+
+def test_the_command_behind_dashes_is_no_workload(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "--app", "/nonexistent", "--"])
+    assert ended.value.code == 2 and "behind `--`" in capfd.readouterr().err
+
+
+def test_a_formation_that_is_not_running_is_said(shop: App, tmp_path: Path) -> None:
+    async def run() -> None:
+        with pytest.raises(Problem, match="fungible start"):
+            await record(shop, Options(tmp_path / "w.json", 0, None, True), _environment(tmp_path))
+        with pytest.raises(Problem, match="nothing answers at http"):
+            await record(None, Options(tmp_path / "w.json", 0, "http://127.0.0.1:1", True), {})
+        with pytest.raises(Problem, match="--to"):
+            await record(None, Options(tmp_path / "no" / "w.json", 0, "http://127.0.0.1:1", True), {})
 
     asyncio.run(run())
 
@@ -123,7 +205,7 @@ def test_the_command_writes_a_private_file_when_it_is_interrupted(tmp_path: Path
             )
             assert process.stdout is not None
             url = (await process.stdout.readline()).decode().strip()
-            await asyncio.to_thread(_visit, url, "ann")
+            await asyncio.to_thread(visit, url, "ann")
             process.send_signal(2)
             out, err = await process.communicate()
         assert process.returncode == 0

@@ -175,6 +175,7 @@ def test_the_order_is_that_in_which_answers_began() -> None:
     [
         (b'{"a": [1.50, "\\u00e9"]}', {"Content-Type": "application/json"}, {"json": {"a": [1.5, "é"]}}),
         (b"null", {"Content-Type": "application/json"}, {"json": None}),
+        (b'"{{b64:a}}"', {"Content-Type": "application/json"}, {"body": b'"{{b64:a}}"'}),
         (b'{"a": 1e999}', {"Content-Type": "application/json"}, {"body": '{"a": 1e999}'}),
         (b'{"a": 1}', {"Content-Type": "application/json", "X-Hub-Signature": "x"}, {"body": '{"a": 1}'}),
         (b"a=*&b=%7E", {"Content-Type": "application/x-www-form-urlencoded"}, {"form": (("a", "*"), ("b", "~"))}),

@@ -96,7 +96,7 @@ def _walk(folder: Path, bound: list[str], without: Set[str]) -> Iterator[tuple[s
             if entry.name in _LEFT_OUT or (entry.name in names and os.path.realpath(entry.path) in without):
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
-            if is_folder and (entry.name in _BOUND or Path(entry.path, "pyvenv.cfg").is_file()):
+            if is_folder and (entry.name in _BOUND or os.path.isfile(f"{entry.path}/pyvenv.cfg")):
                 bound.append(path)
                 continue
             yield path, entry.stat(follow_symlinks=False)

@@ -15,7 +15,24 @@ AppFolder = Annotated[
 Json = Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="One JSON document on stdout.")]
 Isolation = Annotated[
     str | None,
-    typer.Option("--isolation", metavar="LEVEL", help="auto, full, copy, readonly, scratch or none."),
+    typer.Option(
+        "--isolation",
+        metavar="LEVEL",
+        envvar="FUNGIBLE_ISOLATION",
+        help="auto, full, copy, readonly, scratch or none.",
+    ),
+]
+BootTimeout = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", envvar="FUNGIBLE_BOOT_TIMEOUT", help="How long a process may take to be ready."),
+]
+DrainTimeout = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", envvar="FUNGIBLE_DRAIN_TIMEOUT", help="How long it may finish what it has."),
+]
+StopTimeout = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", envvar="FUNGIBLE_STOP_TIMEOUT", help="How long it may take to stop, before KILL."),
 ]
 Web = Annotated[
     str | None,

@@ -6,13 +6,16 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 from fungible import __version__
 from fungible.app.problem import Exit, Problem
 from fungible.cli import doctor, record, run, start, verify
+
+# Whatever can be wrong with the words on a command line; some versions of Typer bring a Click of their own.
+_UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="fungible",
@@ -58,12 +61,12 @@ def _main(arguments: list[str]) -> int:
         code = app(arguments, standalone_mode=False)
     except Problem as problem:
         return _say(problem.message, problem.exit)
-    except click.exceptions.Exit as ended:
+    except typer.Exit as ended:
         return int(ended.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except click.ClickException as error:
-        return _say(f"{error.format_message()} (fungible --help)", Exit.BAD_INPUT)
+    except _UsageError as error:
+        return _say(f"{' '.join(error.format_message().split())} (fungible --help)", Exit.BAD_INPUT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.DONE

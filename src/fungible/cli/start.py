@@ -9,7 +9,16 @@ import typer
 
 from fungible.app.formation import initial_formation, parse_formation
 from fungible.app.load import load_app
-from fungible.cli.common import HERE, AppFolder, Isolation, Web, inherited_environment
+from fungible.cli.common import (
+    HERE,
+    AppFolder,
+    BootTimeout,
+    DrainTimeout,
+    Isolation,
+    StopTimeout,
+    Web,
+    inherited_environment,
+)
 
 
 def start(
@@ -23,6 +32,9 @@ def start(
         int, typer.Option(envvar="FUNGIBLE_PORT", min=0, max=65535, help="Port of the router; 0 picks a free one.")
     ] = 5000,
     isolation: Isolation = None,
+    boot_timeout: BootTimeout = None,
+    drain_timeout: DrainTimeout = None,
+    stop_timeout: StopTimeout = None,
     json: Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="Every event as a JSON line.")] = False,
 ) -> int:
     """Build if needed, release, and run the formation until Ctrl-C.
@@ -32,7 +44,13 @@ def start(
     from fungible.runtime.start import Options
     from fungible.runtime.start import start as run_formation
 
-    loaded = load_app(app, web=web, options={"isolation": isolation})
+    settings = {
+        "isolation": isolation,
+        "boot_timeout": boot_timeout,
+        "drain_timeout": drain_timeout,
+        "stop_timeout": stop_timeout,
+    }
+    loaded = load_app(app, web=web, options=settings)
     counts = initial_formation(parse_formation(formation or [], loaded.types, loaded.singletons), loaded.types)
     if web is not None and "Procfile" not in loaded.sources:
         typer.echo(f"to keep it, write this line into a file called Procfile:\nweb: {web.strip()}", err=True)

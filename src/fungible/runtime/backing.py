@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from fungible.app.environment import compose
 from fungible.app.model import App
@@ -28,11 +29,12 @@ _SERVERS = "services.json"
 class Backing:
     """Attached services: `urls` by config var (only of those that we run), `mounts` for every sandbox.
 
-    `lock` is the descriptor that tells others that the servers among them are ours.
+    `lock` is the descriptor that tells others that the servers among them are ours, `notes` what we wrote for them.
     """
 
     services: tuple[Service, ...]
     lock: int | None = None
+    notes: tuple[Path, ...] = ()
 
     @property
     def urls(self) -> dict[str, str]:
@@ -49,6 +51,8 @@ class Backing:
         for service in reversed(self.services):
             await service.stop()
         if self.lock is not None:
+            for path in self.notes:
+                path.unlink(missing_ok=True)
             os.close(self.lock)
 
 
@@ -92,7 +96,8 @@ async def attach_services(
         )
     # A supervisor that was killed left its word; the lock of each service decides whether it is free.
     word.unlink(missing_ok=True)
-    backing = await _started(services, lock)
+    notes = () if lock is None else (word, folders.run / LOCK)
+    backing = await _started(services, lock, notes)
     write_private(word, json.dumps({each.name: each.url for each in services if isinstance(each, EmbeddedServer)}))
     return backing
 
@@ -138,13 +143,13 @@ def _open(
     )
 
 
-async def _started(services: list[Service], lock: int | None) -> Backing:
+async def _started(services: list[Service], lock: int | None, notes: tuple[Path, ...] = ()) -> Backing:
     started: list[Service] = []
     try:
         for service in services:
             started.append(service)
             await service.start()
     except BaseException:
-        await Backing(tuple(started), lock).stop()
+        await Backing(tuple(started), lock, notes).stop()
         raise
-    return Backing(tuple(services), lock)
+    return Backing(tuple(services), lock, notes)

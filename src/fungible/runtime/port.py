@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 from collections import deque
 from pathlib import Path
 
 from fungible.app.problem import Exit, Problem
+from fungible.runtime.session import take
 
 LOWEST = 20000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -63,20 +63,14 @@ class Ports:
             self._queue.append(port)
 
     def _lock(self, port: int) -> bool:
-        path = self._folder / str(port)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_ino != path.stat().st_ino:  # its last holder has just deleted it
-                raise FileNotFoundError(path)
-        except OSError:
-            os.close(descriptor)
+        descriptor = take(self._folder / str(port))
+        if descriptor is None:
             return False
         self._locks[port] = descriptor
         return True
 
     def _unlock(self, port: int) -> None:
-        (self._folder / str(port)).unlink(missing_ok=True)  # while it is locked: nobody else can hold this file
+        (self._folder / str(port)).unlink(missing_ok=True)
         os.close(self._locks.pop(port))
 
     def _free(self, port: int) -> bool:

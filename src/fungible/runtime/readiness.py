@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import httpx
+import h11
 
 _FIRST_LOOK = 0.02
 _SLOWEST_LOOK = 0.25
@@ -17,18 +17,41 @@ async def wait_until_answers(address: str, path: str | None, timeout: float) -> 
     `address` is `127.0.0.1:PORT` or `unix@PATH`. With a `path` only 2xx and 3xx count; without, any complete
     answer to GET /, whatever its status.
     """
-    uds = address.removeprefix("unix@") if address.startswith("unix@") else None
-    transport = httpx.AsyncHTTPTransport(uds=uds)
-    base = "http://localhost" if uds else f"http://{address}"
-    loop = asyncio.get_running_loop()
-    end = loop.time() + timeout
     pause = _FIRST_LOOK
-    async with httpx.AsyncClient(transport=transport, base_url=base, trust_env=False) as client:
-        while loop.time() < end:
-            with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL, OSError):
-                answer = await client.get(path or "/", timeout=max(0.1, end - loop.time()))
-                if path is None or answer.status_code < 400:
-                    return True
-            await asyncio.sleep(min(pause, max(0.0, end - loop.time())))
-            pause = min(_SLOWEST_LOOK, pause * 1.5)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            while True:
+                with contextlib.suppress(OSError, h11.RemoteProtocolError, asyncio.IncompleteReadError):
+                    status = await _ask(address, path or "/")
+                    if path is None or 200 <= status < 400:
+                        return True
+                await asyncio.sleep(pause)
+                pause = min(_SLOWEST_LOOK, pause * 1.5)
     return False
+
+
+async def _ask(address: str, path: str) -> int:
+    """The status of a complete answer (RFC 9112, 8). Raises OSError and RemoteProtocolError where none comes."""
+    if address.startswith("unix@"):
+        reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix@"))
+    else:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        wire = h11.Connection(h11.CLIENT)
+        headers = [("Host", "localhost"), ("User-Agent", "fungible"), ("Accept", "*/*"), ("Connection", "close")]
+        writer.write(wire.send(h11.Request(method="GET", target=path, headers=headers)) or b"")
+        writer.write(wire.send(h11.EndOfMessage()) or b"")
+        status = 0
+        while True:
+            event = wire.next_event()
+            if event is h11.NEED_DATA:
+                wire.receive_data(await reader.read(65536))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.EndOfMessage):
+                return status
+            elif isinstance(event, h11.ConnectionClosed):
+                raise h11.RemoteProtocolError("closed before it answered")
+    finally:
+        writer.close()

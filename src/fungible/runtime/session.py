@@ -24,9 +24,9 @@ class Session:
             self.folder = processes / secrets.token_hex(3)
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 self.folder.mkdir(mode=0o700)
-                descriptor = take(self.folder / _LOCK)
                 # Between mkdir and the lock another may have taken it for a left-over.
-                if descriptor is not None and (self.folder / _LOCK).exists():
+                descriptor = take(self.folder / _LOCK)
+                if descriptor is not None:
                     self._descriptor = descriptor
                     return
 
@@ -60,11 +60,15 @@ def reap_sessions(processes: Path) -> int:
 
 def take(path: Path) -> int | None:
     """Lock the file at `path`, made if need be, until the descriptor that this returns is closed; None where another
-    process has locked it. Raises OSError."""
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    process has locked it. Who holds the lock may delete the file. Raises OSError."""
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+        os.close(descriptor)  # its last holder has just deleted it

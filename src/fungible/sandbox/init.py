@@ -12,11 +12,13 @@ import select
 import signal
 import socket
 import time
-from typing import Any, List, Optional, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Union
 
 from .layer import CopyLayer, OverlayLayer
-from .outbound import Guard
 from .spec import Spec
+
+if TYPE_CHECKING:
+    from .outbound import Guard
 
 Layer = Union[OverlayLayer, CopyLayer, None]
 

@@ -16,12 +16,15 @@ import signal
 import socket
 import stat
 import sys
-from typing import Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
-from . import landlock, linux, outbound, view
+from . import landlock, linux, view
 from .init import Layer, supervise, tell
 from .layer import CopyLayer
 from .spec import Spec
+
+if TYPE_CHECKING:
+    from . import outbound
 
 _COPY_LEVELS_WRITE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts", "/dev/ptmx", "/dev/shm")
 
@@ -135,6 +138,8 @@ def _link_mounts(spec: Spec, copy: str) -> None:
 def _start(spec: Spec, control: socket.socket, writable: Optional[List[str]]) -> Tuple[int, Optional[outbound.Guard]]:
     """Fork the command into a session of its own; returns its pid in the caller's namespace, and who answers for
     where it connects to, if anybody is to."""
+    if spec.outbound == "refused":
+        from . import outbound  # here alone, for a launcher that does not need it starts sooner
     reader, writer = os.pipe()
     ours, theirs = socket.socketpair()
     pid = os.fork()
@@ -186,6 +191,7 @@ def _start(spec: Spec, control: socket.socket, writable: Optional[List[str]]) ->
 
 def _guard(spec: Spec, control: socket.socket, channel: socket.socket) -> Optional[outbound.Guard]:
     """The answering side of `outbound.enter`; None where the child did not get so far, which it says itself."""
+    from . import outbound
 
     def heard(to: outbound.Destination, allowed: bool, program: str) -> None:
         tell(control, "outbound", to=str(to), port=to.port, allowed=allowed, loopback=to.loopback, program=program)

@@ -7,7 +7,6 @@ mount_setattr and Landlock are the same on every architecture (they are newer th
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import os
 import struct
 import sys

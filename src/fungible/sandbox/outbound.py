@@ -15,13 +15,10 @@ import ctypes
 import errno
 import fcntl
 import fnmatch
-import ipaddress
 import os
-import platform
 import socket
 import struct
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from . import linux
@@ -84,11 +81,7 @@ class Destination:
     @property
     def loopback(self) -> bool:
         """Whether it is on this machine; the unspecified address is taken as loopback, as the kernel does."""
-        try:
-            address = ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        return address.is_loopback or address.is_unspecified
+        return self.host.startswith("127.") or self.host in ("0.0.0.0", "::1", "::")
 
     def __str__(self) -> str:
         if self.name:
@@ -117,8 +110,8 @@ def parse_address(data: bytes) -> Optional[Destination]:
     if family == socket.AF_INET6:
         if len(data) < 24:
             return None
-        address = ipaddress.IPv6Address(data[8:24])
-        host = str(address.ipv4_mapped or address)
+        mapped = data[8:20] == bytes(10) + b"\xff\xff"
+        host = socket.inet_ntoa(data[20:24]) if mapped else socket.inet_ntop(socket.AF_INET6, data[8:24])
         return Destination(family, host, struct.unpack_from("!H", data, 2)[0])
     return Destination(family)
 
@@ -164,9 +157,7 @@ class Policy:
 
 def _matches(entries: Sequence[str], to: Destination) -> bool:
     if to.family == socket.AF_UNIX:
-        return bool(to.path) and any(
-            entry.startswith("/") and fnmatch.fnmatchcase(to.path, entry) for entry in entries
-        )
+        return bool(to.path) and any("/" in entry and fnmatch.fnmatchcase(to.path, entry) for entry in entries)
     for entry in entries:
         host, _, port = entry.rpartition(":")
         if to.host and host.strip("[]") in ("*", to.host) and port in ("*", str(to.port)):
@@ -178,8 +169,8 @@ def available() -> Optional[str]:
     """None where the mechanism can be tried; else why not."""
     if not linux.available():
         return "only Linux has it"
-    if platform.machine() not in _CALLS:
-        return f"not known for {platform.machine()}"
+    if os.uname().machine not in _CALLS:
+        return f"not known for {os.uname().machine}"
     return None
 
 
@@ -232,7 +223,7 @@ def enter(channel: socket.socket) -> None:
     Sets no_new_privs. The caller's other threads are not submitted, so there should be none. Raises OSError where
     the system refuses it (no listener inside another one's: EBUSY).
     """
-    calls = _CALLS.get(platform.machine())
+    calls = _CALLS.get(os.uname().machine)
     if calls is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), "seccomp")
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
@@ -247,6 +238,8 @@ def enter(channel: socket.socket) -> None:
         number = os.read(reader, 16)
         if number:
             socket.send_fds(channel, [b"l"], [int(number)])
+
+    import threading  # here alone: a launcher that does not need it starts sooner
 
     sender = threading.Thread(target=send)
     sender.start()
@@ -319,7 +312,7 @@ class Guard:
 
     def _judge(self, number: int, pid: int, call: int, arguments: Sequence[int]) -> Optional[int]:
         """None to let it pass, else the errno to fail with, 0 to succeed without being done."""
-        calls = _CALLS[platform.machine()]
+        calls = _CALLS[os.uname().machine]
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
             if call == calls.connect:
                 to = parse_address(_read(memory.fileno(), arguments[1], min(arguments[2], 128)))
@@ -352,12 +345,15 @@ class Guard:
             if len(self._asking) >= _TOLD_AT_MOST:
                 self._asking.clear()
             self._asking[pid] = to
+            self._note(pid, to, False)
             return 0
         return self._send(pid, to, b"")
 
     def _send(self, pid: int, to: Optional[Destination], payload: bytes) -> Optional[int]:
         if to is None:
             return None
+        if to.path and not to.path.startswith("/"):
+            to = replace(to, path=os.path.join(_folder_of(pid), to.path))
         if self.policy.allows(to):
             if to.host:
                 self._note(pid, to, True)
@@ -392,6 +388,13 @@ class Guard:
         except OSError:
             program = ""
         self.tell(to, allowed, program)
+
+
+def _folder_of(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return "/"
 
 
 def _read(memory: int, at: int, length: int) -> bytes:

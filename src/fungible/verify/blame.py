@@ -33,6 +33,7 @@ from fungible.verify.schedule import NOWHERE, Life, Schedule, warm
 from fungible.verify.slot import Birth, Site, Slot
 from fungible.verify.steps import Workload
 from fungible.verify.world import Execution
+from fungible.verify.written import left_behind, likelihood, readable
 
 Like = Callable[[Sequence[Deviation]], bool]
 
@@ -109,15 +110,21 @@ class Blame:
         """The culprit of `difference`, whose case has `relations` in its warm worlds; `like` recognises it."""
         self._runs = 0
         case = difference.case
-        where = await self._variants(case, relations, like)
+        questions = self._questions(case)
+        # Side by side: what the variants say, and what changed in memory.
+        looking = [asyncio.ensure_future(self._changes(question, case)) for question in questions]
+        where, _ = await asyncio.gather(self._variants(case, relations, like), asyncio.wait(looking))
         found = None
         try:
             if where != "file":
-                found = await self._memory(case, relations, like)
+                changed = [(question, each.result()) for question, each in zip(questions, looking, strict=True)]
+                found = await self._memory(case, relations, like, changed)
             if where == "file":
                 found = await self._files(case, confirmed=True)
             if found is None:
                 found = await self._boot_constants(case, relations, like)
+            if found is None and where == "memory":
+                found = await self._unproved(case, changed)
         except (AgentError, TimeoutError, ConnectionError, OSError):
             found = None  # not a Python process, or one that does not carry the agent: the variants still speak
         return replace(found or Culprit(), where=where)
@@ -142,9 +149,15 @@ class Blame:
 
     # Memory.
 
-    async def _memory(self, case: Case, relations: Relations, like: Like) -> Culprit | None:
-        for question in self._questions(case):
-            changes = await self._changes(question, case)
+    async def _memory(
+        self,
+        case: Case,
+        relations: Relations,
+        like: Like,
+        changed: Sequence[tuple[_Question, tuple[Change, ...]]],
+    ) -> Culprit | None:
+        for question, found in changed:
+            changes = [change for change in found if change.restorable]
             if not changes:
                 continue
             paths = [change.path for change in changes][:_MOST_CANDIDATES]
@@ -153,6 +166,14 @@ class Blame:
             guilty = await self._narrow(question, case, relations, like, paths)
             by_path = {change.path: change for change in changes}
             return await self._name(question, case, [by_path[path] for path in guilty])
+        return None
+
+    async def _unproved(self, case: Case, changed: Sequence[tuple[_Question, tuple[Change, ...]]]) -> Culprit | None:
+        """What changed and cannot be put back (a generator, a database in memory), if the app holds one such only."""
+        for question, found in changed:
+            suspects = [change for change in found if change.in_app and not change.restorable]
+            if len(suspects) == 1:
+                return replace(await self._name(question, case, suspects), confirmed=False)
         return None
 
     def _questions(self, case: Case) -> list[_Question]:
@@ -179,7 +200,7 @@ class Blame:
                 found = await servers[question.slot].diff("before")
 
         await self._run_with_agents(question.schedule, case, visit)
-        return tuple(change for change in found if change.restorable)
+        return found
 
     async def _matters(
         self,
@@ -287,15 +308,16 @@ class Blame:
         ran = await self._run_with_agents(schedule, case, visit)
         wrote = {slot: set(ended.wrote) for slot, ended in enumerate(ran.execution.ended) if ended is not None}
         candidates = [
-            (_file_rank(event, str(ran.sites[slot].folder), wrote.get(slot, set())), event, slot)
+            (likelihood(event, str(ran.sites[slot].folder), wrote.get(slot, set())), event, slot)
             for slot in sorted(found, key=lambda each: each == home)
-            for event in found[slot]
+            for event in left_behind(found[slot])
         ]
         candidates = [each for each in candidates if each[0] is not None]
         if candidates:
             _, event, slot = min(candidates, key=lambda each: each[0] or 0)
             root = str(ran.sites[slot].folder)
-            named = culprit_of_file(event.path, root, event.written_at, event.called_from, confirmed)
+            path = readable(event.path, ran.sites[slot].environment)
+            named = culprit_of_file(path, root, event.written_at, event.called_from, confirmed)
             return Culprit(**named.to_report())
         for paths in wrote.values():
             if paths:
@@ -309,40 +331,48 @@ class Blame:
         schedule = case.schedule()
         if schedule.slots < 2:
             return None
-        born_first = replace(schedule, lives=tuple(replace(life, born=0) for life in schedule.lives))
         home = schedule.placement[-1]
         other = next(slot for slot in schedule.placement if slot not in (home, NOWHERE))
         salt = new_salt()
         differing: tuple[ObjectPath, ...] = ()
         declared: dict[ObjectPath, tuple[str, int]] = {}
 
+        # Both born before the first step, where that shows it too: then nothing but their boots sets them apart.
+        asked, at_step = replace(schedule, lives=tuple(replace(life, born=0) for life in schedule.lives)), 0
+
         async def look(index: int, servers: Mapping[int, AgentServer]) -> None:
             nonlocal differing
-            if index == 0:
+            if index == at_step:
                 atoms = {
                     slot: {atom.path: atom.digest for atom in await servers[slot].boot(salt)}
                     for slot in (home, other)
                 }
                 differing = differing_atoms(atoms[other], atoms[home])[:_MOST_CANDIDATES]
 
-        await self._run_with_agents(born_first, case, look)
+        ran = await self._run_with_agents(asked, case, look)
+        if not like(compare(relations, ran.execution.transcript)):
+            asked, at_step = schedule, schedule.lives[home].born
+            await self._run_with_agents(asked, case, look)
         if not differing:
             return None
 
         async def matters(paths: Sequence[ObjectPath]) -> bool:
             async def carry(index: int, servers: Mapping[int, AgentServer]) -> None:
-                if index == 0:
+                if index == at_step:
                     for path in paths:
                         value, impossible = await servers[other].export(path)
                         if impossible is None:
                             await servers[home].implant(path, value)
 
-            ran = await self._run_with_agents(born_first, case, carry)
+            ran = await self._run_with_agents(asked, case, carry)
             return not like(compare(relations, ran.execution.transcript))
 
         paths = list(differing)
         if not await matters(paths):
             return None
+        for path in paths[:2]:
+            if len(paths) > 1 and await matters([path]):
+                paths = [path]
         while len(paths) > 1 and self._runs < _MOST_RUNS:
             middle = len(paths) // 2
             if await matters(paths[:middle]):
@@ -354,11 +384,11 @@ class Blame:
         guilty = paths[0]
 
         async def find_line(index: int, servers: Mapping[int, AgentServer]) -> None:
-            if index == 0:
+            if index == at_step:
                 places = await servers[home].declared(_prefixes(guilty))
                 declared.update({path: (place.file, place.line) for path, place in places.items()})
 
-        ran = await self._run_with_agents(born_first, case, find_line)
+        ran = await self._run_with_agents(asked, case, find_line)
         root = str(ran.sites[home].folder)
         made = [declared[path] for path in _prefixes(guilty) if path in declared]
         at = made[0] if made else None
@@ -421,18 +451,6 @@ def _one_at_a_time(case: Case) -> tuple[tuple[int, ...], tuple[Life, ...]] | Non
         Life(born, (turns[n + 1] - 1) if n + 1 < len(turns) else None, "KILL", n, n) for n, born in enumerate(turns)
     )
     return numbered, lives
-
-
-def _file_rank(event: FileEvent, root: str, wrote: set[str]) -> int | None:
-    """How likely a file is to be what the observer missed: 0 for one in the app's folder that is still there at the
-    end, more for one elsewhere that dies with the process; None for one that does not."""
-    inside = event.path[len(root) + 1 :] if event.path.startswith(root + "/") else event.path
-    if not inside.startswith("/"):
-        kept = inside in wrote or any(name.startswith(inside + "/") for name in wrote)
-        return 0 if kept else 2
-    if "/own/" in event.path or event.path.startswith(("/tmp/", "/var/tmp/")):
-        return 1 if event.called_from is not None else 3
-    return None
 
 
 def _prefixes(path: ObjectPath) -> list[ObjectPath]:

@@ -20,7 +20,7 @@ from fungible.verify.steps import Job, Request, Workload
 from fungible.verify.world import Execution
 
 CONFIRMATIONS = 3
-EXAMINE_SECONDS = 240.0
+EXAMINE_SECONDS = 420.0
 """Once a difference is found, further ones are only examined for so long; the rest is listed."""
 WORLDS_TRIED = 3
 """So many of the worlds that show a deviation are tried, one after the other, until one leads to a difference."""

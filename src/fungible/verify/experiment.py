@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,8 +23,8 @@ from fungible.verify.steps import Job, Request, Workload
 from fungible.verify.world import Execution
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-MOST_LATE = 6
-"""Late worlds at most: one after each of so many writing steps."""
+MOST_LATE = 16
+"""Processes really booted late at most: one after each of so many writing steps."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ class Experiment:
         wanted: list[tuple[Schedule, Reference]] = [(schedules.newborn(n, quiet=quiet), fast)]
         if self._wishes.masks:
             wanted += [(each, fast) for each in schedules.splits(n, quiet)]
-        wanted += [(schedules.late(n, cut, quiet), boot) for cut in late_cuts(workload, forked=fast is not boot)]
+        cuts = late_cuts(workload, forked=fast is not boot)
+        wanted += [(schedules.relieved(n, each, quiet), boot) for each in (cuts[::2], cuts[1::2]) if each]
         return wanted
 
     def _over_budget(self) -> bool:
@@ -211,19 +213,21 @@ def late_cuts(workload: Workload, *, forked: bool) -> list[int]:
     """Before which steps a slot is really booted late, to show what is read once at boot.
 
     Newborn processes that are booted show that for every step; forked ones share what their import read, so there
-    a late slot follows each of the last writing steps before something is read.
+    a late slot follows each writing step, or where these are many, some of them.
     """
-    n = len(workload.steps)
+    quiet = workload.quiet()
+    served = [index for index in range(len(workload.steps)) if index not in quiet]
+    middle = served[len(served) // 2 :][:1] if len(served) > 1 else []
     if not forked:
-        return [n // 2] if n > 1 else []
+        return middle
     cuts = [
-        index + 1
-        for index, step in enumerate(workload.steps[:-1])
-        if isinstance(step, Job) or (isinstance(step, Request) and step.method not in SAFE)
+        following
+        for index, following in itertools.pairwise(served)
+        if isinstance(step := workload.steps[index], Job) or (isinstance(step, Request) and step.method not in SAFE)
     ]
     if len(cuts) > MOST_LATE:
         cuts = [cuts[round(number * (len(cuts) - 1) / (MOST_LATE - 1))] for number in range(MOST_LATE)]
-    return sorted(set(cuts)) or ([n // 2] if n > 1 else [])
+    return sorted(set(cuts)) or middle
 
 
 def _check_warm(workload: Workload, first: Execution) -> None:

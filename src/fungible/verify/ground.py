@@ -163,7 +163,9 @@ def _plan(
     marks = {name: mark(name) for name in declared if not elsewhere.get(name)}
     environment = compose(dotenv=app.dotenv, operating_system=operating_system, config=config, given=marks)
     commands = {f"the command of `{type.name}`": type.command for type in app.types.values()}
-    commands |= {f"the {step} command": command for step, command in _preparation(app) if step != "build"}
+    commands |= {
+        f"the {step} command": command for step, command in _preparation(app) if step not in ("build", "reset")
+    }
     return plan_stores(
         environment,
         declared,
@@ -255,6 +257,8 @@ def _environment(release: Release) -> Callable[[Mapping[str, str]], dict[str, st
 
 def _preparation(app: App) -> list[tuple[str, str]]:
     steps = [("build", line) for line in app.settings.build]
+    if app.settings.verify.reset is not None:
+        steps.append(("reset", app.settings.verify.reset))
     if app.release_command is not None:
         steps.append(("release", app.release_command))
     if app.settings.verify.setup is not None:

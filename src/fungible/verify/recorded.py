@@ -62,6 +62,8 @@ def with_body(
     except UnicodeDecodeError:
         text = None
     fields = list(params)
+    if b"{{b64:" in raw:
+        return replace(typed, body=raw)  # as text it would be encoded once more
     if "content-encoding" in named or any(_SIGNED.search(name) for name in named):
         pass
     elif bare == "multipart/form-data":

@@ -48,6 +48,7 @@ class RouteIds:
     """
 
     made: dict[tuple[str, str], RouteId] = field(default_factory=dict)
+    names: dict[str, RouteId] = field(default_factory=dict)
     known: set[tuple[str, str]] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
@@ -95,11 +96,15 @@ class RouteIds:
         is_number = _NUMBER.fullmatch(each.value) is not None
         if key not in self.known and (is_number or each.value not in self.words):
             self.made.setdefault(key, each)
+            if _looks_made(each.value):
+                self.names.setdefault(each.value, each)
 
     def member(self, collection: str, value: str) -> RouteId | None:
-        """What was made in a collection with this id. An id that is made a second time (after a deletion) keeps
-        its first maker."""
-        return self.made.get((collection, value))
+        """What was made in a collection with this id, or anywhere with this name, which is no number and no word.
+
+        An id that is made a second time (after a deletion) keeps its first maker.
+        """
+        return self.made.get((collection, value)) or self.names.get(value)
 
     def reference(self, key: str, value: str) -> RouteId | None:
         """What was made with the id that a field like `item_id` or `itemId` names."""
@@ -194,8 +199,9 @@ def _from_location(step: int, answer: Answer) -> Iterator[RouteId]:
 
 
 def _looks_made(value: str) -> bool:
-    """No word of a route: it has a digit or a capital."""
-    return _NAME.fullmatch(value) is not None and not value.islower() and value.lower() not in _VERBS
+    """No word of a route, and no number: it has a digit or a capital."""
+    is_name = _NAME.fullmatch(value) is not None and _NUMBER.fullmatch(value) is None
+    return is_name and any(char.isdigit() or char.isupper() for char in value)
 
 
 def _links(answer: Answer) -> list[tuple[str, ...]]:

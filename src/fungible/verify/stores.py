@@ -149,7 +149,9 @@ def plan_stores(
         if name not in known and "://" in text:
             found.append(Named(name, name, StoreUrl(text.strip(), 0, len(text), None, "a store"), "copied"))
     for what, line in commands.items():
-        expanded = _VARIABLE.sub(lambda match: environment.get(match[1], match[0]), line)
+        # A variable that holds a whole URL is found as that; one that holds a part of it makes the line name a store.
+        parts = {name: text for name, text in environment.items() if "://" not in text}
+        expanded = _VARIABLE.sub(lambda match, parts=parts: parts.get(match[1], match[0]), line)  # type: ignore[misc]
         found += [Named(None, what, url, "copied") for url in find_store_urls("", expanded)]
     # Files below an attached folder, databases of an embedded server: theirs already.
     found = [

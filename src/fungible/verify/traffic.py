@@ -39,13 +39,18 @@ class Traffic:
         if not data["allowed"]:
             if len(self._refused) < _MOST:
                 looked_up = port == 53 and not re.search(r":\d+\Z", to)
-                self._refused.setdefault(to, "look up" if looked_up else "reach")
+                self._refused.setdefault(to, "look up" if looked_up else "ask" if port == 53 else "reach")
         elif data["loopback"] and port in self._others and port not in self._expected and len(self._shared) < _MOST:
             self._shared.setdefault(to)
 
     def warnings(self) -> tuple[str, ...]:
         """Sentences for the report."""
-        said = [f"tried to {what} {to} (refused)" for to, what in self._refused.items()]
+        named = "look up" in self._refused.values()  # then it is known what name servers were asked for
+        said = [
+            f"tried to {'ask for a name at' if what == 'ask' else what} {to} (refused)"
+            for to, what in self._refused.items()
+            if not (named and what == "ask")
+        ]
         if said:
             said[-1] += f"; {_MEND}"
         if self._shared:

@@ -16,7 +16,7 @@ from fungible.verify.experiment import Experiment, Wishes
 from fungible.verify.findings import Findings
 from fungible.verify.ground import prepare_ground
 from fungible.verify.laboratory import Laboratory
-from fungible.verify.record.command import record_command, unjudged
+from fungible.verify.record.command import check_command, record_command, unjudged
 from fungible.verify.report import mask_of, redact, to_html, to_json, to_junit, to_sarif, to_text
 from fungible.verify.report.fingerprint import fingerprint
 from fungible.verify.report.text import Paint, unpainted
@@ -60,6 +60,8 @@ async def verify(app: App, options: Options, operating_system: Mapping[str, str]
         )
     workloads = [load_workload(path) for path in paths]
     _check_targets(options)
+    if options.command:
+        check_command(options.command, operating_system)
     reads = options.baseline is not None and not options.update_baseline
     known = read_baseline(options.baseline) if reads and options.baseline is not None else frozenset()
     progress = _Progress(sys.stderr.isatty())

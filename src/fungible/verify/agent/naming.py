@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_INSTALLED = re.compile(r"^.*/(?:site|dist)-packages/")
+_INSTALLED = re.compile(r"^.*/(?:(?:site|dist)-packages|lib/python3\.\d+)/")
 _NAME = re.compile(r"^[^\W\d]\w*$")
 _UNDERLYING = {"self": "__self__", "function": "__func__", "wrapped": "__wrapped__"}
 
@@ -131,7 +131,8 @@ def key_text(key: Any) -> str:
 
 
 def relative_place(file: str, line: int | None, root: str) -> str:
-    """`file:line`, the file relative to the app's folder `root`, or to the folder of installed packages."""
+    """`file:line`, the file relative to the app's folder `root`, or to the folder of installed packages or of the
+    standard library."""
     installed = _INSTALLED.sub("", file)
     if installed != file:
         short = installed

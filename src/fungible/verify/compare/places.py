@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fungible.verify.compare.bodies import HIDDEN, body_of, masked
 from fungible.verify.compare.lexemes import instant
 from fungible.verify.compare.trees import Leaf, Map, Node, Seq, node_of
-from fungible.verify.transcript import Answer, Dump, Sent
+from fungible.verify.transcript import Answer, Dump, Row, Sent
 
 # Of the hop, the clock or the server, never of the app's state (RFC 9110 and 9112, W3C Trace Context).
 _DROPPED = frozenset(
@@ -51,6 +51,13 @@ _SETS = frozenset(
         "dav",
         "ms-author-via",
     ]
+)
+
+
+# 2026-11-22 11:34:48, [22/Nov/2026:11:34:48, Nov 22 11:34:48, <34>1 2026-11-22T11:34:48Z
+_LOG_LINE = re.compile(
+    r"(?:<\d+>\d?\s*)?[\[(]?(?:\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d"
+    r"|[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d)|[A-Z]+:? +[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d"
 )
 
 
@@ -110,8 +117,27 @@ def sent_places(sent: Sent | None) -> Node:
 
 
 def dump_places(dump: Dump) -> Map:
-    """A store's content: per table its rows, whose order means nothing."""
-    return Map({name: Seq(tuple(node_of(row) for row in rows), "rows") for name, rows in dump.items()})
+    """A store's content: per table its rows, whose order means nothing.
+
+    Of a log file only its presence counts: every boot writes its own lines there, and worlds differ in boots.
+    """
+    return Map(
+        {name: Seq(tuple(node_of(_without_log(name, row)) for row in rows), "rows") for name, rows in dump.items()}
+    )
+
+
+def is_log(text: str) -> bool:
+    """Whether most lines of a text file begin with a date and a time."""
+    lines = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
+    dated = sum(_LOG_LINE.match(line) is not None for line in lines)
+    return bool(lines) and dated >= 0.8 * len(lines)
+
+
+def _without_log(name: str, row: Row) -> Row:
+    text = row.get("text")
+    if name.startswith("file ") and isinstance(text, str) and is_log(text):
+        return {key: value for key, value in row.items() if key not in ("text", "size", "sha256")} | {"log": True}
+    return row
 
 
 def authority(sent: Sent | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,12 @@ class Outcome:
     reasons: tuple[str, ...] = ()
 
 
+def check_command(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Raises Problem where the command's program is not there."""
+    if shutil.which(command[0], path=environment.get("PATH")) is None:
+        raise Problem(f"-- {command[0]}: there is no such program; check its name and the PATH")
+
+
 async def record_command(
     ground: Ground, command: Sequence[str], environment: Mapping[str, str], *, say: Callable[[str], None]
 ) -> Outcome:
@@ -41,6 +48,8 @@ async def record_command(
 
     What it prints goes to stderr. Raises Problem where it cannot be started.
     """
+    name = shlex.join(command)
+    name = name if len(name) <= 80 else f"{name[:77]}..."
     birth = _Watched(ground.birth)
     proxies: list[Proxy] = []
     reasons: list[str] = []
@@ -52,16 +61,16 @@ async def record_command(
         proxies.append(proxy)
         url = await proxy.start()
         try:
-            say(f"{shlex.join(command)} against a warm process")
+            say(f"{name} against a warm process")
             code, last = await _run(command, {**environment, "FUNGIBLE_URL": url})
         finally:
             await proxy.stop()
         if code:
             how = f"ended with {code}" if code > 0 else f"was killed by signal {-code}"
             lines = "".join(f"\n    {line}" for line in last)
-            reasons.append(f"`{shlex.join(command)}` {how} against one warm process; its last lines:{lines}")
+            reasons.append(f"`{name}` {how} against one warm process; its last lines:{lines}")
         elif not proxy.exchanges:
-            reasons.append(f"`{shlex.join(command)}` sent no request to the address in FUNGIBLE_URL")
+            reasons.append(f"`{name}` sent no request to the address in FUNGIBLE_URL")
 
     nothing = Workload((Quiet(),))
     execution = await Laboratory(ground).run(schedules.warm(1, {0}), nothing, birth=birth, skew=False, visit=visit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -12,7 +13,7 @@ import h11
 
 from fungible.verify.record.exchange import Exchange
 from fungible.verify.record.forward import for_app, for_client, origin_form, websocket
-from fungible.verify.record.side import CHUNK, Event, Side, raw, tunnel
+from fungible.verify.record.side import CHUNK, Event, Side, Streams, raw, tunnel
 from fungible.verify.transcript import Answer
 
 LONGEST_BODY: Final = 32 * 1024 * 1024
@@ -25,11 +26,11 @@ _OPAQUE = ("image/", "font/", "audio/", "video/")
 class Outcome(Enum):
     """How a request ended."""
 
+    UNFINISHED = "unfinished"  # the client left, or the app cut its answer
     COMPLETE = "complete"
     WEBSOCKET = "websocket"
-    REFUSED = "refused"
-    UNREACHABLE = "unreachable"
-    UNFINISHED = "unfinished"
+    REFUSED = "refused"  # it was for another host
+    UNREACHABLE = "unreachable"  # the app gave no answer
 
 
 class _ClientGone(Exception):
@@ -52,9 +53,9 @@ class _Kept:
 
 
 class Passage:
-    """Passes one request through; `run` says how that ended, `exchange` what was seen.
+    """Passes one request through; `outcome` says how that ended, `exchange` what was seen.
 
-    `complete` is true from before the client can know the answer's end; `tunnelled` once it is a WebSocket.
+    It is COMPLETE before the client can know that the answer has ended, so that nothing is missed by haste.
     """
 
     def __init__(self, client: Side, head: h11.Request, connection: int) -> None:
@@ -69,33 +70,47 @@ class Passage:
         self._response: h11.Response | None = None
         self._target, self._host = origin_form(bytes(head.target))
         self._upgrade = websocket(raw(head))
-        self.tunnelled = False
-        self.complete = False
+        self.outcome = Outcome.UNFINISHED
 
-    async def run(self, app: Side) -> Outcome:
-        """Both ways at the same time, over `app`, a fresh connection, which stays the caller's to close."""
+    async def run(self, connect: Callable[[], Awaitable[Streams]]) -> bool:
+        """Both ways at the same time, over a connection of its own; can the client's be used again?
+
+        `connect` makes it, or raises OSError.
+        """
         stated = next((value for name, value in raw(self._head) if name.lower() == b"host"), None)
         if self._head.method == b"CONNECT" or (self._host is not None and self._host != stated):
-            await self._client.refuse(421, "this proxy serves one app alone")
-            return Outcome.REFUSED
+            return await self._refuse(Outcome.REFUSED, 421, "this proxy serves one app alone")
+        try:
+            app = Side(h11.CLIENT, await connect())
+        except OSError:
+            return await self._refuse(Outcome.UNREACHABLE, 502, "the app cannot be reached")
+        try:
+            return await self._pass(app)
+        finally:
+            app.close()
+
+    async def _refuse(self, outcome: Outcome, status: int, text: str) -> bool:
+        self.outcome = outcome
+        await self._client.refuse(status, text)
+        return False
+
+    async def _pass(self, app: Side) -> bool:
         try:
             headers = for_app(raw(self._head), upgrade=self._upgrade)
             await app.send(h11.Request(method=self._head.method, target=self._target, headers=headers))
             switched = await self._both_ways(app)
-            if switched is not None:
-                await self._to_client(switched)
-                self.tunnelled = True
-                await tunnel(self._client, app)
-                return Outcome.WEBSOCKET
-            return Outcome.COMPLETE
+            if switched is None:
+                return True
+            self.outcome = Outcome.WEBSOCKET
+            await self._to_client(switched)
+            await tunnel(self._client, app)
         except _ClientGone:
-            return Outcome.UNFINISHED
+            pass
         except (OSError, h11.RemoteProtocolError, h11.LocalProtocolError):
             if self._response is None:
-                await self._client.refuse(502, "the app ended the connection without an answer")
-                return Outcome.UNREACHABLE
+                return await self._refuse(Outcome.UNREACHABLE, 502, "the app ended the connection without an answer")
             self._client.writer.transport.abort()  # a cut answer is passed on as a cut answer
-            return Outcome.UNFINISHED
+        return False
 
     async def _both_ways(self, app: Side) -> h11.InformationalResponse | None:
         """Returns when the answer is complete, or with the answer that turns both connections into a tunnel."""
@@ -149,7 +164,7 @@ class Passage:
                 if following is not h11.NEED_DATA:
                     waiting.append(following)  # type: ignore[arg-type]
             if isinstance(event, h11.EndOfMessage) or any(isinstance(each, h11.EndOfMessage) for each in waiting):
-                self.complete, self._ended = True, self._clock()
+                self.outcome, self._ended = Outcome.COMPLETE, self._clock()
             if isinstance(event, h11.InformationalResponse):
                 headers = for_client(raw(event), upgrade=self._upgrade if event.status_code == 101 else None)
                 passed = h11.InformationalResponse(
@@ -185,8 +200,8 @@ class Passage:
             raise _ClientGone from error
 
     def exchange(self) -> Exchange | None:
-        """What was seen, once the answer is `complete`; None where the request's body is too long to keep."""
-        if self._response is None or not self.complete or self._body.cut:
+        """What was seen, once that is COMPLETE; None where the request's body is too long to keep."""
+        if self._response is None or self.outcome is not Outcome.COMPLETE or self._body.cut:
             return None
         headers = tuple((_text(name).lower(), _text(value)) for name, value in raw(self._response))
         coding = next((value for name, value in headers if name == "content-encoding"), "")

@@ -72,38 +72,26 @@ class Proxy:
             if not isinstance(head, h11.Request):
                 return
             passage = Passage(client, head, connection)
-            outcome = Outcome.UNFINISHED
             try:
-                outcome = await self._pass(client, passage)
+                again = await passage.run(self._upstream.connect)
             finally:
-                self._note(outcome, passage)
-            if outcome is not Outcome.COMPLETE:
+                self._note(passage)
+            if not again:
                 return
             if client.http.our_state is not h11.DONE or client.http.their_state is not h11.DONE:
                 await client.linger()
                 return
             client.http.start_next_cycle()
 
-    async def _pass(self, client: Side, passage: Passage) -> Outcome:
-        try:
-            app = Side(h11.CLIENT, await self._upstream.connect())
-        except OSError:
-            await client.refuse(502, "the app cannot be reached")
-            return Outcome.UNREACHABLE
-        try:
-            return await passage.run(app)
-        finally:
-            app.close()
-
-    def _note(self, outcome: Outcome, passage: Passage) -> None:
+    def _note(self, passage: Passage) -> None:
         losses = self.losses
-        if passage.complete:
+        if passage.outcome is Outcome.COMPLETE:
             self._keep(passage.exchange())
-        elif passage.tunnelled:
+        elif passage.outcome is Outcome.WEBSOCKET:
             losses.websockets += 1
-        elif outcome is Outcome.UNREACHABLE:
+        elif passage.outcome is Outcome.UNREACHABLE:
             losses.unreachable += 1
-        elif outcome is Outcome.UNFINISHED:
+        elif passage.outcome is Outcome.UNFINISHED:
             losses.unfinished += 1
 
     def _keep(self, exchange: Exchange | None) -> None:

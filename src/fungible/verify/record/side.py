@@ -10,6 +10,7 @@ import h11
 
 from fungible.verify.record.forward import RawPairs
 
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Event: TypeAlias = h11.Event | type[h11.PAUSED]
 
 CHUNK = 64 * 1024

@@ -135,8 +135,7 @@ class _Run:
         if culprit.file and self.own(culprit.file):
             located.append(self.location(culprit.file, None, "the file that held it"))
         if not located:
-            source = self.findings.source
-            return ({} if source is None else self.location(source, None, "the workload that shows it")), []
+            return self.in_workload("the workload that shows it"), []
         return located[0], located[1:]
 
     def location(self, path: str, line: int | None, message: str) -> dict[str, Any]:
@@ -149,6 +148,13 @@ class _Run:
         if line is not None:
             physical["region"] = {"startLine": line}
         return {"physicalLocation": physical, "message": {"text": message}}
+
+    def in_workload(self, message: str) -> dict[str, Any]:
+        """The workload's file, where it lies in the app's folder."""
+        source = self.findings.source
+        if source is None or not self.own(source):
+            return {"message": {"text": message}}
+        return self.location(source, None, message)
 
     def logical(self, difference: Difference) -> dict[str, Any]:
         if difference.culprit.object:
@@ -168,10 +174,7 @@ class _Run:
             said = f"{text} → {where}"
             if index == last:
                 said += f": {outcome(difference.deviation)}"
-            location: dict[str, Any] = {"message": {"text": said}}
-            if self.findings.source is not None:
-                location = {**self.location(self.findings.source, None, said)}
-            steps.append({"location": location, "importance": "essential"})
+            steps.append({"location": self.in_workload(said), "importance": "essential"})
         for order, each in enumerate(steps, start=1):
             each["executionOrder"] = order
         return {"message": {"text": title(difference)}, "threadFlows": [{"locations": steps}]}

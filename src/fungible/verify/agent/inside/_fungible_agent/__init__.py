@@ -9,8 +9,11 @@ from __future__ import annotations
 
 def start(socket: str, root: str, with_lines: bool) -> None:
     """Begin: note the app's folder, hear of files, and connect to `socket`."""
+    import contextvars
+
     from . import files, lines, link, places
 
+    contextvars.copy_context()  # the main thread's context then exists before the app first sets a variable in it
     places.begin(root)
     files.inherited.update(FUNGIBLE_AGENT=socket, FUNGIBLE_AGENT_ROOT=root, PYTHONPATH=places.FOLDER)
     if with_lines:

@@ -148,7 +148,7 @@ def _content(facet: Any, thing: Any) -> Look | None:
     if isinstance(facet, ThreadLocalFacet):
         return lambda: ((), [value for space in facet.read(thing) for value in dict.values(space)])
     if isinstance(facet, ContextFacet):
-        contexts = [context for context, _ in facet.read(thing)]
+        contexts = list(facet.contexts)
         return lambda: ((), [context.get(thing, MISSING) for context in contexts])
     return None
 

@@ -142,9 +142,13 @@ class ContextFacet(Facet):
             if was is value:
                 continue
             if was is _UNSET:
-                if any(context is one for one in self._before):
-                    raise Unrestorable("a context variable cannot be unset")
-                continue
+                if not any(context is one for one in self._before):
+                    continue
+                try:
+                    # It cannot be unset, but its default is what a context answers that never set it.
+                    was = contextvars.Context().run(thing.get)
+                except LookupError:
+                    raise Unrestorable("a context variable without default cannot be unset") from None
             try:
                 context.run(thing.set, was)
             except RuntimeError as error:
