@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := examples/almanac
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench corpus lock clean
 
 $(VENV)/ready: pyproject.toml requirements/dev.lock
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,11 @@ lint: $(VENV)/ready
 
 bench: $(VENV)/ready
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+# CORPUS is a folder with corpus.json and judge.py: apps with known truth. Installs and runs them; takes long.
+corpus: $(VENV)/ready
+	$(PYTHON) $(CORPUS)/judge.py $(CORPUS) --fungible $(CURDIR)/$(BIN)/fungible --out benchmarks/results/corpus.json
+	$(BIN)/python benchmarks/corpus_table.py benchmarks/results/corpus.json > docs/corpus.md
 
 lock: $(VENV)/ready
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --universal --no-header --no-emit-index-url --no-annotate -q -o requirements/dev.lock

@@ -13,6 +13,8 @@ from tests.runtime.harness import Home, new_home
 @pytest.fixture
 def home() -> Iterator[Home]:
     made = new_home()
-    yield made
-    made.wait_until_gone()
-    shutil.rmtree(made.base, ignore_errors=True)
+    try:
+        yield made
+        made.wait_until_gone()
+    finally:
+        shutil.rmtree(made.base, ignore_errors=True)

@@ -116,7 +116,7 @@ def full(allowed: tuple[str, ...]) -> None:
         pytest.skip("level full is not possible here")
 
 
-def as_ordinary_user(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+def as_ordinary_user(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a Python script as uid 1001 in `folder` with this code on its path; skips where that cannot be done."""
     python = Path("/usr/bin/python3")
     if os.geteuid() != 0:

@@ -20,7 +20,8 @@ ESCAPES = {
     "reach the host's root through init": "ls /proc/1/root/tmp | grep secret",
     "reach the layer through init's descriptors": "ls -l /proc/1/fd/ && touch /proc/1/fd/4/escaped",
     "a user namespace of its own": (
-        "unshare -Urm sh -c 'mount -o remount,rw / && touch /etc/fungible-escaped || umount /tmp && ls /tmp | grep secret'"
+        "unshare -Urm sh -c 'mount -o remount,rw / && touch /etc/fungible-escaped "
+        "|| umount /tmp && ls /tmp | grep secret'"
     ),
     "make a device of the disk": "mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk",
     "change a kernel setting": "echo x > /proc/sys/kernel/domainname && echo x > /proc/sys/kernel/core_pattern",
@@ -74,7 +75,8 @@ def test_no_process_sees_signals_or_reads_another(bench: Bench, full: None) -> N
             "full",
             f"cat /tmp/mine; cat mine; cat {first.private}/layer/upper/mine; kill -9 {one.pid}; "
             f'kill -9 {one.launcher_pid}; cat /proc/{one.pid}/environ; exec {PYTHON} -c "'
-            "import socket; s = socket.socket(socket.AF_UNIX); s.connect(chr(0) + 'fungible-test'); print('CONNECTED')\"",
+            "import socket; s = socket.socket(socket.AF_UNIX); s.connect(chr(0) + 'fungible-test'); "
+            "print('CONNECTED')\"",
             name="second",
             hidden=(first.private,),
         )

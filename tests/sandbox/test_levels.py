@@ -110,6 +110,8 @@ time.sleep(30)" """
 def test_signals_reach_the_group_and_the_status_comes_back(bench: Bench, full: None) -> None:
     import asyncio
 
+    waiting: list[object] = []
+
     def stop_when_started(child: object) -> None:
         async def later() -> None:
             while child.pid is None:  # type: ignore[attr-defined]
@@ -117,7 +119,7 @@ def test_signals_reach_the_group_and_the_status_comes_back(bench: Bench, full: N
             await asyncio.sleep(0.2)
             child.signal(signal.SIGTERM)  # type: ignore[attr-defined]
 
-        asyncio.ensure_future(later())
+        waiting.append(asyncio.ensure_future(later()))
 
     ran = bench.run("full", "trap 'echo caught; exit 7' TERM; sleep 60 & wait", meanwhile=stop_when_started)
     assert ran.out == "caught\n"

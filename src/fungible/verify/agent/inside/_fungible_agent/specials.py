@@ -145,10 +145,10 @@ class ContextFacet(Facet):
                 if not any(context is one for one in self._before):
                     continue
                 try:
-                    # It cannot be unset, but its default is what a context answers that never set it.
-                    was = contextvars.Context().run(thing.get)
-                except LookupError:
-                    raise Unrestorable("a context variable without default cannot be unset") from None
+                    _unset(thing, context)
+                except (ImportError, LookupError, RuntimeError, ValueError) as error:
+                    raise Unrestorable(f"a context variable cannot be unset: {error}") from None
+                continue
             try:
                 context.run(thing.set, was)
             except RuntimeError as error:
@@ -156,6 +156,26 @@ class ContextFacet(Facet):
 
 
 _UNSET = object()
+
+
+def _unset(variable: Any, context: Any) -> None:
+    """Make a variable unset in a context. Python can only reset it, with a token of the time before it was set.
+
+    A token of a context that never set it serves, as long as it is taken for one of this context. Raises
+    RuntimeError where tokens are not laid out as in CPython's Python/context.c, and what `reset` raises.
+    """
+    import ctypes
+
+    empty = contextvars.Context()
+    token = empty.run(variable.set, None)
+    fields = (ctypes.c_void_p * 2).from_address(id(token) + object.__basicsize__)
+    if list(fields) != [id(empty), id(variable)]:
+        raise RuntimeError("tokens are of an unknown layout")
+    fields[0] = id(context)
+    try:
+        context.run(variable.reset, token)
+    finally:
+        fields[0] = id(empty)
 
 
 class CounterFacet(Facet):
