@@ -9,6 +9,7 @@ is only named as confirmed where this counterfactual ran; what changes and does 
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,13 +26,13 @@ from fungible.verify.agent.naming import (
     differing_atoms,
 )
 from fungible.verify.case import Case, part
-from fungible.verify.client import knock
+from fungible.verify.client import DEFAULT_TIMEOUT, as_sent, host_header, knock, send
 from fungible.verify.compare import Deviation, Relations, compare
 from fungible.verify.findings import Culprit, Difference
 from fungible.verify.laboratory import Laboratory
 from fungible.verify.schedule import NOWHERE, Life, Schedule, warm
 from fungible.verify.slot import Birth, Site, Slot
-from fungible.verify.steps import Workload
+from fungible.verify.steps import Request, Workload, render
 from fungible.verify.world import Execution
 from fungible.verify.written import left_behind, likelihood, readable
 
@@ -52,6 +53,7 @@ class _AgentBirth:
         self._stack = stack
         self._lines = lines
         self.servers: dict[int, AgentServer] = {}
+        self.slots: dict[int, Slot] = {}
         self.sites: dict[int, Site] = {}
 
     async def bear(self, site: Site) -> Slot:
@@ -66,8 +68,13 @@ class _AgentBirth:
         mounts = (Mount(inside, inside), Mount(str(folder), str(folder), writable=True))
         slot = await self._birth.bear(replace(site, environment=environment, mounts=site.mounts + mounts))
         self.servers[site.number] = server
+        self.slots[site.number] = slot
         self.sites[site.number] = site
-        await _meet(slot, server)
+        try:
+            await _meet(slot, server)
+        except BaseException:
+            await slot.end(signal.SIGKILL)
+            raise
         return slot
 
 
@@ -87,13 +94,15 @@ class _Question:
     """One way to ask: the world to run, the slot to look into, and what an answer means.
 
     `since` is the kept step (by position) before which the slot's memory is as it should be put back to. With
-    `appears`, putting the culprit back makes the difference appear; otherwise it makes it vanish.
+    `appears`, putting the culprit back makes the difference appear; otherwise it makes it vanish. With `rehearsed`
+    the observer's request is sent once before that, so that what is made lazily is there to be put back to.
     """
 
     schedule: Schedule
     slot: int
     since: int
     appears: bool
+    rehearsed: bool = False
 
 
 class Blame:
@@ -124,9 +133,13 @@ class Blame:
             if found is None:
                 found = await self._boot_constants(case, relations, like)
             if found is None and where == "memory":
+                found = await self._rehearsed(case, relations, like, questions[-1])
+            if found is None and where == "memory":
                 found = await self._unproved(case, changed)
         except (AgentError, TimeoutError, ConnectionError, OSError):
             found = None  # not a Python process, or one that does not carry the agent: the variants still speak
+        if found is None and where == "file":
+            found = await self._files_of_layer(case)
         return replace(found or Culprit(), where=where)
 
     # What the variants of the placed world say.
@@ -168,6 +181,16 @@ class Blame:
             return await self._name(question, case, [by_path[path] for path in guilty])
         return None
 
+    async def _rehearsed(self, case: Case, relations: Relations, like: Like, question: _Question) -> Culprit | None:
+        """Ask once more of a process that has answered before, unless that alone makes the difference appear."""
+        if not isinstance(self._workload.steps[case.observer], Request):
+            return None
+        question = replace(question, rehearsed=True)
+        nothing: list[ObjectPath] = []
+        if await self._matters(question, case, relations, like, nothing):
+            return None
+        return await self._memory(case, relations, like, [(question, await self._changes(question, case))])
+
     async def _unproved(self, case: Case, changed: Sequence[tuple[_Question, tuple[Change, ...]]]) -> Culprit | None:
         """What changed and cannot be put back (a generator, a database in memory), if the app holds one such only."""
         for question, found in changed:
@@ -199,7 +222,7 @@ class Blame:
             if index == last:
                 found = await servers[question.slot].diff("before")
 
-        await self._run_with_agents(question.schedule, case, visit)
+        await self._run_with_agents(question.schedule, case, visit, question)
         return found
 
     async def _matters(
@@ -219,7 +242,7 @@ class Blame:
             if index == last:
                 await servers[question.slot].restore("before", paths)
 
-        ran = await self._run_with_agents(question.schedule, case, visit)
+        ran = await self._run_with_agents(question.schedule, case, visit, question)
         shows = like(compare(relations, ran.execution.transcript))
         return shows if question.appears else not shows
 
@@ -281,7 +304,7 @@ class Blame:
                 places = await server.declared(_prefixes(first.path))
                 declared.update({path: (place.file, place.line) for path, place in places.items()})
 
-        ran = await self._run_with_agents(question.schedule, case, visit, lines=True)
+        ran = await self._run_with_agents(question.schedule, case, visit, question, lines=True)
         at, called = next(((w, c) for w, c in written if w is not None), (None, None))
         made = next((declared[path] for path in _prefixes(first.path) if path in declared), None)
         root = str(ran.sites[question.slot].folder)
@@ -319,10 +342,13 @@ class Blame:
             path = readable(event.path, ran.sites[slot].environment)
             named = culprit_of_file(path, root, event.written_at, event.called_from, confirmed)
             return Culprit(**named.to_report())
-        for paths in wrote.values():
-            if paths:
-                return Culprit(file=min(paths), confirmed=confirmed)
         return None
+
+    async def _files_of_layer(self, case: Case) -> Culprit | None:
+        """What the layer over the app's folder holds, for processes of any language."""
+        ended = (await self._run(case.schedule(), case)).ended
+        wrote = sorted(path for each in ended if each is not None for path in each.wrote)
+        return Culprit(file=wrote[0], confirmed=True) if wrote else None
 
     # Values made at boot.
 
@@ -398,6 +424,13 @@ class Blame:
 
     # Running.
 
+    async def _rehearse(self, slot: Slot, observer: int) -> None:
+        request = self._workload.steps[observer]
+        if isinstance(request, Request):
+            rendered = render(request, self._defaults, self._workload.headers)
+            sent = as_sent(rendered, host_header(self._workload.host, {}), None)
+            await send(slot.address, sent, request.timeout or DEFAULT_TIMEOUT)
+
     async def _run(self, schedule: Schedule, case: Case) -> Execution:
         self._runs += 1
         return await self._laboratory.run(schedule, part(self._workload, case.kept), defaults=self._defaults)
@@ -407,6 +440,7 @@ class Blame:
         schedule: Schedule,
         case: Case,
         visit: Callable[[int, Mapping[int, AgentServer]], Awaitable[None]],
+        question: _Question | None = None,
         *,
         lines: bool = False,
     ) -> _Ran:
@@ -416,6 +450,8 @@ class Blame:
             birth = _AgentBirth(self._laboratory.ground.birth, folder, stack, lines)
 
             async def at_step(index: int) -> None:
+                if question is not None and question.rehearsed and index == question.since:
+                    await self._rehearse(birth.slots[question.slot], case.observer)
                 await visit(index, birth.servers)
 
             execution = await self._laboratory.run(

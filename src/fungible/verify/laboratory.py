@@ -66,32 +66,41 @@ class Laboratory:
         """Import the app twice for every lane, to fork from. Raises Unforkable, or BootFailure."""
         if any(lane.reset is not None for lane in self.ground.lanes):
             raise Unforkable("stores are reset by a command, which an import would not survive")
-        given, births = self.ground.given, dict[int, Birth]()
-        assert given.confine is not None
-        web = self.ground.app.types[WEB]
-        for lane in self.ground.lanes:
-            await lane.prepare(0)
-            sites = [
-                make_site(given, lane, given.folder / f"f{lane.number}-{n}", n, f"fork/{lane.number}/{n}")
-                for n in (0, 1)
-            ]
-            folder = self.ground.sockets / f"f{lane.number}"
-            folder.mkdir(mode=0o700, exist_ok=True)
-            birth = await ForkBirth.open(
-                one_server(web.command),
-                given.confine,
-                (sites[0], sites[1]),
-                folder,
-                setting=web.callable,
-                boot_timeout=web.boot_timeout,
-                stop_timeout=min(5.0, web.stop_timeout),
-                note=given.note,
-            )
-            self._forks.append(birth)
-            births[lane.number] = birth
-            await lane.keep("fork")
+        opened = await asyncio.gather(*(self._open_fork(lane) for lane in self.ground.lanes), return_exceptions=True)
+        failure = next((each for each in opened if isinstance(each, BaseException)), None)
+        if failure is not None:
+            raise failure
+        births = {
+            lane.number: birth
+            for lane, birth in zip(self.ground.lanes, opened, strict=True)
+            if isinstance(birth, ForkBirth)
+        }
         self.tally.boots += 2 * len(births)
         return Instrument("fork", births)
+
+    async def _open_fork(self, lane: Lane) -> ForkBirth:
+        """Import the app twice with the stores of `lane`, and keep what that left in them as the beginning."""
+        given, web = self.ground.given, self.ground.app.types[WEB]
+        assert given.confine is not None
+        await lane.prepare(0)
+        first, second = (
+            make_site(given, lane, given.folder / f"f{lane.number}-{n}", n, f"fork/{lane.number}/{n}") for n in (0, 1)
+        )
+        folder = self.ground.sockets / f"f{lane.number}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        birth = await ForkBirth.open(
+            one_server(web.command),
+            given.confine,
+            (first, second),
+            folder,
+            setting=web.callable,
+            boot_timeout=web.boot_timeout,
+            stop_timeout=min(5.0, web.stop_timeout),
+            note=given.note,
+        )
+        self._forks.append(birth)
+        await lane.keep("fork")
+        return birth
 
     async def close(self) -> None:
         """End the imports."""

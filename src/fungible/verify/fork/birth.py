@@ -61,11 +61,12 @@ class ForkBirth:
         ground = Ground(confine, sockets, dict(limits or {}), boot_timeout, stop_timeout, note)
         birth = cls(ground, command, setting, sites)
         if not lazy:
-            started = await asyncio.gather(*(birth._server(index) for index in (0, 1)), return_exceptions=True)
-            failure = next((each for each in started if isinstance(each, BaseException)), None)
-            if failure is not None:
+            try:
+                for index in (0, 1):  # one after the other: both may make the same tables in the same store
+                    await birth._server(index)
+            except BaseException:
                 await birth.close()
-                raise failure
+                raise
         return birth
 
     async def bear(self, site: Site) -> Slot:
