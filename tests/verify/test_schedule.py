@@ -18,6 +18,7 @@ from fungible.verify.schedule import (
     killed,
     late,
     newborn,
+    relieved,
     split_rows,
     splits,
     warm,
@@ -218,3 +219,13 @@ def test_four_way_odds_are_close_to_the_true_share() -> None:
         hits += len(shown - {(True,) * 4})
     assert coverage(family, n).four_way_odds == pytest.approx(hits / patterns, abs=0.12)
     assert coverage([warm(n), newborn(n)], n).four_way_odds == 0
+
+
+def test_slots_relieve_each_other() -> None:
+    schedule = relieved(6, {2, 4}, quiet={3})
+    assert schedule.placement == (0, 0, 1, NOWHERE, 2, 2)
+    assert [(life.born, life.until) for life in schedule.lives] == [(0, 1), (2, 3), (4, None)]
+    assert schedule.separate and schedule.new_host and not schedule.newborn
+    for cuts, n, quiet in ((), 3, ()), ({0}, 3, ()), ({3}, 3, ()), ({2}, 3, {2}):  # type: ignore[var-annotated]
+        with pytest.raises(ValueError):
+            relieved(n, cuts, quiet)

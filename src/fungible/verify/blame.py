@@ -355,6 +355,7 @@ class Blame:
     async def _boot_constants(self, case: Case, relations: Relations, like: Like) -> Culprit | None:
         """Values that two boots of the same code made differently: the one that matters when carried over."""
         schedule = case.schedule()
+        schedule = replace(schedule, lives=tuple(replace(life, until=None) for life in schedule.lives))
         if schedule.slots < 2:
             return None
         home = schedule.placement[-1]
@@ -378,7 +379,9 @@ class Blame:
         ran = await self._run_with_agents(asked, case, look)
         if not like(compare(relations, ran.execution.transcript)):
             asked, at_step = schedule, schedule.lives[home].born
-            await self._run_with_agents(asked, case, look)
+            ran = await self._run_with_agents(asked, case, look)
+            if not like(compare(relations, ran.execution.transcript)):
+                return None
         if not differing:
             return None
 

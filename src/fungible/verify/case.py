@@ -14,7 +14,8 @@ class Case:
     """`kept` are steps of the whole workload in order, the last one the observer; `slots` the slot of each.
 
     With `late`, a slot is born just before the first step that it serves, as in the newborn world; otherwise all
-    are born before the first step. With `renewed`, worker processes are replaced after every step.
+    are born before the first step. With `renewed`, a slot ends with the last step that it serves, and worker
+    processes are replaced after every step.
     """
 
     kept: tuple[int, ...]
@@ -40,7 +41,10 @@ class Case:
                 order.setdefault(slot, len(order))
         placement = tuple(order.get(slot, NOWHERE) for slot in self.slots)
         born = {slot: placement.index(slot) if self.late else 0 for slot in order.values()}
-        lives = tuple(Life(born[slot], None, "TERM", slot, slot) for slot in sorted(born))
+        until = {slot: max(i for i, each in enumerate(placement) if each == slot) for slot in born}
+        lives = tuple(
+            Life(born[slot], until[slot] if self.renewed else None, "TERM", slot, slot) for slot in sorted(born)
+        )
         return Schedule(name, "newborn" if self.renewed else "placed", placement, lives)
 
     def without(self, steps: Collection[int]) -> Case:

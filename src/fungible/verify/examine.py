@@ -129,6 +129,8 @@ class Examination:
         candidates = [observer_alone(observer, quiet)] if observer > 0 else []
         if schedule.kind != "newborn":
             candidates.append(cut_after(schedule, observer))
+            if schedule.kind == "late":
+                candidates.append(replace(candidates[-1], renewed=True))
         else:
             if quiet and self._boot.laboratory.ground.given.workers:
                 candidates.append(workers_renewed(observer, quiet))

@@ -188,14 +188,14 @@ def late(n: int, k: int, quiet: Collection[int] = ()) -> Schedule:
 
 def relieved(n: int, cuts: Collection[int], quiet: Collection[int] = ()) -> Schedule:
     """Before each step of `cuts` a slot boots that serves from there to the next cut: what is read once, at boot,
-    shows after every one of them. Each has a disk and a host of its own, and lives on until its successor is
-    relieved in turn, so that what it began can end. Raises ValueError where a cut parts nothing.
+    shows after every one of them. It takes over from one that ends with TERM, so that work shows which was promised
+    and is lost. Each has a disk and a host of its own. Raises ValueError where a cut parts nothing.
     """
     starts = [0, *sorted(set(cuts))]
     placement = tuple(NOWHERE if step in quiet else sum(start <= step for start in starts) - 1 for step in range(n))
     if len(starts) < 2 or starts[1] < 1 or set(range(len(starts))) - set(placement):
         raise ValueError(f"no slots can relieve each other before steps {starts[1:]} of {n}")
-    ends = [start - 1 for start in starts[2:]] + [None, None]
+    ends = [*(start - 1 for start in starts[1:]), None]
     lives = tuple(
         Life(start, end, "TERM", slot, slot) for slot, (start, end) in enumerate(zip(starts, ends, strict=True))
     )

@@ -126,7 +126,6 @@ SEEDING = Leak(
     (1, 2),
     r"",
     "CREATE TABLE posts (id INTEGER PRIMARY KEY, title TEXT);",
-    alone=True,
     unnamed="the state is in the store; that every boot writes there is the difference",
 )
 
@@ -156,4 +155,40 @@ BUFFER = Leak(
     alone=True,
 )
 
-ALL = (SECRET, AT_BOOT, HASHED, SEEDING, BUFFER)
+PROMISE = Leak(
+    "promise",
+    """
+    import threading
+    import time
+
+    def deliver(to):
+        time.sleep(0.4)
+        store().execute("INSERT INTO mails VALUES (?)", (to,))
+
+    @route("POST", "/promise/mails")
+    def send(call):
+        threading.Thread(target=deliver, args=(call.json["to"],)).start()
+        return 202, {"accepted": True}
+
+    @route("GET", "/promise/mails")
+    def sent(call):
+        return {"sent": [to for to, in store().execute("SELECT recipient FROM mails")]}
+    """,
+    """
+    @route("POST", "/promise/mails")
+    def send(call):
+        store().execute("INSERT INTO mails VALUES (?)", (call.json["to"],))
+        return 202, {"accepted": True}
+
+    @route("GET", "/promise/mails")
+    def sent(call):
+        return {"sent": [to for to, in store().execute("SELECT recipient FROM mails")]}
+    """,
+    (post("/promise/mails", {"to": "ann"}), get("/promise/mails", wait=1.5)),
+    (0, 1),
+    r"",
+    "CREATE TABLE mails (recipient TEXT);",
+    unnamed="a thread held it, and ended with its process",
+)
+
+ALL = (SECRET, AT_BOOT, HASHED, SEEDING, BUFFER, PROMISE)
