@@ -68,6 +68,7 @@ class Bench:
             mounts=(Mount(str(self.store), str(self.store), writable=True),),
             host_name="web-1",
             layer=self.layer,
+            kept=(sys.prefix, sys.base_prefix),  # where a checkout below /tmp is hidden
         )
         return replace(spec, **changes)
 

@@ -35,6 +35,12 @@ def main(spec_at: int, control_at: int) -> int:
         spec = Spec.from_json(file.read())
     control = socket.socket(fileno=control_at)
     os.set_inheritable(control_at, False)
+    if spec.outbound == "refused":
+        # Not at the top, for a launcher that does not need it starts sooner; and not later, for the view of the
+        # process may hide the folder that we are loaded from.
+        import threading  # noqa: F401
+
+        from . import outbound  # noqa: F401
     stage = "prepare"
     try:
         prepare_folders(spec)
@@ -139,7 +145,7 @@ def _start(spec: Spec, control: socket.socket, writable: Optional[List[str]]) ->
     """Fork the command into a session of its own; returns its pid in the caller's namespace, and who answers for
     where it connects to, if anybody is to."""
     if spec.outbound == "refused":
-        from . import outbound  # here alone, for a launcher that does not need it starts sooner
+        from . import outbound
     reader, writer = os.pipe()
     ours, theirs = socket.socketpair()
     pid = os.fork()

@@ -239,7 +239,7 @@ def enter(channel: socket.socket) -> None:
         if number:
             socket.send_fds(channel, [b"l"], [int(number)])
 
-    import threading  # here alone: a launcher that does not need it starts sooner
+    import threading
 
     sender = threading.Thread(target=send)
     sender.start()

@@ -27,7 +27,7 @@ class Leak:
     held_by: str
     schema: str = ""
     alone: bool = field(default=False, kw_only=True)
-    """It shows in a store only, which is looked at when no answer differs: it gets an experiment of its own."""
+    """It shows in a store only, which is looked at when no answer differs, or waits: it gets its own experiment."""
     proved: bool = field(default=True, kw_only=True)
     """Whether the object can be put back, which proves that it is the culprit."""
     unnamed: str = field(default="", kw_only=True)
