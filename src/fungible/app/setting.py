@@ -88,6 +88,8 @@ class Reader(Generic[_T]):
         # The very key in another table is a better guess than a similar one in this.
         there = next((known for known, _, _ in declared(self._root) if known.split(".")[-1] == key), None)
         hint = f" Did you mean {shown(self._prefix + there)}?" if there else nearest(key, fields)
+        if key == "tool" and not inside:
+            hint = " In a fungible.toml leave `tool.fungible.` out: write [services], not [tool.fungible.services]."
         hint = hint or f" Known are: {', '.join(fields)}."
         return f"{self._where(inside + key)} is not a setting.{hint}"
 

@@ -66,6 +66,9 @@ def _main(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except _UsageError as error:
+        if not arguments:
+            sys.stderr.write(f"{error.format_message()}\n")
+            return Exit.BAD_INPUT
         return _say(f"{' '.join(error.format_message().split())} (fungible --help)", Exit.BAD_INPUT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -123,7 +123,7 @@ def verify(
     options = Options(
         workloads=tuple(workloads or ()),
         format="json" if json else format,
-        wishes=Wishes(budget=seconds, masks=not no_masks),
+        wishes=Wishes(budget=seconds, masks=not no_masks, mode=mode),
         report=report,
         save_minimal=save_minimal,
         save_test=save_test,
@@ -131,5 +131,6 @@ def verify(
         update_baseline=update_baseline,
         web=web,
         command=context.meta.get(COMMAND, ()),
+        disposable=tuple(disposable or ()),
     )
     return asyncio.run(run_verify(loaded, options, inherited_environment()))

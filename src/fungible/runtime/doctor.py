@@ -56,16 +56,19 @@ def _router() -> dict[str, Any]:
         binary = find()
     except Problem as problem:
         return {"present": False, "why": problem.message}
-    return {"present": True, "version": str(binary.version), "path": str(binary.path)}
+    return {"present": True, "version": ".".join(map(str, binary.version)), "path": str(binary.path)}
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
     isolation = found["isolation"]
-    lines = [f"system     {found['system']}", f"isolation  {isolation['sentence']}"]
+    lines = [f"system     {found['system']}", f"isolation  {isolation['sentence'].removeprefix('isolation ')}"]
     lines += [f"           {level}: {why}" for level, why in isolation["refused"].items()]
     router = found["router"]
     lines.append(f"router     HAProxy {router['version']}" if router["present"] else f"router     {router['why']}")
     for service in found["services"]:
-        what = f"{service['version']}" if service["present"] else f"not here: {service['why']}; {service['how']}"
+        if service["present"]:
+            what = service["version"] or "always there"
+        else:
+            what = "; ".join(text for text in (f"not here: {service['where']}", service["how"]) if text)
         lines.append(f"service    {service['kind']:<10} {what}")
     return lines

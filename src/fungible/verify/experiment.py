@@ -86,6 +86,7 @@ class Experiment:
         schedule = schedules.warm(len(written.steps), written.quiet())
         first = await laboratory.run(schedule, written, skew=False)
         _check_warm(written, first)
+        self._warnings += _empty_saves(written, first)
         workload = infer_bindings(written, first.transcript)
         second = await laboratory.run(schedule, workload, defaults=first.variables)
         if _statuses(second) != _statuses(first):
@@ -240,6 +241,8 @@ def _check_warm(workload: Workload, first: Execution) -> None:
     ]
     if not requests:
         raise NotJudged("the workload has no request; record some, or write them by hand")
+    if all(answer.status == 0 for answer in requests) and requests[0].fault in ("reset", "refused", "cut"):
+        raise NotJudged(f"the app started to listen but answered nothing; its last words:\n{_last_words(first)}")
     failed = [answer for answer in requests if answer.status == 0 or answer.status >= 400]
     if len(failed) > 0.8 * len(requests) and len(failed) > 1:
         raise NotJudged(
@@ -252,6 +255,23 @@ def _check_warm(workload: Workload, first: Execution) -> None:
             f"the command of `web` runs {first.servers} servers behind one port, which hides state by chance; "
             "start one (gunicorn -w 1, uvicorn --workers 1) and scale with web=N"
         )
+
+
+def _last_words(execution: Execution) -> str:
+    output = "\n".join(each.output for each in execution.ended if each is not None)
+    return "\n".join(line[:300] for line in output.strip().splitlines()[-12:]) or "(it said nothing)"
+
+
+def _empty_saves(workload: Workload, first: Execution) -> list[str]:
+    """A save that found nothing in the warm run is a request that did not do what it was written for."""
+    return [
+        f"request #{index}: `save` found no {name} in its answer ({first.transcript.answers[index].status}); is data "
+        "missing? `setup` under [tool.fungible.verify] makes it"
+        for index, step in enumerate(workload.steps)
+        if isinstance(step, Request)
+        for name in step.save
+        if name not in first.variables
+    ]
 
 
 def _statuses(execution: Execution) -> list[tuple[int, str | None]]:

@@ -131,7 +131,9 @@ async def prepare_ground(
             return (*plan.warnings, *isolated, *traffic.warnings())
 
         stores = tuple(service.name for service in supply.services if isinstance(service, Store))
-        sockets = Path(tempfile.mkdtemp(prefix="v", dir=folders.run))
+        sockets = Path(
+            tempfile.mkdtemp(prefix="v", dir=folders.run.parent)
+        )  # not in `run`: a `start` that ends clears that
         made_sockets.append(sockets)
         yield Ground(app, given, birth, tuple(made), isolation, stores, sockets, canaries, warnings)
     finally:

@@ -126,6 +126,7 @@ SEEDING = Leak(
     (0, 1),
     r"",
     "CREATE TABLE posts (id INTEGER PRIMARY KEY, title TEXT);",
+    alone=True,
     unnamed="the state is in the store; that every boot writes there is the difference",
 )
 

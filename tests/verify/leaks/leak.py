@@ -27,7 +27,8 @@ class Leak:
     held_by: str
     schema: str = ""
     alone: bool = field(default=False, kw_only=True)
-    """It shows in a store only, which is looked at when no answer differs, or waits: it gets its own experiment."""
+    """It gets an experiment of its own: it shows in a store only, which is looked at when no answer differs, or any
+    other request could stand for its first one, or it waits."""
     proved: bool = field(default=True, kw_only=True)
     """Whether the object can be put back, which proves that it is the culprit."""
     unnamed: str = field(default="", kw_only=True)
