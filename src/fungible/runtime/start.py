@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from fungible.app.environment import mask, secrets_of
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
+from fungible.app.wording import nearest
 from fungible.runtime.backing import Backing, attach_services
 from fungible.runtime.console import Console
 from fungible.runtime.events import Bus, Event
@@ -27,6 +29,8 @@ from fungible.runtime.stage import Lock, choose_isolation, clear_run, load_confi
 from fungible.services.place import write_private
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SAME_SIGNAL = 0.3
+"""Seconds within which a second signal counts as the first one, delivered twice."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,11 @@ async def _run(app: App, options: Options, ground: _Ground, release: Release, ba
     for number in _SIGNALS:
         loop.add_signal_handler(number, outcome.interrupted)
     has_web = WEB in app.types
+    if not has_web:
+        misspelt = next((name for name in app.types if nearest(WEB, [name])), None)
+        hint = f" (is `{misspelt}` meant to be it?)" if misspelt else ""
+        text = f"no process type is called `web`, so nothing gets requests{hint}"
+        bus.publish(Event("notice", data={"text": text}))
     url = await router.start(options.host, options.port) if has_web else None
     announcing = asyncio.ensure_future(_announce(formation, url, options, bus, folders.run / "url"))
     try:
@@ -187,12 +196,18 @@ class _Outcome:
         self._formation = formation
         self._asked = 0
         self._stopping: asyncio.Future[None] | None = None
+        self._asked_at = 0.0
         self.problem: Problem | None = None
         bus.subscribe(self._heard)
 
     def interrupted(self) -> None:
-        """First signal: retire everything; second: kill."""
+        """First signal: retire everything; second: kill. Two at once are one: a terminal and `timeout` send both
+        to us and to our group."""
+        now = time.monotonic()
+        if self._asked and now - self._asked_at < SAME_SIGNAL:
+            return
         self._asked += 1
+        self._asked_at = now
         if self._asked == 1 and self._stopping is None:
             self._stopping = asyncio.ensure_future(self._formation.stop())
         else:
