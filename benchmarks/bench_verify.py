@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 
 from fungible.app.load import load_app
-from fungible.verify import schedule as schedules
-from fungible.verify.ground import prepare_ground
-from fungible.verify.laboratory import Laboratory
-from fungible.verify.steps import Request, Workload
+from fungible.verify.schedule import schedule as schedules
+from fungible.verify.workload.steps import Request, Workload
+from fungible.verify.world.ground import prepare_ground
+from fungible.verify.world.laboratory import Laboratory
 
 APP = """
 import os, sqlite3

@@ -18,7 +18,8 @@ STUBBORN = (
     "import signal, time\nfor each in (signal.SIGTERM, signal.SIGINT):\n    signal.signal(each, signal.SIG_IGN)\n"
     "print('up', flush=True)\ntime.sleep(600)\n"
 )
-FORKS = "import os, time\nos.fork() or os.setsid()\nos.fork()\nprint('up', flush=True)\ntime.sleep(600)\n"
+# One write for a whole line: four processes share the pipe.
+FORKS = "import os, time\nos.fork() or os.setsid()\nos.fork()\nos.write(1, b'up\\n')\ntime.sleep(600)\n"
 SETTINGS = '[services]\nVALKEY_URL = "valkey"\n'
 
 

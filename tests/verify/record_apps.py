@@ -12,12 +12,12 @@ from typing import Any
 from flask import Flask, abort, g, jsonify, redirect, request, session
 from werkzeug.serving import make_server
 
-from fungible.verify.client import as_sent, host_header, send
-from fungible.verify.cookies import Jar
-from fungible.verify.extraction import extract
 from fungible.verify.record.proxy import Proxy
 from fungible.verify.record.upstream import upstream_of
-from fungible.verify.steps import Request, Workload, render
+from fungible.verify.workload.extraction import extract
+from fungible.verify.workload.steps import Request, Workload, render
+from fungible.verify.world.client import as_sent, host_header, send
+from fungible.verify.world.cookies import Jar
 
 
 def make_shop(first_id: int = 1) -> Flask:

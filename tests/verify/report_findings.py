@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fungible.verify.case import Case
 from fungible.verify.compare import Blind, Deviation, NotJudged, Sensitivity
-from fungible.verify.coverage import Coverage
 from fungible.verify.findings import LIMITS, Culprit, Difference, Findings, Note, WorldRow
-from fungible.verify.steps import Request, Workload
+from fungible.verify.schedule.coverage import Coverage
+from fungible.verify.shrink.case import Case
+from fungible.verify.workload.steps import Request, Workload
 
 WORKLOAD = Workload(
     (

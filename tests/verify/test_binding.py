@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fungible.verify.binding import extract, infer_bindings, set_cookies
-from fungible.verify.extraction import json_path, parse_save
-from fungible.verify.provenance import is_token
 from fungible.verify.transcript import Answer, Sent, Transcript
-from fungible.verify.workload import Request, Workload, render
+from fungible.verify.workload.binding import extract, infer_bindings, set_cookies
+from fungible.verify.workload.extraction import json_path, parse_save
+from fungible.verify.workload.file import Request, Workload, render
+from fungible.verify.workload.provenance import is_token
 
 pytestmark = pytest.mark.pure
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fungible.app.problem import Problem
-from fungible.verify.har import parse_har
-from fungible.verify.steps import File, Request
-from fungible.verify.workload import dump_workload, load_workload, parse_workload, render
+from fungible.verify.workload.file import dump_workload, load_workload, parse_workload, render
+from fungible.verify.workload.har import parse_har
+from fungible.verify.workload.steps import File, Request
 
 pytestmark = pytest.mark.pure
 

@@ -26,10 +26,10 @@ from fungible.services.memcached import MemcachedServer
 from fungible.services.postgres import PostgresServer
 from fungible.services.server import EmbeddedServer
 from fungible.services.valkey import ValkeyServer
-from fungible.verify import schedule
-from fungible.verify.ground import Ground, prepare_ground
-from fungible.verify.laboratory import Laboratory
-from fungible.verify.steps import Request, Workload
+from fungible.verify.schedule import schedule
+from fungible.verify.workload.steps import Request, Workload
+from fungible.verify.world.ground import Ground, prepare_ground
+from fungible.verify.world.laboratory import Laboratory
 
 PRESENT = {each.kind for each in inventory() if each.present}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fungible.app.problem import Exit, Problem
 from fungible.services.url import find_store_urls, rewritten
-from fungible.verify.stores import Plan, mark, plan_stores, unreachable
+from fungible.verify.world.stores import Plan, mark, plan_stores, unreachable
 
 pytestmark = pytest.mark.pure
 

@@ -16,13 +16,13 @@ from fungible.app.load import load_app
 from fungible.app.model import App
 from fungible.app.problem import Problem
 from fungible.cli import main
-from fungible.verify import schedule as schedules
-from fungible.verify.ground import prepare_ground
-from fungible.verify.laboratory import Laboratory
 from fungible.verify.record.command import check_command, record_command, unjudged
 from fungible.verify.record.record import Options, record, recorded
-from fungible.verify.steps import Request, Workload
-from fungible.verify.workload import dump_workload, load_workload
+from fungible.verify.schedule import schedule as schedules
+from fungible.verify.workload.file import dump_workload, load_workload
+from fungible.verify.workload.steps import Request, Workload
+from fungible.verify.world.ground import prepare_ground
+from fungible.verify.world.laboratory import Laboratory
 
 from .record_apps import make_shop, recording, replay, served
 

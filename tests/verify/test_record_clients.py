@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fungible.verify.client import as_sent
-from fungible.verify.cookies import Jar
 from fungible.verify.record.clients import origins
 from fungible.verify.record.exchange import Exchange, Losses
 from fungible.verify.record.recording import as_workload
-from fungible.verify.recorded import cookie_pairs
-from fungible.verify.steps import ABSENT, File, Request, Workload, render
 from fungible.verify.transcript import Answer
-from fungible.verify.workload import dump_workload
+from fungible.verify.workload.file import dump_workload
+from fungible.verify.workload.recorded import cookie_pairs
+from fungible.verify.workload.steps import ABSENT, File, Request, Workload, render
+from fungible.verify.world.client import as_sent
+from fungible.verify.world.cookies import Jar
 
 pytestmark = pytest.mark.pure
 

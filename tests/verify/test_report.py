@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from fungible.verify.case import Case
 from fungible.verify.findings import Culprit, Difference, WorldRow
 from fungible.verify.report import CLASSES, mask_of, mend_class, page, to_html, to_json, to_text
 from fungible.verify.report.words import letters, outcome, route
+from fungible.verify.shrink.case import Case
 from fungible.verify.verify import painter, worst
 from tests.verify.report_findings import BASKET, STATUS, WORKLOAD, differing, findings
 

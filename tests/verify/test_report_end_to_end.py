@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fungible.verify.workload import load_workload
+from fungible.verify.workload.file import load_workload
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fungible.verify.case import Case
-from fungible.verify.save import TEST_MARK, minimal_text, minimal_workload, numbered, saved_test
-from fungible.verify.steps import Job, Quiet, Request, Workload
-from fungible.verify.workload import load_workload, parse_workload
+from fungible.verify.report.save import TEST_MARK, minimal_text, minimal_workload, numbered, saved_test
+from fungible.verify.shrink.case import Case
+from fungible.verify.workload.file import load_workload, parse_workload
+from fungible.verify.workload.steps import Job, Quiet, Request, Workload
 from tests.verify.report_findings import BASKET, WORKLOAD, differing
 
 pytestmark = pytest.mark.pure

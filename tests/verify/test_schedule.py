@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fungible.verify.coverage import coverage
-from fungible.verify.schedule import (
+from fungible.verify.schedule.coverage import coverage
+from fungible.verify.schedule.schedule import (
     MASKS,
     NOWHERE,
     Schedule,

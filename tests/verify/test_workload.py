@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fungible.app.problem import Exit, Problem
-from fungible.verify.workload import (
+from fungible.verify.workload.file import (
     ABSENT,
     File,
     Job,

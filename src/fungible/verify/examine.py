@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from fungible.verify.blame import Blame
-from fungible.verify.case import Case, closure, cut_after, observer_alone, workers_renewed
+from fungible.verify.blame.blame import Blame
 from fungible.verify.compare import Deviation
 from fungible.verify.findings import Culprit, Difference, Note
 from fungible.verify.reference import WARM_RUNS, Reference, find_like
-from fungible.verify.schedule import NOWHERE
-from fungible.verify.shrink import likely_writers, shrink
-from fungible.verify.steps import Job, Request, Workload
-from fungible.verify.world import Execution
+from fungible.verify.schedule.schedule import NOWHERE
+from fungible.verify.shrink.case import Case, closure, cut_after, observer_alone, workers_renewed
+from fungible.verify.shrink.shrink import likely_writers, shrink
+from fungible.verify.workload.steps import Job, Request, Workload
+from fungible.verify.world.world import Execution
 
 CONFIRMATIONS = 3
 EXAMINE_SECONDS = 420.0

@@ -7,20 +7,20 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fungible.verify import schedule as schedules
-from fungible.verify.binding import infer_bindings
-from fungible.verify.canary import EXPECTED
 from fungible.verify.compare import not_judged, sensitivity
-from fungible.verify.coverage import coverage
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
-from fungible.verify.fork.unforkable import Unforkable
-from fungible.verify.laboratory import Laboratory
 from fungible.verify.reference import Reference
-from fungible.verify.schedule import Schedule
-from fungible.verify.slot import BootFailure
-from fungible.verify.steps import Job, Request, Workload
-from fungible.verify.world import Execution
+from fungible.verify.schedule import schedule as schedules
+from fungible.verify.schedule.coverage import coverage
+from fungible.verify.schedule.schedule import Schedule
+from fungible.verify.workload.binding import infer_bindings
+from fungible.verify.workload.steps import Job, Request, Workload
+from fungible.verify.world.canary import EXPECTED
+from fungible.verify.world.fork.unforkable import Unforkable
+from fungible.verify.world.laboratory import Laboratory
+from fungible.verify.world.slot import BootFailure
+from fungible.verify.world.world import Execution
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 MOST_LATE = 16

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fungible.verify.case import Case
 from fungible.verify.compare import Deviation, NotJudged, Sensitivity
-from fungible.verify.coverage import Coverage
-from fungible.verify.steps import Workload
+from fungible.verify.schedule.coverage import Coverage
+from fungible.verify.shrink.case import Case
+from fungible.verify.workload.steps import Workload
 
 Verdict = Literal["no_difference", "stateful", "not_judged"]
 

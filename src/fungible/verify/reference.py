@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fungible.verify import schedule as schedules
-from fungible.verify.case import Case, part
 from fungible.verify.compare import Deviation, Relations, compare, learn
-from fungible.verify.laboratory import Instrument, Laboratory
-from fungible.verify.schedule import Schedule
-from fungible.verify.steps import Request, Workload
-from fungible.verify.world import Execution
+from fungible.verify.schedule import schedule as schedules
+from fungible.verify.schedule.schedule import Schedule
+from fungible.verify.shrink.case import Case, part
+from fungible.verify.workload.steps import Request, Workload
+from fungible.verify.world.laboratory import Instrument, Laboratory
+from fungible.verify.world.world import Execution
 
 WARM_RUNS = 3
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
-from fungible.verify.baseline import accept, baseline_text, mended, read_baseline
 from fungible.verify.experiment import Experiment, Wishes
 from fungible.verify.findings import Findings
-from fungible.verify.ground import prepare_ground
-from fungible.verify.laboratory import Laboratory
 from fungible.verify.record.command import check_command, record_command, unjudged
 from fungible.verify.report import mask_of, redact, to_html, to_json, to_junit, to_sarif, to_text
+from fungible.verify.report.baseline import accept, baseline_text, mended, read_baseline
 from fungible.verify.report.fingerprint import fingerprint
+from fungible.verify.report.save import TEST_MARK, minimal_text, minimal_workload, numbered, saved_test
 from fungible.verify.report.text import Paint, unpainted
-from fungible.verify.save import TEST_MARK, minimal_text, minimal_workload, numbered, saved_test
-from fungible.verify.workload import Workload, load_workload
+from fungible.verify.workload.file import Workload, load_workload
+from fungible.verify.world.ground import prepare_ground
+from fungible.verify.world.laboratory import Laboratory
 
 _TONES = {"red": "31;1", "green": "32;1", "yellow": "33", "dim": "2", "bold": "1"}
 CODES = {"no_difference": Exit.DONE, "stateful": Exit.NO, "not_judged": Exit.NOT_JUDGED}

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fungible.verify.agent import AgentServer, Change
+from fungible.verify.blame.agent import AgentServer, Change
 
 APP = Path(__file__).parent / "shop_app"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fungible.verify.agent import ObjectPath, culprit_of_object, differing_atoms
-from fungible.verify.agent.host import new_salt
+from fungible.verify.blame.agent import ObjectPath, culprit_of_object, differing_atoms
+from fungible.verify.blame.agent.host import new_salt
 from tests.verify.agent.serving import APP, Running, gunicorn, line_of, serving
 
 STORE, VIEWS, LIBRARY = "shop/store.py", "shop/views.py", "lib/site-packages/cachelib_like.py"

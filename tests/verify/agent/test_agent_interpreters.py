@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fungible.verify.agent import AgentServer, ObjectPath
+from fungible.verify.blame.agent import AgentServer, ObjectPath
 from tests.verify.agent.serving import Running, gunicorn, line_of, serving
 
 SERVER = """

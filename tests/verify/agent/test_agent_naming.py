@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fungible.verify.agent
-from fungible.verify.agent import ObjectPath, culprit_of_file, differing_atoms
-from fungible.verify.agent.naming import relative_place
+import fungible.verify.blame.agent
+from fungible.verify.blame.agent import ObjectPath, culprit_of_file, differing_atoms
+from fungible.verify.blame.agent.naming import relative_place
 
 pytestmark = pytest.mark.pure
 
@@ -64,7 +64,7 @@ def test_differing_atoms_are_those_of_both_boots() -> None:
 @pytest.fixture(scope="module")
 def carry() -> ModuleType:
     """The agent's own module, loaded as it is in an app."""
-    folder = str(Path(fungible.verify.agent.__file__).parent / "inside")
+    folder = str(Path(fungible.verify.blame.agent.__file__).parent / "inside")
     sys.path.insert(0, folder)
     try:
         return importlib.import_module("_fungible_agent.carry")

@@ -16,8 +16,8 @@ from typing import Any
 from fungible.runtime.confinement import Confinement
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.spec import Mount
-from fungible.verify.fork.birth import ForkBirth
-from fungible.verify.slot import Site
+from fungible.verify.world.fork.birth import ForkBirth
+from fungible.verify.world.slot import Site
 
 
 @dataclass(frozen=True)

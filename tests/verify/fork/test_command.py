@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fungible.verify.fork.command import AppCallable, parse_callable, parse_program
-from fungible.verify.fork.interpreter import find_interpreter
-from fungible.verify.fork.shell import Unreadable, read_command
-from fungible.verify.fork.unforkable import Unforkable
+from fungible.verify.world.fork.command import AppCallable, parse_callable, parse_program
+from fungible.verify.world.fork.interpreter import find_interpreter
+from fungible.verify.world.fork.shell import Unreadable, read_command
+from fungible.verify.world.fork.unforkable import Unforkable
 
 pytestmark = pytest.mark.pure
 

@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from fungible.verify.fork.birth import ForkBirth
-from fungible.verify.slot import BootFailure
+from fungible.verify.world.fork.birth import ForkBirth
+from fungible.verify.world.slot import BootFailure
 from tests.verify.fork.bench import Bench, ask, parse, talk
 
 FASTAPI = """

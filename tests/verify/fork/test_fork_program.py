@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from fungible.verify.fork.birth import ForkBirth
-from fungible.verify.fork.unforkable import Unforkable
+from fungible.verify.world.fork.birth import ForkBirth
+from fungible.verify.world.fork.unforkable import Unforkable
 from tests.verify.fork.bench import Bench, ask
 
 FLASK = """

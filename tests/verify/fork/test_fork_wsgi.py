@@ -17,9 +17,9 @@ import pytest
 
 from fungible.sandbox.probe import probe_outbound
 from fungible.sandbox.spec import Mount
-from fungible.verify.fork.birth import ForkBirth
-from fungible.verify.fork.unforkable import Unforkable
-from fungible.verify.slot import BootFailure
+from fungible.verify.world.fork.birth import ForkBirth
+from fungible.verify.world.fork.unforkable import Unforkable
+from fungible.verify.world.slot import BootFailure
 from tests.verify.fork.bench import Bench, ask, parse, talk
 
 FLASK = """

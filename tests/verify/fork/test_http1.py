@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fungible.verify.fork.agent import http1
+from fungible.verify.world.fork.agent import http1
 
 pytestmark = pytest.mark.pure
 

@@ -14,9 +14,9 @@ from typing import Any
 from fungible.app.load import load_app
 from fungible.verify.experiment import Experiment, Wishes
 from fungible.verify.findings import Findings
-from fungible.verify.ground import prepare_ground
-from fungible.verify.laboratory import Laboratory
-from fungible.verify.workload import load_workload
+from fungible.verify.workload.file import load_workload
+from fungible.verify.world.ground import prepare_ground
+from fungible.verify.world.laboratory import Laboratory
 from tests.verify.leaks.leak import Leak
 
 _HERE = Path(__file__).parent

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from fungible.verify.cookies import Jar
-from fungible.verify.provenance import is_token
 from fungible.verify.record.exchange import Exchange
-from fungible.verify.recorded import cookie_pairs
-from fungible.verify.steps import Pairs
+from fungible.verify.workload.provenance import is_token
+from fungible.verify.workload.recorded import cookie_pairs
+from fungible.verify.workload.steps import Pairs
+from fungible.verify.world.cookies import Jar
 
 Pair: TypeAlias = tuple[str, str]
 

@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fungible.app.problem import Problem
-from fungible.verify import schedule as schedules
-from fungible.verify.coverage import coverage
 from fungible.verify.findings import LIMITS, Findings
-from fungible.verify.ground import Ground
-from fungible.verify.laboratory import Laboratory
 from fungible.verify.record.proxy import Proxy
 from fungible.verify.record.record import recorded
 from fungible.verify.record.upstream import upstream_of
-from fungible.verify.slot import Birth, Site, Slot
-from fungible.verify.steps import Quiet, Workload
+from fungible.verify.schedule import schedule as schedules
+from fungible.verify.schedule.coverage import coverage
+from fungible.verify.workload.steps import Quiet, Workload
+from fungible.verify.world.ground import Ground
+from fungible.verify.world.laboratory import Laboratory
+from fungible.verify.world.slot import Birth, Site, Slot
 
 _LAST_LINES = 15
 _PATIENCE = 5.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fungible.verify.steps import Pairs
 from fungible.verify.transcript import Answer
+from fungible.verify.workload.steps import Pairs
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from fungible.verify.record.exchange import Exchange, Losses
 from fungible.verify.record.passage import Outcome, Passage
 from fungible.verify.record.side import CHUNK, Side
 from fungible.verify.record.upstream import Upstream
-from fungible.verify.steps import MAX_STEPS
+from fungible.verify.workload.steps import MAX_STEPS
 
 _ALL_BODIES: Final = 128 * 1024 * 1024
 _ALL_ANSWERS: Final = 512 * 1024 * 1024

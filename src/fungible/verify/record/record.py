@@ -19,8 +19,8 @@ from fungible.verify.record.passage import LONGEST_BODY
 from fungible.verify.record.proxy import Proxy
 from fungible.verify.record.recording import as_workload, clients_of
 from fungible.verify.record.upstream import upstream_of
-from fungible.verify.steps import Workload
-from fungible.verify.workload import dump_workload
+from fungible.verify.workload.file import dump_workload
+from fungible.verify.workload.steps import Workload
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from fungible.app.problem import Problem
-from fungible.verify.binding import infer_bindings
-from fungible.verify.parsing import parse_workload
 from fungible.verify.record.clients import Origin, origins
 from fungible.verify.record.exchange import Exchange
-from fungible.verify.recorded import is_static, kept_headers, with_body
-from fungible.verify.steps import Request, Workload, render
 from fungible.verify.transcript import Sent, Transcript
-from fungible.verify.workload import workload_data
+from fungible.verify.workload.binding import infer_bindings
+from fungible.verify.workload.file import workload_data
+from fungible.verify.workload.parsing import parse_workload
+from fungible.verify.workload.recorded import is_static, kept_headers, with_body
+from fungible.verify.workload.steps import Request, Workload, render
 
 LONGEST_WAIT: Final = 2.0
 """Between two polls, in seconds."""

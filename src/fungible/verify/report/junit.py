@@ -13,7 +13,7 @@ from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.mend import mend_class, page
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import endpoint, holder, letters, outcome, places, route, step_text, title
-from fungible.verify.steps import Request
+from fungible.verify.workload.steps import Request
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -12,7 +12,7 @@ from fungible.sandbox.probe import NOT_ISOLATED
 from fungible.verify.compare import Deviation
 from fungible.verify.findings import Culprit, Difference, Findings
 from fungible.verify.report.redaction import HIDDEN
-from fungible.verify.steps import Job, Request
+from fungible.verify.workload.steps import Job, Request
 
 KINDS: Mapping[str, str] = {
     "lost": "what an earlier request left is gone",

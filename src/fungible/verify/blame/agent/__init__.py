@@ -1,0 +1,41 @@
+"""The blame agent: finds, in the booted processes of an app, the object or file that held state, and its line.
+
+`inside/` runs within the app's own interpreter (Python 3.9 or later, standard library alone) and is put there by
+the environment that `AgentServer.environment` gives. `host` serves the other end, `naming` words what it finds.
+"""
+
+from fungible.verify.blame.agent.host import (
+    AgentServer,
+    Atom,
+    Change,
+    FileEvent,
+    Greeting,
+    Place,
+    Restored,
+    Snapshot,
+    Write,
+)
+from fungible.verify.blame.agent.naming import (
+    Culprit,
+    ObjectPath,
+    culprit_of_file,
+    culprit_of_object,
+    differing_atoms,
+)
+
+__all__ = [
+    "AgentServer",
+    "Atom",
+    "Change",
+    "Culprit",
+    "FileEvent",
+    "Greeting",
+    "ObjectPath",
+    "Place",
+    "Restored",
+    "Snapshot",
+    "Write",
+    "culprit_of_file",
+    "culprit_of_object",
+    "differing_atoms",
+]

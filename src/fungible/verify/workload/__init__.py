@@ -1,0 +1,1 @@
+"""Workloads: read, recorded, bound, rendered."""

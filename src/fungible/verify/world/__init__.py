@@ -1,0 +1,1 @@
+"""Worlds: grounds, lanes, slots, and one execution after the other."""

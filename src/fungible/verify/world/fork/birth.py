@@ -1,0 +1,103 @@
+"""Make slots by forking: two imports of the app, a fork for every slot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fungible.runtime.confinement import Confinement
+from fungible.verify.world.fork.command import AppCallable, parse_callable, parse_program
+from fungible.verify.world.fork.server import ForkServer, Ground, boot_server, environment_of
+from fungible.verify.world.fork.unforkable import Unforkable
+from fungible.verify.world.slot import Site, Slot
+
+
+class ForkBirth:
+    """Slots forked from two imports that were executed apart, with hash seeds of their own (a `Birth`).
+
+    A slot is forked from the import of its number's parity. It sees the app's folder where that import saw it (its
+    own path is an alias of it), over what the import wrote there; files that the import opened are opened anew,
+    random generators seeded anew. Shared by design: what the import computed from the clock, from randomness, from
+    its environment and from the stores that its site had. Mount, IPC, UTS and PID namespaces are the slot's own.
+    """
+
+    def __init__(self, ground: Ground, command: str, setting: str | None, sites: tuple[Site, Site]) -> None:
+        self._ground = ground
+        self._sites = sites
+        self._apps = [_read(command, setting, site) for site in sites]
+        self._servers: list[ForkServer | None] = [None, None]
+        self._locks = (asyncio.Lock(), asyncio.Lock())
+
+    @classmethod
+    async def open(
+        cls,
+        command: str,
+        confine: Callable[[Site], Confinement],
+        sites: tuple[Site, Site],
+        sockets: Path,
+        *,
+        setting: str | None = None,
+        limits: Mapping[str, int] | None = None,
+        boot_timeout: float = 60.0,
+        stop_timeout: float = 10.0,
+        note: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        lazy: bool = False,
+    ) -> ForkBirth:
+        """Read the callable of `command` (or of `setting`, `wsgi:module:attribute`) and import it at both `sites`;
+        a Python program that hides its callable is run up to the moment where it would serve.
+
+        `sites` are the imports' own, their environment and stores included: a slot must be given the same, but for
+        what is its own (HOME, TMPDIR, paths in its private folder and the like). `confine` gives the sandbox of a
+        site, attached folders included. Sockets are made in `sockets`, a folder with a short path and mode 0700.
+        `note` hears of what imports and slots connect to, where `confine` has that watched (`sandbox.spawn.Message`,
+        `outbound`). With `lazy` an import happens when it is first needed. To be called, as `bear`, in the main
+        thread. Raises Unforkable, or BootFailure where an import fails.
+        """
+        level = confine(sites[0]).level
+        if level != "full":
+            raise Unforkable(f"needs isolation level full, not {level}")
+        ground = Ground(confine, sockets, dict(limits or {}), boot_timeout, stop_timeout, note)
+        birth = cls(ground, command, setting, sites)
+        if not lazy:
+            try:
+                for index in (0, 1):  # one after the other: both may make the same tables in the same store
+                    await birth._server(index)
+            except BaseException:
+                await birth.close()
+                raise
+        return birth
+
+    async def bear(self, site: Site) -> Slot:
+        """A new process, forked and serving. Raises BootFailure, or Unforkable where the site does not fit."""
+        server = await self._server(site.number % 2)
+        return await server.bear(site)
+
+    async def close(self) -> None:
+        """End both imports and every slot that is left."""
+        servers = [server for server in self._servers if server is not None]
+        self._servers = [None, None]
+        await asyncio.gather(*(server.close() for server in servers))
+
+    def wrote_at_import(self, number: int) -> tuple[str, ...]:
+        """Paths in the app's folder that the import behind a slot's number wrote; empty before it happened."""
+        server = self._servers[number % 2]
+        return () if server is None else server.wrote
+
+    async def _server(self, index: int) -> ForkServer:
+        async with self._locks[index]:
+            server = self._servers[index]
+            if server is None:
+                server = boot_server(self._ground, self._apps[index], self._sites[index])
+                await server.imported()
+                self._servers[index] = server
+            return server
+
+
+def _read(command: str, setting: str | None, site: Site) -> AppCallable:
+    environment, folder = environment_of(site), str(site.folder)
+    app = parse_callable(command, environment, folder, setting) or parse_program(command, environment, folder)
+    if app is None:
+        raise Unforkable(f"the command `{command}` does not tell its callable; name it in the settings (callable)")
+    return app

@@ -1,0 +1,306 @@
+"""The ground of an experiment: the app built and set up once, lanes of stores that verify made itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fungible.app.environment import compose
+from fungible.app.model import WEB, App
+from fungible.app.problem import Exit, Problem
+from fungible.build.seal import Tree, copy_tree, read_tree
+from fungible.runtime.backing import sandbox_mounts, set_elsewhere
+from fungible.runtime.confinement import Confinement, shell_command
+from fungible.runtime.folders import Folders, folders_for
+from fungible.runtime.one_off import run_one_off
+from fungible.runtime.port import Ports
+from fungible.runtime.release import Release
+from fungible.runtime.stage import Isolation, choose_isolation, load_config
+from fungible.sandbox.launch import wipe
+from fungible.sandbox.probe import probe_outbound
+from fungible.sandbox.spec import Mount
+from fungible.services.store import Store
+from fungible.verify.world.boot import BootBirth
+from fungible.verify.world.canary import find_canaries
+from fungible.verify.world.lane import Lane, make_lane
+from fungible.verify.world.slot import Site
+from fungible.verify.world.stores import Plan, mark, plan_stores, unreachable
+from fungible.verify.world.supply import Supply, resolve
+from fungible.verify.world.traffic import Traffic, listening_ports
+from fungible.verify.world.world import Given
+
+MOST_LANES = 2
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every world stands on. `warnings` tells what the report should say of stores and connections."""
+
+    app: App
+    given: Given
+    birth: BootBirth
+    lanes: tuple[Lane, ...]
+    isolation: Isolation
+    stores: tuple[str, ...]
+    sockets: Path
+    canaries: Callable[[], Awaitable[tuple[str, ...]]]
+    warnings: Callable[[], tuple[str, ...]] = tuple
+
+
+@contextlib.asynccontextmanager
+async def prepare_ground(
+    app: App,
+    operating_system: Mapping[str, str],
+    *,
+    lanes: int | None = None,
+    disposable: Collection[str] = (),
+    say: Callable[[str], None],
+) -> AsyncIterator[Ground]:
+    """Build, release and set up the app once, in sandboxes, with stores of our own; take all down at the end.
+
+    `disposable` are config vars whose stores may be written where they are; they are put back at the end. Raises
+    Problem where that fails, or where a store is neither ours nor can be copied.
+    """
+    if WEB not in app.types:
+        raise Problem("there is no process type `web` to verify; add `web: COMMAND` to the Procfile, or use --web")
+    folders = folders_for(app.state_name, operating_system).make()
+    home = _make_home(folders)
+    made_sockets: list[Path] = []
+    supply: Supply | None = None
+    try:
+        isolation = await choose_isolation(app.settings.isolation, folders.processes)
+        config = load_config(folders)
+        plan = _plan(app, config, operating_system, disposable, isolation)
+        traffic = Traffic(listening_ports())
+        supply = Supply(plan, app, home, mounted=isolation.level == "full")
+        await supply.open()
+        tree = await asyncio.to_thread(read_tree, app.folder)
+        content = home / "content"
+        await asyncio.to_thread(copy_tree, tree, content)
+        not_refused = await probe_outbound(str(home / "probe"), isolation.level, isolation.layer)
+        outbound = await _outbound(app, supply, not_refused)
+        traffic.expect(outbound.reachable)
+        release = _release(app, folders, isolation, tree, content, config, operating_system, supply, outbound)
+        await supply.share_commands(release.environment({"HOME": str(home), "TMPDIR": str(home)}))
+        for step, command in _preparation(app):
+            say(f"{step}: {command}")
+            await _step(step, command, release, home, traffic, content_writable=True)
+        alone = bool(app.settings.verify.reset or supply.shared or plan.shared)
+        count = 1 if alone else min(MOST_LANES, os.cpu_count() or 1) if lanes is None else lanes
+        made = []
+        for number in range(count):
+            services, variables = await supply.lane(number)
+            own = replace(release, services=variables)
+            made.append(await make_lane(number, services, _reset(app, own, home, traffic), variables))
+        outbound = await _outbound(app, supply, not_refused)
+        traffic.expect(outbound.reachable)
+        confine = _confine(app, folders, isolation, tree, content, outbound)
+        given = Given(
+            content=content,
+            name=app.folder.name or "app",
+            folder=home / "worlds",
+            environment=_environment(release),
+            seed=secrets.token_hex(4),
+            confine=confine,
+            workers=tuple(type for type in app.types.values() if type.name != WEB and type.processes > 0),
+            heard=traffic.heard,
+            note=traffic.note,
+        )
+        ports = Ports(folders.run.parent / "ports")
+        birth = BootBirth(app.types[WEB], ports, confine, heard=traffic.heard)
+
+        async def canaries() -> tuple[str, ...]:
+            return await find_canaries(given, release.confinement, ports, home / "canary", lanes=count)
+
+        def warnings() -> tuple[str, ...]:
+            isolated = (
+                ()
+                if not_refused is None
+                else (
+                    f"connections of the app are not refused on this machine ({not_refused}): it may have reached "
+                    "mail servers, and stores that no config var names",
+                )
+            )
+            return (*plan.warnings, *isolated, *traffic.warnings())
+
+        stores = tuple(service.name for service in supply.services if isinstance(service, Store))
+        sockets = Path(
+            tempfile.mkdtemp(prefix="v", dir=folders.run.parent)
+        )  # not in `run`: a `start` that ends clears that
+        made_sockets.append(sockets)
+        yield Ground(app, given, birth, tuple(made), isolation, stores, sockets, canaries, warnings)
+    finally:
+        if supply is not None:
+            await supply.close()
+        for folder in made_sockets:
+            shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(wipe, str(home))
+
+
+@dataclass(frozen=True)
+class _Outbound:
+    """Where processes may connect to: the fields of a confinement."""
+
+    outbound: str
+    reachable: tuple[str, ...]
+    unreachable: tuple[str, ...]
+
+
+def _plan(
+    app: App,
+    config: Mapping[str, str],
+    operating_system: Mapping[str, str],
+    disposable: Collection[str],
+    isolation: Isolation,
+) -> Plan:
+    declared = app.settings.services
+    elsewhere = set_elsewhere(app, config, operating_system)
+    marks = {name: mark(name) for name in declared if not elsewhere.get(name)}
+    environment = compose(dotenv=app.dotenv, operating_system=operating_system, config=config, given=marks)
+    commands = {f"the command of `{type.name}`": type.command for type in app.types.values()}
+    commands |= {
+        f"the {step} command": command for step, command in _preparation(app) if step not in ("build", "reset")
+    }
+    return plan_stores(
+        environment,
+        declared,
+        commands,
+        app.folder,
+        disposable=disposable,
+        reset=app.settings.verify.reset is not None,
+        by_commands=tuple(app.settings.verify.stores),
+        own_files=isolation.level in ("full", "copy", "readonly"),
+    )
+
+
+async def _outbound(app: App, supply: Supply, not_refused: str | None) -> _Outbound:
+    """Nothing beyond this machine; on it, neither mail servers nor stores that are neither ours nor given to us."""
+    if not_refused is not None:
+        return _Outbound("free", (), ())
+    wanted = await resolve(app.settings.verify.outbound)
+    here = unreachable(supply.plan.environment, stores=app.settings.verify.reset is None)
+    return _Outbound("refused", (*await supply.reachable(), *wanted), here)
+
+
+def _make_home(folders: Folders) -> Path:
+    """A folder for this run; those of runs that were killed are deleted."""
+    verify = folders.state / "verify"
+    verify.mkdir(mode=0o700, exist_ok=True)
+    for old in verify.iterdir():
+        pid = old.name.partition("-")[0]
+        if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
+            shutil.rmtree(old, ignore_errors=True)
+    home = verify / f"{os.getpid()}-{secrets.token_hex(3)}"
+    home.mkdir(mode=0o700)
+    (home / "worlds").mkdir()
+    (home / "steps").mkdir()
+    return home
+
+
+def _release(
+    app: App,
+    folders: Folders,
+    isolation: Isolation,
+    tree: Tree,
+    content: Path,
+    config: Mapping[str, str],
+    operating_system: Mapping[str, str],
+    supply: Supply,
+    outbound: _Outbound,
+) -> Release:
+    bound = tuple(Mount(str(app.folder / path), str(app.folder / path)) for path in tree.bound)
+    confinement = Confinement(
+        level=isolation.level,
+        layer=isolation.layer,
+        content=content,
+        folder=app.folder,
+        hidden=(folders.root, folders.run.parent),
+        attached=bound + sandbox_mounts(supply.services),
+        outbound=outbound.outbound,
+        reachable=outbound.reachable,
+        unreachable=outbound.unreachable,
+    )
+    return Release("verify", confinement, config, app.dotenv, operating_system, supply.variables)
+
+
+def _confine(
+    app: App, folders: Folders, isolation: Isolation, tree: Tree, content: Path, outbound: _Outbound
+) -> Callable[[Site], Confinement]:
+    def confine(site: Site) -> Confinement:
+        bound = tuple(Mount(str(app.folder / path), str(site.folder / path)) for path in tree.bound)
+        return Confinement(
+            level=isolation.level,
+            layer=isolation.layer,
+            content=content,
+            folder=site.folder,
+            hidden=(folders.root, folders.run.parent),
+            attached=bound + site.mounts,
+            outbound=outbound.outbound,
+            reachable=outbound.reachable,
+            unreachable=outbound.unreachable,
+        )
+
+    return confine
+
+
+def _environment(release: Release) -> Callable[[Mapping[str, str]], dict[str, str]]:
+    def environment(own: Mapping[str, str]) -> dict[str, str]:
+        return release.environment(own)
+
+    return environment
+
+
+def _preparation(app: App) -> list[tuple[str, str]]:
+    steps = [("build", line) for line in app.settings.build]
+    if app.settings.verify.reset is not None:
+        steps.append(("reset", app.settings.verify.reset))
+    if app.release_command is not None:
+        steps.append(("release", app.release_command))
+    if app.settings.verify.setup is not None:
+        steps.append(("setup", app.settings.verify.setup))
+    return steps
+
+
+def _reset(app: App, release: Release, home: Path, traffic: Traffic) -> Callable[[], Awaitable[None]] | None:
+    command = app.settings.verify.reset
+    if command is None:
+        return None
+
+    async def reset() -> None:
+        await _step("reset", command, release, home, traffic, content_writable=False)
+        if app.settings.verify.setup is not None:
+            await _step("setup", app.settings.verify.setup, release, home, traffic, content_writable=False)
+
+    return reset
+
+
+async def _step(
+    step: str, command: str, release: Release, home: Path, traffic: Traffic, *, content_writable: bool
+) -> None:
+    """Run a command of the app's in its sandbox. A build fetches packages, once, and no store is its business."""
+    if step == "build":
+        release = replace(release, confinement=replace(release.confinement, outbound="free"))
+    argv = ("bash", "-c", command) if step in ("setup", "reset") else shell_command(command)
+    outcome = await run_one_off(
+        argv,
+        replace(release, name="verify"),
+        home / "steps",
+        name=f"{step}.1",
+        stdin=None,
+        stdout=2,
+        stderr=2,
+        content_writable=content_writable,
+    )
+    for connection in outcome.outbound:
+        traffic.note(connection)
+    if outcome.code != 0:
+        raise Problem(
+            f"the {step} command `{command}` ended with {outcome.code}; its output is above", Exit.BAD_INPUT
+        )

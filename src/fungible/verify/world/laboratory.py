@@ -1,0 +1,149 @@
+"""Runs worlds: gives each a lane and a number, side by side where cores allow, and counts what it took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fungible.app.model import WEB
+from fungible.verify.schedule.schedule import Schedule
+from fungible.verify.workload.steps import Workload
+from fungible.verify.world.boot import one_server
+from fungible.verify.world.fork.birth import ForkBirth
+from fungible.verify.world.fork.unforkable import Unforkable
+from fungible.verify.world.ground import Ground
+from fungible.verify.world.lane import Lane
+from fungible.verify.world.slot import Birth
+from fungible.verify.world.world import Execution, Visit, make_site, run_world
+
+
+@dataclass
+class Tally:
+    """What the experiment has cost so far."""
+
+    worlds: int = 0
+    executions: int = 0
+    boots: int = 0
+    seconds: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.began
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A way to make processes, for every lane: `boot` runs the type's command, `fork` forks an import of the app."""
+
+    name: str
+    births: Mapping[int, Birth]
+
+
+class Laboratory:
+    """`ground` with its lanes handed out one world at a time."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.tally = Tally()
+        self.skewed = True
+        self.boot = Instrument("boot", {lane.number: ground.birth for lane in ground.lanes})
+        self._forks: list[ForkBirth] = []
+        self._lanes: asyncio.Queue[Lane] = asyncio.Queue()
+        for lane in ground.lanes:
+            self._lanes.put_nowait(lane)
+        self._number = 0
+
+    @property
+    def lanes(self) -> int:
+        """How many worlds can run side by side."""
+        return len(self.ground.lanes)
+
+    async def open_forks(self) -> Instrument:
+        """Import the app twice for every lane, to fork from. Raises Unforkable, or BootFailure."""
+        if any(lane.reset is not None for lane in self.ground.lanes):
+            raise Unforkable("stores are reset by a command, which an import would not survive")
+        opened = await asyncio.gather(*(self._open_fork(lane) for lane in self.ground.lanes), return_exceptions=True)
+        failure = next((each for each in opened if isinstance(each, BaseException)), None)
+        if failure is not None:
+            raise failure
+        births = {
+            lane.number: birth
+            for lane, birth in zip(self.ground.lanes, opened, strict=True)
+            if isinstance(birth, ForkBirth)
+        }
+        self.tally.boots += 2 * len(births)
+        return Instrument("fork", births)
+
+    async def _open_fork(self, lane: Lane) -> ForkBirth:
+        """Import the app twice with the stores of `lane`, and keep what that left in them as the beginning."""
+        given, web = self.ground.given, self.ground.app.types[WEB]
+        assert given.confine is not None
+        await lane.prepare(0)
+        first, second = (
+            make_site(given, lane, given.folder / f"f{lane.number}-{n}", n, f"fork/{lane.number}/{n}") for n in (0, 1)
+        )
+        folder = self.ground.sockets / f"f{lane.number}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        birth = await ForkBirth.open(
+            one_server(web.command),
+            given.confine,
+            (first, second),
+            folder,
+            setting=web.callable,
+            boot_timeout=web.boot_timeout,
+            stop_timeout=min(5.0, web.stop_timeout),
+            note=given.note,
+        )
+        self._forks.append(birth)
+        await lane.keep("fork")
+        return birth
+
+    async def close(self) -> None:
+        """End the imports."""
+        forks, self._forks = self._forks, []
+        for birth in forks:
+            await birth.close()
+
+    async def run(
+        self,
+        schedule: Schedule,
+        workload: Workload,
+        *,
+        instrument: Instrument | None = None,
+        defaults: Mapping[str, str] | None = None,
+        equal_seeds: bool = False,
+        birth: Birth | None = None,
+        skew: bool | None = None,
+        visit: Visit | None = None,
+    ) -> Execution:
+        """Run a world on the next free lane, its processes made by `instrument` (None: booted), or by `birth`."""
+        made_by = instrument or self.boot
+        lane = await self._lanes.get()
+        self._number += 1
+        begin = time.monotonic()
+        try:
+            execution = await run_world(
+                self.ground.given,
+                schedule,
+                workload,
+                lane,
+                birth or made_by.births[lane.number],
+                self._number,
+                defaults=defaults,
+                equal_seeds=equal_seeds,
+                skewed=self.skewed if skew is None else skew,
+                visit=visit,
+                instrument=made_by.name,
+            )
+        finally:
+            self._lanes.put_nowait(lane)
+        self.tally.worlds += 1
+        self.tally.executions += len(workload.steps)
+        if made_by is self.boot:
+            self.tally.boots += execution.boots
+        self.tally.seconds += time.monotonic() - begin
+        return execution
