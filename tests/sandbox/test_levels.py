@@ -47,6 +47,7 @@ def test_full_hides_other_folders_and_renames_the_host(bench: Bench, full: None)
         "full",
         "ls -A /tmp | wc -l; hostname; grep -c web-1 /etc/hosts; ls -A /dev/shm | wc -l; ls /proc | grep -c '^[0-9]'",
         hidden=(),
+        kept=(),
     )
     left, host, named, shm, processes = ran.out.split()
     assert (host, named, shm) == ("web-1", "1", "0")
