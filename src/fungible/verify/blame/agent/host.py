@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,11 +216,15 @@ class AgentServer:
 
     async def open(self) -> None:
         """Start to serve. Raises OSError if the socket cannot be made."""
-        before = os.umask(0o177)
+        # Not by way of the umask: it belongs to the whole process, and two servers open side by side.
+        listener = socket.socket(socket.AF_UNIX)
         try:
-            self._server = await asyncio.start_unix_server(self._greet, self.path, limit=MESSAGE_LIMIT)
-        finally:
-            os.umask(before)
+            listener.bind(str(self.path))
+            self.path.chmod(0o600)
+            self._server = await asyncio.start_unix_server(self._greet, sock=listener, limit=MESSAGE_LIMIT)
+        except OSError:
+            listener.close()
+            raise
 
     async def close(self) -> None:
         """Stop to serve; connected processes go on without an agent."""
@@ -423,7 +427,6 @@ def new_salt() -> str:
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:
-    import socket
     import struct
 
     raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
