@@ -117,12 +117,15 @@ def test_signals_reach_the_group_and_the_status_comes_back(bench: Bench, full: N
         async def later() -> None:
             while child.pid is None:  # type: ignore[attr-defined]
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.2)
+            while not (bench.store / "trapped").exists():
+                await asyncio.sleep(0.01)
             child.signal(signal.SIGTERM)  # type: ignore[attr-defined]
 
         waiting.append(asyncio.ensure_future(later()))
 
-    ran = bench.run("full", "trap 'echo caught; exit 7' TERM; sleep 60 & wait", meanwhile=stop_when_started)
+    ran = bench.run(
+        "full", "trap 'echo caught; exit 7' TERM; : > $STORE/trapped; sleep 60 & wait", meanwhile=stop_when_started
+    )
     assert ran.out == "caught\n"
     assert ran.status == 7
 

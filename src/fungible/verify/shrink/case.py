@@ -28,11 +28,6 @@ class Case:
         """The step at which the difference shows."""
         return self.kept[-1]
 
-    @property
-    def switches(self) -> int:
-        """How often the next step is served by another slot."""
-        return sum(a != b for a, b in zip(self.slots, self.slots[1:], strict=False))
-
     def schedule(self, name: str = "placed") -> Schedule:
         """The schedule over the kept steps alone."""
         order: dict[int, int] = {}
