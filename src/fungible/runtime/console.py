@@ -163,11 +163,20 @@ class Console:
             try:
                 # An app may print what the stream cannot encode: that is no reason to fall silent.
                 encoding = self._stream.encoding or "utf-8"
-                for line in lines:
-                    self._stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-                self._stream.flush()
+                self._put(b"".join(line.encode(encoding, "backslashreplace") + b"\n" for line in lines), encoding)
             except (OSError, ValueError):
                 return  # nobody reads any more
+
+    def _put(self, data: bytes, encoding: str) -> None:
+        """Past the stream's own buffer: whoever flushes that at exit would wait for a reader as long as we do here."""
+        try:
+            descriptor = self._stream.fileno()
+        except OSError:  # a stream in memory
+            self._stream.write(data.decode(encoding))
+            self._stream.flush()
+            return
+        while data:
+            data = data[os.write(descriptor, data) :]
 
     def _say_dropped(self, count: int) -> str:
         if self._as_json:
