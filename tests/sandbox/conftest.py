@@ -19,6 +19,8 @@ from fungible.sandbox.probe import run_probe
 from fungible.sandbox.spawn import Child, Message, spawn
 from fungible.sandbox.spec import Mount, Spec
 
+REFUSING = Path(__file__).with_name("refusing.py")
+
 
 @dataclass
 class Ran:
@@ -117,8 +119,9 @@ def full(allowed: tuple[str, ...]) -> None:
         pytest.skip("level full is not possible here")
 
 
-def as_ordinary_user(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a Python script as uid 1001 in `folder` with this code on its path; skips where that cannot be done."""
+def as_ordinary_user(script: str, folder: Path, *, refusing: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a Python script as uid 1001 in `folder` with this code on its path, on a machine that refuses as a profile
+    of `refusing.py` says; skips where that cannot be done."""
     python = Path("/usr/bin/python3")
     if os.geteuid() != 0:
         pytest.skip("already an ordinary user")
@@ -131,7 +134,11 @@ def as_ordinary_user(script: str, folder: Path) -> subprocess.CompletedProcess[s
             pytest.skip(f"{part} is not readable for others")
     os.chown(folder, 1001, 1001)
     return subprocess.run(
-        ["setpriv", "--reuid", "1001", "--regid", "1001", "--clear-groups", str(python), "-c", script],
+        [
+            *("setpriv", "--reuid", "1001", "--regid", "1001", "--clear-groups"),
+            *((str(python), str(REFUSING), refusing) if refusing is not None else ()),
+            *(str(python), "-c", script),
+        ],
         cwd=folder,
         env={"PATH": os.defpath, "PYTHONPATH": path, "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

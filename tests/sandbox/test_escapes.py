@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fungible.sandbox.spawn import Child
+
 from .conftest import Bench
 
 PYTHON = "/usr/bin/python3"
@@ -48,6 +50,16 @@ def test_escape_fails(bench: Bench, full: None, escape: str, tmp_path: Path) -> 
     assert socket.gethostname() == before
 
 
+def _launcher_of(child: Child) -> int:
+    """The process outside the namespaces: the parent of the command's init."""
+    pid = child.pid
+    for _ in range(2):
+        status = Path(f"/proc/{pid}/stat").read_text()
+        pid = int(status.rpartition(")")[2].split()[1])
+    assert pid is not None
+    return pid
+
+
 def test_no_process_sees_signals_or_reads_another(bench: Bench, full: None) -> None:
     """Two processes of one formation: files, signals, System V memory, abstract sockets."""
     import asyncio
@@ -74,7 +86,7 @@ def test_no_process_sees_signals_or_reads_another(bench: Bench, full: None) -> N
         second = bench.make_spec(
             "full",
             f"cat /tmp/mine; cat mine; cat {first.private}/layer/upper/mine; kill -9 {one.pid}; "
-            f'kill -9 {one.launcher_pid}; cat /proc/{one.pid}/environ; exec {PYTHON} -c "'
+            f'kill -9 {_launcher_of(one)}; cat /proc/{one.pid}/environ; exec {PYTHON} -c "'
             "import socket; s = socket.socket(socket.AF_UNIX); s.connect(chr(0) + 'fungible-test'); "
             "print('CONNECTED')\"",
             name="second",

@@ -1,22 +1,20 @@
-"""`python -I -S .../sandbox SPEC_FD CONTROL_FD`: the launcher, loaded by path under any interpreter."""
+"""`python -I -S .../sandbox/__main__.py ORDERS_FD`: the zygote, loaded by path under any interpreter.
 
-import importlib
-import importlib.util
+The file is run, not its folder, and the package made by hand: `runpy` and `importlib.util` would have to be loaded.
+"""
+
 import os
 import sys
 
 
 def _load() -> None:
-    here = os.path.dirname(os.path.abspath(__file__))
-    found = importlib.util.spec_from_file_location(
-        "fungible_sandbox", os.path.join(here, "__init__.py"), submodule_search_locations=[here]
-    )
-    assert found is not None and found.loader is not None
-    package = importlib.util.module_from_spec(found)
+    package = type(sys)("fungible_sandbox")
+    package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
     sys.modules["fungible_sandbox"] = package
-    found.loader.exec_module(package)
 
 
 _load()
-launch = importlib.import_module("fungible_sandbox.launch")
-sys.exit(launch.main(int(sys.argv[1]), int(sys.argv[2])))
+
+from fungible_sandbox import zygote  # type: ignore[import-not-found]  # noqa: E402
+
+sys.exit(zygote.main(int(sys.argv[1])))

@@ -12,15 +12,16 @@ import select
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any, List, Optional, Union
 
-from .layer import CopyLayer, OverlayLayer
-from .spec import Spec
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .outbound import Guard
+    from typing import Any, List, Optional, Union
 
-Layer = Union[OverlayLayer, CopyLayer, None]
+    from .layer import CopyLayer, OverlayLayer
+    from .outbound import Guard
+    from .spec import Spec
+
+    Layer = Union[OverlayLayer, CopyLayer, None]
 
 _WATCH_EVERY = 1.0  # seconds between looks for a database in the layer
 _WATCH_SHARE = 20  # of the time, at most one part in so many goes into these looks

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import resource
 import select
@@ -15,16 +16,19 @@ import shutil
 import signal
 import socket
 import stat
-import sys
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+from types import SimpleNamespace
 
 from . import landlock, linux, view
-from .init import Layer, supervise, tell
+from .init import supervise, tell
 from .layer import CopyLayer
-from .spec import Spec
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, List, Optional, Tuple
+
     from . import outbound
+    from .init import Layer
+    from .spec import Spec
 
 _COPY_LEVELS_WRITE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts", "/dev/ptmx", "/dev/shm")
 
@@ -32,17 +36,12 @@ _COPY_LEVELS_WRITE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/p
 def main(spec_at: int, control_at: int) -> int:
     """Run the spec in file `spec_at`, talking over the socket `control_at`; returns our exit code."""
     with os.fdopen(spec_at, "rb") as file:
-        spec = Spec.from_json(file.read())
+        spec = _read_spec(file.read())
     control = socket.socket(fileno=control_at)
     os.set_inheritable(control_at, False)
-    if spec.outbound == "refused":
-        # Not at the top, for a launcher that does not need it starts sooner; and not later, for the view of the
-        # process may hide the folder that we are loaded from.
-        import threading  # noqa: F401
-
-        from . import outbound  # noqa: F401
     stage = "prepare"
     try:
+        _enter_control_groups(spec)
         prepare_folders(spec)
         if spec.level == "full":
             status = _run_full(spec, control)
@@ -56,6 +55,27 @@ def main(spec_at: int, control_at: int) -> int:
         if spec.wipe:
             wipe(spec.private)
     return status
+
+
+def _read_spec(data: bytes) -> Spec:
+    """What `Spec.to_json` wrote, with the same attributes; the class itself needs `dataclasses`, which takes longer
+    to load than all of the launcher."""
+    fields = json.loads(data.decode("utf-8", "surrogateescape"))
+    fields["mounts"] = [SimpleNamespace(**mount) for mount in fields["mounts"]]
+    spec: Any = SimpleNamespace(**fields)
+    return spec  # type: ignore[no-any-return]
+
+
+def _enter_control_groups(spec: Spec) -> None:
+    """Before anything is forked: what is forked is born in the group of its parent (cgroups(7))."""
+    for folder in spec.control_groups:
+        path = os.path.join(folder, "cgroup.procs")
+        try:
+            with open(path, "w") as file:
+                file.write("0")
+        except OSError as error:
+            error.filename = path  # a write does not say where
+            raise
 
 
 def prepare_folders(spec: Spec) -> None:
@@ -80,7 +100,6 @@ def _run_full(spec: Spec, control: socket.socket) -> int:
     init = os.fork()
     if init == 0:
         _as_init(spec, control)
-    control.close()
     _silence()
     _, status = os.waitpid(init, 0)
     return 0 if status == 0 else 1
@@ -240,7 +259,3 @@ def wipe(folder: str) -> None:
                 os.unlink(path)
 
     shutil.rmtree(folder, onerror=grant)
-
-
-if __name__ == "__main__":  # pragma: no cover
-    sys.exit("run the folder, not this file")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import FrozenSet, Iterator, List, Optional, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import FrozenSet, Iterator, List, Optional, Tuple
 
 _LISTED_AT_MOST = 1000
 _SQLITE_MAGIC = b"SQLite format 3\x00"

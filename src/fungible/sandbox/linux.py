@@ -10,7 +10,10 @@ import ctypes
 import os
 import struct
 import sys
-from typing import FrozenSet, Optional
+
+TYPE_CHECKING = False  # not from `typing`, which a launcher would wait for (so in all that it loads)
+if TYPE_CHECKING:
+    from typing import FrozenSet, Optional
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -12,6 +14,8 @@ from typing import Dict, List, Optional, Tuple
 from . import landlock, linux, outbound
 from .spawn import Message, spawn
 from .spec import LEVELS, Spec
+
+_APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,26 @@ async def probe(folder: str) -> Abilities:
     if refused is None:
         allowed.append("full")
     else:
-        reasons["full"] = f"the system refused it ({refused})"
-    if landlock.version() > 0:
-        allowed += ["copy", "readonly"]
+        reasons["full"] = _why(refused)
+    if landlock.version() == 0:
+        reasons["copy"] = reasons["readonly"] = "no Landlock: a kernel before Linux 5.13, or a container refuses it"
+    # Tried only where it is what `auto` comes to: each trial takes its time at every start.
+    elif refused is not None and (answer := await _attempt(folder, "readonly", layer)) is not None:
+        reasons["copy"] = reasons["readonly"] = _why(answer)
     else:
-        reasons["copy"] = reasons["readonly"] = "the kernel has no Landlock (Linux 5.13)"
+        allowed += ["copy", "readonly"]
     return Abilities((*allowed, "scratch", "none"), layer, reasons, landlock.can_scope_sockets())
+
+
+def _why(refused: str) -> str:
+    """The machine's answer, and where that is known, the setting behind it."""
+    text = f"the system refused it ({refused})"
+    if os.strerror(errno.ENOSPC) in refused:
+        return f"{text}; a limit of namespaces is reached, see user.max_user_namespaces"
+    with contextlib.suppress(OSError), open(_APPARMOR) as file:
+        if file.read().strip() == "1" and os.geteuid() != 0:
+            return f"{text}; AppArmor keeps it from ordinary users, see {os.path.basename(_APPARMOR)}"
+    return text
 
 
 async def probe_outbound(folder: str, level: str, layer: str) -> Optional[str]:

@@ -1,8 +1,9 @@
-"""The supervisor's side of a sandboxed process: start the launcher, hear what it says, pass signals on."""
+"""The supervisor's side of a sandboxed process: order a launcher, hear what it says, pass signals on."""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from . import zygote
 from .launch import wipe
 from .spec import Spec
 
@@ -41,11 +43,9 @@ class Message:
 class Child:
     """A sandboxed process as its supervisor sees it. Made by `spawn`."""
 
-    def __init__(self, launcher: subprocess.Popen[bytes], control: socket.socket, spec: Spec) -> None:
-        self.launcher_pid = launcher.pid
+    def __init__(self, control: socket.socket, spec: Spec) -> None:
         self.pid: Optional[int] = None
         self.status: Optional[int] = None
-        self._launcher = launcher
         self._control = control
         self._spec = spec
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -82,9 +82,9 @@ class Child:
             tell(Message(kind, said))
 
     async def _end(self, tell: Callable[[Message], None]) -> None:
+        """Nobody has the other end of the control socket: launcher and init have ended."""
         loop = asyncio.get_running_loop()
         self._control.close()
-        await loop.run_in_executor(None, self._launcher.wait)
         if self._spec.wipe and os.path.isdir(self._spec.private):  # the launcher itself was killed
             await loop.run_in_executor(None, wipe, self._spec.private)
         tell(Message("gone", {}))
@@ -107,29 +107,89 @@ def spawn(
     stdout: Optional[int] = None,
     stderr: Optional[int] = None,
 ) -> Child:
-    """Start `spec` under the launcher; `tell` hears every Message, in the loop's thread.
+    """Start `spec` under a launcher; `tell` hears every Message, in the loop's thread.
 
     `stdin`, `stdout` and `stderr` are descriptors that the command gets (None: ours). To be called in the main
-    thread with a running event loop: the parent-death signal follows the thread that spawned. Raises OSError
-    where not even the launcher can be started.
+    thread with a running event loop. Raises OSError where not even a launcher can be ordered.
     """
     ours, theirs = socket.socketpair()
     if _SO_PASSCRED is not None:
         ours.setsockopt(socket.SOL_SOCKET, _SO_PASSCRED, 1)
     ours.setblocking(False)
-    with theirs, tempfile.TemporaryFile() as file:
-        file.write(spec.to_json())
-        file.flush()
-        file.seek(0)
-        launcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", _HERE, str(file.fileno()), str(theirs.fileno())],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=(file.fileno(), theirs.fileno()),
-            start_new_session=True,
-            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
-        )
-    child = Child(launcher, ours, spec)
+    try:
+        with theirs, tempfile.TemporaryFile() as file, open(os.devnull, "r+b") as nothing:
+            file.write(spec.to_json())
+            file.flush()
+            file.seek(0)
+            standard = [
+                given if given is not None else number if _is_standard(number) else nothing.fileno()
+                for number, given in enumerate((stdin, stdout, stderr))
+            ]
+            _order(zygote.order_for(spec), [file.fileno(), theirs.fileno(), *standard])
+    except BaseException:
+        ours.close()
+        raise
+    child = Child(ours, spec)
     asyncio.get_running_loop().add_reader(ours.fileno(), child._hear, tell)
     return child
+
+
+def _is_standard(descriptor: int) -> bool:
+    """Whether it is what we were started with: where that was nothing, the number is free for files of our own."""
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:
+        return False
+
+
+class _Zygote:
+    """Our side of the process in zygote.py; that ends with our end of its socket, so at the latest with us."""
+
+    def __init__(self) -> None:
+        self._orders, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", os.path.join(_HERE, "__main__.py"), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=None if _is_standard(2) else subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            )
+
+    def order(self, order: bytes, descriptors: list[int]) -> None:
+        """Have a launcher forked. Raises BrokenPipeError or ConnectionResetError where it has ended, or OSError."""
+        socket.send_fds(self._orders, [order], descriptors)
+
+    def close(self) -> None:
+        """Let it end, and wait for that."""
+        self._orders.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+
+
+_zygote: Optional[_Zygote] = None
+
+
+def _order(order: bytes, descriptors: list[int]) -> None:
+    """Have a launcher forked: by the zygote that there is, or by a new one if there is none or it has ended."""
+    global _zygote
+    if _zygote is not None:
+        try:
+            _zygote.order(order, descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            _zygote.close()
+        else:
+            return
+    _zygote = _Zygote()
+    _zygote.order(order, descriptors)
+
+
+@atexit.register
+def end_zygote() -> None:
+    """Let the zygote end, if there is one; the next `spawn` starts another. What it forked lives on."""
+    global _zygote
+    if _zygote is not None:
+        _zygote.close()
+        _zygote = None

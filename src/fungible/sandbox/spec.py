@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 LEVELS = ("full", "copy", "readonly", "scratch", "none")
@@ -32,6 +32,7 @@ class Spec:
     overlay's upper folder lives: `disk`, or `memory` where the filesystem of `private` cannot be one. Without
     `wipe` the private folder stays when the process has ended, for another to find. `below` are upper folders of
     processes that are idle or have ended; they lie between the overlay and `source`, topmost first (level full).
+    `control_groups` are folders of the kernel's control groups that the process is born into, its launcher with it.
     `outbound` is `free`, or `refused`: no address but those of this machine can be reached; `reachable` and
     `unreachable` are exceptions (see `outbound.Policy`).
     """
@@ -55,19 +56,21 @@ class Spec:
     watch_databases: bool = False
     keep_stdin: bool = False
     wipe: bool = True
+    control_groups: Tuple[str, ...] = ()
     outbound: str = "free"
     reachable: Tuple[str, ...] = ()
     unreachable: Tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """The spec as UTF-8 JSON."""
-        return json.dumps(asdict(self)).encode("utf-8", "surrogateescape")
+        fields = {**vars(self), "mounts": [vars(mount) for mount in self.mounts]}
+        return json.dumps(fields).encode("utf-8", "surrogateescape")
 
     @classmethod
     def from_json(cls, data: bytes) -> Spec:
         """The inverse of `to_json`."""
         fields = json.loads(data.decode("utf-8", "surrogateescape"))
-        for name in ("argv", "below", "hidden", "kept", "reachable", "unreachable"):
+        for name in ("argv", "below", "hidden", "kept", "control_groups", "reachable", "unreachable"):
             fields[name] = tuple(fields[name])
         fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])
         return cls(**fields)

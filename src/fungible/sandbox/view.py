@@ -12,11 +12,17 @@ import errno
 import os
 import shutil
 import stat
-from typing import Dict, List, Optional
 
 from . import linux
 from .layer import OverlayLayer
-from .spec import Mount, Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Union
+
+    from .spec import Mount, Spec
+
+    AnyMount = Union["_Bind", Mount]
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _HIDDEN_ALWAYS = ("/tmp", "/var/tmp", "/run")
@@ -34,8 +40,12 @@ def enter_user_namespace() -> None:
     uid, gid = os.geteuid(), os.getegid()
     linux.unshare(linux.CLONE_NEWUSER)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+        path = f"/proc/self/{name}"
+        try:
+            with open(path, "w") as file:
+                file.write(text)
+        except OSError as error:  # AppArmor refuses the writing, and that names no file
+            raise OSError(error.errno, error.strerror, path) from None
 
 
 def in_user_namespace() -> bool:
@@ -124,22 +134,31 @@ def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _binds(spec: Spec, hidden: List[str]) -> List[Mount]:
+class _Bind:
+    """A `spec.Mount` that is made here: the launcher does without `dataclasses`."""
+
+    def __init__(self, source: str, target: str, writable: bool = False) -> None:
+        self.source = source
+        self.target = target
+        self.writable = writable
+
+
+def _binds(spec: Spec, hidden: List[str]) -> List[AnyMount]:
     own = os.path.join(spec.private, "own")
-    wanted: Dict[str, Mount] = {}
+    wanted: Dict[str, AnyMount] = {}
     shown = [own, *(mount.target for mount in spec.mounts)]
     for path in (*_KEPT_ALWAYS, *spec.kept):
         if any(_below(path, folder) for folder in shown):
             continue  # there already; bound once more it would lose being writable
         if any(_below(path, folder) for folder in hidden) and os.path.exists(path):
-            wanted[path] = Mount(path, path)
+            wanted[path] = _Bind(path, path)
     if os.path.isdir(own):
-        wanted[own] = Mount(own, own, writable=True)
+        wanted[own] = _Bind(own, own, writable=True)
     for mount in spec.mounts:
         wanted[mount.target] = mount
     hosts = os.path.join(spec.private, "hosts")
     if spec.host_name and os.path.exists(hosts):
-        wanted["/etc/hosts"] = Mount(hosts, "/etc/hosts")
+        wanted["/etc/hosts"] = _Bind(hosts, "/etc/hosts")
     return sorted(wanted.values(), key=lambda mount: mount.target.count("/"))
 
 
@@ -166,7 +185,7 @@ class _Opened:
         self._descriptors.clear()
 
 
-def _bind(opened: _Opened, bind: Mount) -> None:
+def _bind(opened: _Opened, bind: AnyMount) -> None:
     if not os.path.exists(bind.target):
         if opened.is_folder(bind.source):
             os.makedirs(bind.target, exist_ok=True)
