@@ -42,6 +42,32 @@ def test_a_name_may_have_63_characters() -> None:
     assert parse_procfile(f"{'w' * 63}: a", "Procfile")[0].name == "w" * 63
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("gunicorn shop:app", 'write "web: gunicorn shop:app"'),
+        ("python app.py", 'write "web: python app.py"'),
+        ("python --mode=x app.py", 'write "web: python --mode=x app.py"'),
+        ("web gunicorn shop:app", 'write "web: gunicorn shop:app"'),
+        ("web=gunicorn shop:app", 'write "web: gunicorn shop:app"'),
+        ("worker", 'write "worker: COMMAND"'),
+        ("web : gunicorn shop:app", 'write "web: gunicorn shop:app"'),
+        ("./run", "write `name: command`"),
+        ("my web: gunicorn shop:app", '"my web" is no name'),
+    ],
+)
+def test_a_line_without_its_colon_is_written_as_it_was_meant(line: str, hint: str) -> None:
+    with pytest.raises(Problem) as raised:
+        parse_procfile(f"# site\n{line}\n", "Procfile")
+    assert raised.value.message.startswith("Procfile:2: ")
+    assert hint in raised.value.message
+
+
+def test_a_second_line_without_a_type_is_no_second_web() -> None:
+    with pytest.raises(Problem, match=r'write "worker: python work\.py"'):
+        parse_procfile("web: a\npython work.py\n", "Procfile")
+
+
 @given(st.dictionaries(NAMES, COMMANDS, min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_what_is_written_is_read(types: dict[str, str], end: str, comments: bool) -> None:
     gap = f"# note{end}  {end}" if comments else ""

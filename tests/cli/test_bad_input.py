@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from fungible.cli import main
 from tests.runtime.harness import Home
 
 GOOD = "web: python server.py\nworker: python work.py\n"
@@ -115,23 +116,40 @@ CASES = [
 @pytest.mark.parametrize(("files", "arguments", "fragments", "code", "environment"), CASES)
 def test_bad_input(
     home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
     files: Mapping[str, str],
     arguments: tuple[str, ...],
     fragments: tuple[str, ...],
     code: int,
     environment: Mapping[str, str],
 ) -> None:
+    """In this process: starting an interpreter for each takes longer than all else."""
     for name, text in files.items():
         (home.app / name).write_bytes(os.fsencode(text))
     home.environment = dict(environment)
-    done = home.run(*arguments)
-    assert (done.returncode, done.stdout) == (code, ""), done.stderr
-    lines = [line for line in done.stderr.splitlines() if " fungible  | " not in line]
-    assert len(lines) == 1, done.stderr
+    monkeypatch.chdir(home.app)
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    for name, value in home.variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    said = capfd.readouterr()
+    assert (ended.value.code, said.out) == (code, ""), said.err
+    lines = [line for line in said.err.splitlines() if " fungible  | " not in line]
+    assert len(lines) == 1, said.err
     assert lines[0].startswith("fungible: ")
     for fragment in fragments:
         assert fragment in lines[0]
     assert home.left == []
+
+
+def test_the_command_itself_says_it_so(home: Home) -> None:
+    done = home.run(*START)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("fungible: Procfile: there is no such file")
+    assert done.stderr.count("\n") == 1
 
 
 def test_there_are_many() -> None:

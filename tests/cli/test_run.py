@@ -29,19 +29,19 @@ def test_stdin_stdout_and_stderr_are_those_of_the_command(home: Home) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "\ncba\x01", "err\n")
 
 
-@pytest.mark.parametrize("code", [0, 1, 2, 3, 77, 130, 255])
+@pytest.mark.parametrize("code", [0, 3, 255])
 def test_its_exit_code_is_ours(home: Home, code: int) -> None:
     ran = home.run("run", "--", "sh", "-c", f"exit {code}")
     assert (ran.returncode, ran.stdout, ran.stderr) == (code, "", "")
 
 
-@pytest.mark.parametrize("name", ["TERM", "KILL", "SEGV"])
+@pytest.mark.parametrize("name", ["TERM", "KILL"])
 def test_a_signal_that_ends_it_is_128_and_its_number(home: Home, name: str) -> None:
     ran = home.run("run", "--", "sh", "-c", f"kill -{name} $$")
     assert ran.returncode == 128 + getattr(signal, f"SIG{name}")
 
 
-@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "USR1"])
+@pytest.mark.parametrize("name", ["INT", "TERM", "USR1"])
 def test_signals_are_passed_on(home: Home, name: str) -> None:
     script = (
         f"import signal, sys, time\nsignal.signal(signal.SIG{name}, lambda *_: sys.exit(42))\n"

@@ -23,10 +23,20 @@ FORKS = "import os, time\nos.fork() or os.setsid()\nos.fork()\nos.write(1, b'up\
 SETTINGS = '[services]\nVALKEY_URL = "valkey"\n'
 
 
+def zygote(formation: Formation) -> int:
+    """The process that forks the launchers."""
+    (found,) = (
+        child for child in children(formation.process.pid) if "sandbox" in Path(f"/proc/{child}/cmdline").read_text()
+    )
+    return found
+
+
 def launchers(formation: Formation) -> list[int]:
-    pid = formation.process.pid
-    children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [child for child in children if "sandbox" in Path(f"/proc/{child}/cmdline").read_text()]
+    return children(zygote(formation))
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def mounts() -> int:
@@ -134,7 +144,10 @@ def test_a_second_start_says_who_runs_the_app(home: Home) -> None:
     with home.start() as formation:
         done = home.run("start", "--port", "0")
         assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr == f"fungible: this app already runs (pid {formation.process.pid}): stop it first\n"
+        where = f"at {formation.url} (pid {formation.process.pid})"
+        assert done.stderr == (
+            f"fungible: this app already runs {where}: `fungible ps` shows it, `fungible stop` stops it\n"
+        )
         assert formation.get().status_code == 200, "the first is undisturbed"
         assert formation.stop() == 0
 
@@ -187,6 +200,26 @@ def test_a_killed_launcher_takes_its_process_along_and_is_replaced(home: Home) -
         formation.wait("process.ready", "web.1", after=seen)
         wait_until(lambda: not Path(f"/proc/{first}").exists())
         assert formation.stop() == 0
+
+
+def test_a_killed_zygote_takes_nothing_along_and_is_replaced(home: Home) -> None:
+    home.write({"Procfile": WEB})
+    with home.start("web=2") as formation:
+        first = zygote(formation)
+        lives = {each["process"]: each["pid"] for each in formation.of("process.ready")}
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: first not in home.pids)
+        assert formation.get().status_code == 200
+        seen = len(formation.events)
+        os.kill(lives["web.1"], signal.SIGKILL)
+        ended = formation.wait("process.ended", "web.1", after=seen)
+        assert ended["status"] == -signal.SIGKILL, "its launcher still tells"
+        formation.wait("process.ready", "web.1", after=seen)
+        assert zygote(formation) != first
+        assert not formation.of("process.ended", "web.2")
+        assert formation.stop() == 0
+    home.wait_until_gone()
+    assert home.left == []
 
 
 def test_a_signal_while_the_build_runs_takes_it_back(home: Home) -> None:

@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import time
 
+from fungible.runtime.start import SAME_SIGNAL
 from tests.runtime.harness import Home, wait_until
 
 SECRET = 'sw0rd"fish\\x'
@@ -28,6 +30,27 @@ def test_secrets_are_masked_in_logs_as_text_and_as_json(home: Home) -> None:
         said = formation.say()
         assert "token *** not-secret" in said
         assert "fish" not in said
+
+
+def test_a_stop_is_told_once_and_so_is_a_kill(home: Home) -> None:
+    ignoring = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)"
+    home.write(
+        {
+            "Procfile": "worker: python s.py\n",
+            "s.py": f"{ignoring}; time.sleep(600)",
+            "fungible.toml": "stop_timeout = '45s'\n",
+        }
+    )
+    with home.start("worker=2", as_json=False, up=False) as formation:
+        formation.wait_for(lambda: formation.say().count("| up") == 2)
+        formation.send(signal.SIGINT)
+        formation.wait_for(lambda: "stopping 2 processes" in formation.say())
+        time.sleep(2 * SAME_SIGNAL)  # at once it would count as the first, delivered twice
+        assert formation.stop() == 0
+    said = formation.say()
+    stopping = [line for line in said.splitlines() if "a second Ctrl-C kills" in line]
+    assert len(stopping) == 1 and "(45 s at most)" in stopping[0]
+    assert said.count("killing 2 processes") == 1
 
 
 def test_a_partial_line_comes_at_exit_and_a_long_one_in_pieces(home: Home) -> None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from fungible.app.problem import Problem
 from fungible.runtime.console import Console
 from fungible.runtime.events import Event
+from fungible.runtime.hopeless import HELD
 from fungible.runtime.listeners import count_servers, is_listening, listening_at
 from fungible.runtime.logs import Line, Pipe
 from fungible.runtime.memory import memory_of
@@ -144,16 +146,15 @@ def test_the_console_writes_what_its_stream_cannot_encode() -> None:
     assert raw.getvalue().endswith(b"\\xe9 \\ud800\n")
 
 
-def test_why_a_command_cannot_start_is_said_once() -> None:
+def test_what_the_console_holds_back_comes_without_another_event() -> None:
     stream = io.StringIO()
     console = Console(stream, as_json=False, mask=lambda text: text)
-    for name in ("web.1", "web.2", "web.1"):
-        console(
-            Event("process.ended", name, data={"status": 127, "crashed": True, "cannot_start": "no such program"})
-        )
+    failed = {"status": 127, "crashed": True, "cannot_start": "there is no such program"}
+    console(Event("process.ended", "web.1", "one", "v1", failed))
+    wait_until(lambda: "no such program" in stream.getvalue())
+    console(Event("process.started", "web.1", "two", "v1", {"pid": 7}, at=time.time() - HELD))
+    wait_until(lambda: "started (pid 7, v1)" in stream.getvalue())
     console.close()
-    assert stream.getvalue().count("no such program") == 1
-    assert stream.getvalue().count("exited with 127") == 3
 
 
 def test_a_pipe_tells_lines_as_they_come_and_the_rest_at_its_end() -> None:

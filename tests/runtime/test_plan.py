@@ -63,6 +63,13 @@ def test_a_roll_starts_one_more_and_retires_an_old_one_only_when_it_is_ready() -
     assert actions(2, [*known(1, outdated=True), *known(3)]) == [Start("web", 2)]
 
 
+def test_a_roll_of_many_starts_a_quarter_more_at_once() -> None:
+    old = known(*range(1, 9), outdated=True)
+    assert actions(8, old) == [Start("web", 9), Start("web", 10)]
+    both = [*old, *known(9, 10)]
+    assert actions(8, both) == [Retire("ready-8-True"), Retire("ready-7-True")]
+
+
 def test_a_singleton_stops_first() -> None:
     old = known(1, outdated=True)
     assert actions(1, old, singleton=True) == [Retire("ready-1-True")]

@@ -94,14 +94,27 @@ def test_a_type_that_always_crashes_never_stops_its_siblings(home: Home) -> None
 
 
 def test_a_command_that_does_not_exist_gives_one_clear_line_and_no_hot_loop(home: Home) -> None:
-    home.write({"Procfile": WEB + "worker: no-such-program --x\n"})
+    home.write(
+        {
+            "Procfile": WEB + 'worker: echo x >> "$STORE/tried"; no-such-program\n',
+            "fungible.toml": '[services]\nSTORE = "folder"\n',
+        }
+    )
     with home.start("worker=2", as_json=False) as formation:
-        formation.wait_for(lambda: "crashed 2 times in a row" in formation.say())
+        tried = next(home.base.glob("state/fungible/*/services/STORE")) / "tried"
+        wait_until(lambda: tried.read_text().count("x") >= 6)
         assert formation.stop() == 0
     said = formation.say()
-    assert said.count("`no-such-program --x` (Procfile line 2) is not found") == 1
-    assert said.count("worker.1  | started") <= 3
-    assert "crashed 1 times in a row: next start" in said, "not even the first restart is immediate"
+    assert said.count("no-such-program` (Procfile line 2) is not found on the PATH") == 1
+    assert said.count("exited with 127") == 2, "one line for each process"
+    assert said.count("worker.1  | started") == said.count("worker.2  | started") == 1
+
+
+def test_not_even_the_first_restart_of_a_command_that_does_not_exist_is_immediate(home: Home) -> None:
+    home.write({"Procfile": WEB + "worker: no-such-program --x\n"})
+    with home.start() as formation:
+        assert formation.wait("process.backoff", "worker.1")["delay_s"] > 0
+        assert formation.stop() == 0
 
 
 def test_a_web_that_cannot_start_is_told_and_the_url_comes_all_the_same(home: Home) -> None:
@@ -110,6 +123,9 @@ def test_a_web_that_cannot_start_is_told_and_the_url_comes_all_the_same(home: Ho
         wait_until(lambda: formation.get().headers["Fungible-Cause"] != "starting")
         answer = formation.get()
         assert (answer.status_code, answer.headers["Fungible-Cause"]) == (503, "crashed")
+        assert f"no web process is ready: until one is, {formation.url} answers 503" in [
+            event["text"] for event in formation.of("notice")
+        ]
         assert formation.stop() == 0
     assert {e["process"] for e in formation.of("process.ended")} == {"web.1", "web.2"}
 
@@ -140,10 +156,18 @@ def test_what_does_not_answer_in_time_is_killed_and_told_where_it_listens(home: 
         assert formation.stop() == 0
 
 
+def test_where_it_listens_instead_is_told_long_before_its_boot_time_is_over(home: Home) -> None:
+    home.write({"Procfile": "web: python -m http.server --bind 127.0.0.1 0\n"})
+    with home.start(as_json=False, up=False) as formation:
+        formation.wait_for(lambda: "instead of $PORT, so no request reaches it" in formation.say())
+        assert formation.stop() == 0
+    assert formation.lines == [], "no URL: it never was ready"
+
+
 def test_a_ready_path_decides_who_is_ready(home: Home) -> None:
     home.write({"Procfile": WEB, "fungible.toml": '[types.web]\nready = "/answer/500"\nboot_timeout = "1s"\n'})
     with home.start() as formation:
-        formation.wait("process.boot_timeout", "web.1")
+        assert "listens_on" not in formation.wait("process.boot_timeout", "web.1"), "it listens where it should"
         assert formation.stop() == 0
     assert not formation.of("process.ready")
     home.write({"fungible.toml": '[types.web]\nready = "/answer/204"\n'})
@@ -293,28 +317,6 @@ def test_a_type_that_forks_servers_is_named_with_the_mend(home: Home) -> None:
     with home.start("web=1", as_json=False) as formation:
         formation.wait_for(lambda: "runs 4 servers in one process" in formation.say())
         assert "gunicorn -w 1" in formation.say()
-        assert formation.stop() == 0
-
-
-def test_a_type_that_listens_on_a_unix_socket(home: Home) -> None:
-    home.write({"Procfile": WEB, "fungible.toml": '[types.web]\nlisten = "unix"\n'})
-    with home.start("web=2") as formation:
-        assert set(processes_in_turn(formation.url, 4)) == {"web.1", "web.2"}
-        assert formation.get("/env/PORT").json()["value"] is None
-        assert formation.stop() == 0
-
-
-def test_gunicorn_on_a_unix_socket(home: Home) -> None:
-    app = "def app(environ, start):\n    start('200 OK', [])\n    return [b'hello']\n"
-    home.write(
-        {
-            "Procfile": "web: gunicorn -b unix:$FUNGIBLE_SOCKET shop:app\n",
-            "shop.py": app,
-            "fungible.toml": '[types.web]\nlisten = "unix"\n',
-        }
-    )
-    with home.start("web=1") as formation:
-        assert formation.get().text == "hello"
         assert formation.stop() == 0
 
 

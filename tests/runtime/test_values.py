@@ -122,9 +122,7 @@ def test_what_people_are_shown() -> None:
     done = {"status": 0, "crashed": True}
     assert "ended by itself" in str(format_event(Event("process.ended", "w.1", data=done), colour=False))
     killed = {"status": -9}
-    assert str(format_event(Event("process.ended", "w.1", data=killed), colour=False)).endswith(
-        "| killed by signal 9"
-    )
+    assert str(format_event(Event("process.ended", "w.1", data=killed), colour=False)).endswith("| ended by SIGKILL")
 
 
 def test_a_bus_delivers_in_order_to_all_and_forgets_who_left() -> None:

@@ -20,6 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _MERGE_MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _MOST_TYPES = 200
+_USUAL = ("web", "worker", "clock", "scheduler", "beat", "release")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def parse_procfile(text: str, path: str) -> tuple[ProcfileLine, ...]:
     for number, raw in enumerate(split_lines(text, path), 1):
         if raw.strip() == "" or raw.lstrip().startswith("#"):
             continue
-        entry = _parse_line(raw, number, path)
+        entry = _parse_line(raw, number, path, "worker" if "web" in found else "web")
         if (earlier := found.get(entry.name)) is not None:
             raise Problem(
                 f"{path}:{number}: the process type {shown(entry.name)} is already declared in line"
@@ -74,15 +75,23 @@ def check_command(command: str, where: str) -> None:
         )
 
 
-def _parse_line(raw: str, number: int, path: str) -> ProcfileLine:
+def _parse_line(raw: str, number: int, path: str, missing: str) -> ProcfileLine:
     where = f"{path}:{number}"
     if raw.startswith(_MERGE_MARKERS):
         raise Problem(f"{where}: the line is a merge conflict marker; resolve the conflict.")
     if raw[0].isspace():
         raise Problem(f"{where}: the line starts with white space; a process type starts in the first column.")
     name, colon, command = raw.partition(":")
-    if not colon:
-        raise Problem(f"{where}: the line has no colon; write `name: command`, or `#` before a comment.")
+    if _NAME.fullmatch(name.rstrip()) and name != name.rstrip() and colon:
+        raise Problem(
+            f"{where}: there is white space before the colon; write {shown(f'{name.rstrip()}: {command.strip()}')}."
+        )
+    # `shop:app` or `http://` of a command: after a type's colon there is mostly a blank.
+    if not colon or (not _NAME.fullmatch(name) and " " in name and command[:1].strip()):
+        raise Problem(
+            f"{where}: the line has no colon after a process type; write {_with_colon(raw.strip(), missing)}, or `#`"
+            " before a comment."
+        )
     if not _NAME.fullmatch(name):
         raise Problem(
             f"{where}: {shown(name)} is no name for a process type; use 1 to 63 letters, digits, `-` and `_`,"
@@ -90,6 +99,14 @@ def _parse_line(raw: str, number: int, path: str) -> ProcfileLine:
         )
     check_command(command, where)
     return ProcfileLine(name=name, command=command.strip(), line=number)
+
+
+def _with_colon(line: str, missing: str) -> str:
+    """The line as it may have been meant; `missing` is the type to write where the line seems to name none."""
+    word, _, command = line.replace("=", " ", 1).partition(" ")
+    if word in _USUAL or not command:
+        return shown(f"{word}: {command.strip() or 'COMMAND'}") if _NAME.fullmatch(word) else "`name: command`"
+    return shown(f"{missing}: {line}")
 
 
 def _ends_in_continuation(command: str) -> bool:

@@ -1,4 +1,9 @@
-"""Releases of an app: a sealed build plus config vars, numbered v1, v2 …, never changed."""
+"""Releases of an app: a sealed build plus config vars, numbered v1, v2 …, never changed.
+
+On disk a release is a folder `v3` with its record. A release that was made of a new build holds that as well (`app`,
+and in `declared` the files that said how to run it); one that was made by a change of config vars or by a roll-back
+names the release whose build it shares.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +20,18 @@ from fungible.build.seal import Tree, copy_tree
 
 KEPT = 5
 """Releases that are kept; older ones are deleted when a new one is made."""
+_RECORD = "release.json"
+_ABANDONED = "abandoned"
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A release on disk: `content` is the folder with its code, `config` its config vars."""
+    """A release on disk: `content` is the folder with its code, `declared` the one with the texts of its Procfile and
+    settings, `config` its config vars.
+
+    `build` is the number of the release that holds the build, `reason` says why it was made; `abandoned` why it is
+    not served, None for a release that may be.
+    """
 
     number: int
     content: Path
@@ -27,38 +39,66 @@ class Sealed:
     digest: str
     bound: tuple[str, ...]
     made_at: float
+    build: int = 0
+    reason: str = ""
+    abandoned: str | None = None
 
     @property
     def name(self) -> str:
         """`v3`."""
         return f"v{self.number}"
 
+    @property
+    def declared(self) -> Path:
+        """Where the texts of its Procfile, its settings and its `.env` are."""
+        return self.content.parent / "declared"
+
 
 def list_releases(folder: Path) -> tuple[Sealed, ...]:
     """All complete releases below `folder`, oldest first; unfinished ones are passed over."""
     found = []
-    for entry in folder.glob("v*/release.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    for entry in folder.glob(f"v*/{_RECORD}"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             data = json.loads(entry.read_text())
+            number = int(entry.parent.name[1:])
+            build = int(data.get("build", number))
+            content = folder / f"v{build}" / "app"
+            if not content.is_dir():
+                continue
             found.append(
                 Sealed(
-                    int(entry.parent.name[1:]),
-                    entry.parent / "app",
+                    number,
+                    content,
                     data["config"],
                     data["digest"],
                     tuple(data["bound"]),
                     data["made_at"],
+                    build,
+                    str(data.get("reason", "")),
+                    _abandoned(entry.parent),
                 )
             )
     return tuple(sorted(found, key=lambda release: release.number))
 
 
+def _abandoned(home: Path) -> str | None:
+    try:
+        return (home / _ABANDONED).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def abandon(folder: Path, number: int, why: str) -> None:
+    """Note that the release `number` below `folder` is not to be served; `why` is one sentence."""
+    with contextlib.suppress(OSError):
+        _write(folder / f"v{number}" / _ABANDONED, why + "\n")
+
+
 class Sealing:
-    """A release being made: its content is complete before anyone can see it as one."""
+    """A release with a build of its own being made: its content is complete before anyone can see it as one."""
 
     def __init__(self, folder: Path, tree: Tree) -> None:
-        numbers = [int(path.name[1:]) for path in folder.glob("v*") if path.name[1:].isdigit()]
-        self.number = max(numbers, default=0) + 1
+        self.number = _next_number(folder)
         self._home = folder / f"v{self.number}"
         self._folder = folder
         self._tree = tree
@@ -70,18 +110,78 @@ class Sealing:
         copy_tree(self._tree, self.content)
         return self.content
 
+    def declare(self, texts: Mapping[str, bytes]) -> None:
+        """Keep the files, by name, that say how it is run."""
+        folder = self._home / "declared"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, text in texts.items():
+            with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(text)
+
     def abandon(self) -> None:
         """Delete what was made so far."""
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def finish(self, config: Mapping[str, str], digest: str) -> Sealed:
-        """Write the release's record, last and at once, and delete the oldest ones."""
-        sealed = Sealed(self.number, self.content, dict(config), digest, self._tree.bound, time.time())
-        record = {"config": dict(config), "digest": digest, "bound": sealed.bound, "made_at": sealed.made_at}
-        draft = self._home / "release.json.new"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(record, file)
-        draft.replace(self._home / "release.json")
-        for old in list_releases(self._folder)[:-KEPT]:
-            shutil.rmtree(old.content.parent, ignore_errors=True)
+    def finish(
+        self, config: Mapping[str, str], digest: str, *, reason: str = "", in_use: Collection[int] = ()
+    ) -> Sealed:
+        """Write the release's record, last and at once, and delete the oldest releases but those `in_use`."""
+        sealed = Sealed(
+            self.number,
+            self.content,
+            dict(config),
+            digest,
+            self._tree.bound,
+            time.time(),
+            self.number,
+            reason,
+        )
+        _record(self._home, sealed)
+        prune(self._folder, in_use)
         return sealed
+
+
+def derive(
+    folder: Path, base: Sealed, config: Mapping[str, str], *, reason: str, in_use: Collection[int] = ()
+) -> Sealed:
+    """A new release of the build of `base` with other config vars; nothing is copied. Raises OSError."""
+    number = _next_number(folder)
+    sealed = Sealed(number, base.content, dict(config), base.digest, base.bound, time.time(), base.build, reason)
+    (folder / sealed.name).mkdir(mode=0o700)
+    _record(folder / sealed.name, sealed)
+    prune(folder, in_use)
+    return sealed
+
+
+def prune(folder: Path, in_use: Collection[int] = ()) -> None:
+    """Delete all but the last releases, those `in_use` (by number), and those whose build any of these shares."""
+    releases = list_releases(folder)
+    kept = {release.number for release in releases[-KEPT:]} | set(in_use)
+    kept |= {release.build for release in releases if release.number in kept}
+    for release in releases:
+        if release.number not in kept:
+            shutil.rmtree(folder / release.name, ignore_errors=True)
+
+
+def _next_number(folder: Path) -> int:
+    numbers = [int(path.name[1:]) for path in folder.glob("v*") if path.name[1:].isdigit()]
+    return max(numbers, default=0) + 1
+
+
+def _record(home: Path, sealed: Sealed) -> None:
+    record = {
+        "config": dict(sealed.config),
+        "digest": sealed.digest,
+        "bound": sealed.bound,
+        "made_at": sealed.made_at,
+        "build": sealed.build,
+        "reason": sealed.reason,
+    }
+    _write(home / _RECORD, json.dumps(record))
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)

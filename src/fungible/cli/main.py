@@ -12,7 +12,7 @@ import typer
 
 from fungible import __version__
 from fungible.app.problem import Exit, Problem
-from fungible.cli import doctor, record, run, start, verify
+from fungible.cli import config, doctor, logs, ps, record, release, restart, run, scale, start, verify
 
 # Whatever can be wrong with the words on a command line; some versions of Typer bring a Click of their own.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -28,6 +28,15 @@ app = typer.Typer(
 )
 app.command("start")(start.start)
 app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run.run)
+app.command("ps")(ps.ps)
+app.command("scale")(scale.scale)
+app.command("restart")(restart.restart)
+app.command("stop")(restart.stop)
+app.command("logs")(logs.logs)
+app.add_typer(config.config)
+app.command("release")(release.release)
+app.command("releases")(release.releases)
+app.command("rollback")(release.rollback)
 app.command("verify", cls=verify.VerifyCommand)(verify.verify)
 app.command("record")(record.record)
 app.command("doctor")(doctor.doctor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -22,6 +21,8 @@ def run(
     isolation: Isolation = None,
 ) -> int:
     """Run a one-off process in the app's environment and sandbox; its exit code is ours."""
+    import asyncio
+
     from fungible.runtime.run import run_command
 
     loaded = load_app(app, options={"isolation": isolation}, need_types=type is not None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fungible.app.formation import initial_formation, parse_formation
 from fungible.app.load import load_app
+from fungible.app.model import App
 from fungible.cli.common import (
     HERE,
     AppFolder,
@@ -31,6 +32,13 @@ def start(
     port: Annotated[
         int, typer.Option(envvar="FUNGIBLE_PORT", min=0, max=65535, help="Port of the router; 0 picks a free one.")
     ] = 5000,
+    watch: Annotated[
+        bool, typer.Option("--watch", envvar="FUNGIBLE_WATCH", help="Release the app's folder when it changes.")
+    ] = False,
+    shake: Annotated[
+        bool,
+        typer.Option("--shake", envvar="FUNGIBLE_SHAKE", help="Replace each web process once it has answered."),
+    ] = False,
     isolation: Isolation = None,
     boot_timeout: BootTimeout = None,
     drain_timeout: DrainTimeout = None,
@@ -41,6 +49,9 @@ def start(
 
     The first line on stdout is the URL; logs and events go to stderr.
     """
+    import asyncio
+
+    from fungible.control.api import attend
     from fungible.runtime.start import Options
     from fungible.runtime.start import start as run_formation
 
@@ -50,9 +61,13 @@ def start(
         "drain_timeout": drain_timeout,
         "stop_timeout": stop_timeout,
     }
-    loaded = load_app(app, web=web, options=settings)
+
+    def load(folder: Path) -> App:
+        return load_app(folder, web=web, options=settings)
+
+    loaded = load(app)
     counts = initial_formation(parse_formation(formation or [], loaded.types, loaded.singletons), loaded.types)
     if web is not None and "Procfile" not in loaded.sources:
         typer.echo(f"to keep it, write this line into a file called Procfile:\nweb: {web.strip()}", err=True)
-    options = Options(counts, host, port, json)
-    return asyncio.run(run_formation(loaded, options, inherited_environment()))
+    options = Options(counts, host, port, json, watch, shake)
+    return asyncio.run(run_formation(loaded, options, inherited_environment(), load=load, attend=attend))

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from fungible.app.load import load_app
-from fungible.app.problem import Problem
+from fungible.app.problem import Exit, Problem
 from fungible.app.quantity import parse_duration
 from fungible.cli.common import HERE, AppFolder, Isolation, Web, inherited_environment
 
@@ -98,11 +98,21 @@ def verify(
             help="Write what is found now to the file of --baseline, and accept it.",
         ),
     ] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Print how to mend a class that a report names, and do no more."),
+    ] = None,
 ) -> int:
     """Run the app's own traffic in many worlds, and say whether it keeps state in its processes, and where.
 
     With -- COMMAND the traffic is what that command (pytest tests/e2e) sends to $FUNGIBLE_URL.
     """
+    if explain is not None:
+        from fungible.verify.report.explanation import explanation
+
+        typer.echo(explanation(explain), nl=False)
+        return Exit.DONE
+
     from fungible.verify.experiment import Wishes
     from fungible.verify.verify import Options
     from fungible.verify.verify import verify as run_verify

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fungible.app.environment import compose
 from fungible.app.model import App
+from fungible.app.problem import Exit, Problem
 from fungible.runtime.folders import Folders
 from fungible.runtime.session import take
 from fungible.sandbox.spec import Mount
@@ -23,18 +24,23 @@ from fungible.services.store import Service
 
 LOCK = "services.lock"
 _SERVERS = "services.json"
+_GUESTS = "services.guests"
+_PATIENCE = 2.0
+"""Seconds that a formation waits for the end of a one-off process that runs its services."""
+_LOOK = 0.05
 
 
 @dataclass(frozen=True)
 class Backing:
     """Attached services: `urls` by config var (only of those that we run), `mounts` for every sandbox.
 
-    `lock` is the descriptor that tells others that the servers among them are ours, `notes` what we wrote for them.
+    `host` is the folder of our notes, where the servers among them are ours; `lock` is what tells others so, or that
+    we use the servers of another.
     """
 
     services: tuple[Service, ...]
     lock: int | None = None
-    notes: tuple[Path, ...] = ()
+    host: Path | None = None
 
     @property
     def urls(self) -> dict[str, str]:
@@ -46,13 +52,28 @@ class Backing:
         """Folders that shine through."""
         return sandbox_mounts(self.services)
 
+    async def without_guests(self, say: Callable[[], None]) -> None:
+        """Let nobody join any more, and wait for the end of those that use our servers; `say` is called if there are
+        any."""
+        if self.host is None:
+            return
+        (self.host / _SERVERS).unlink(missing_ok=True)
+        told = False
+        while (descriptor := take(self.host / _GUESTS)) is None:
+            if not told:
+                say()
+            told = True
+            await asyncio.sleep(_LOOK)
+        os.close(descriptor)
+
     async def stop(self) -> None:
         """Stop the embedded ones; their data stays."""
         for service in reversed(self.services):
             await service.stop()
         if self.lock is not None:
-            for path in self.notes:
-                path.unlink(missing_ok=True)
+            if self.host is not None:
+                for name in (_SERVERS, _GUESTS, LOCK):
+                    (self.host / name).unlink(missing_ok=True)
             os.close(self.lock)
 
 
@@ -86,33 +107,61 @@ async def attach_services(
     """
     services = _open(app, folders, config, operating_system)
     if not any(isinstance(service, EmbeddedServer) for service in services):
-        return await _started(services, None)
-    lock = take(folders.run / LOCK)
-    word = folders.run / _SERVERS
-    if lock is None and join:
-        running = await _running(folders)
-        return await _started(
-            [_Running(each, running[each.name]) if each.name in running else each for each in services], None
-        )
+        return await _started(services)
+    while True:
+        lock = take(folders.run / LOCK)
+        if lock is not None:
+            break
+        if not join:
+            lock = await _when_free(folders.run / LOCK)
+            break
+        joined = await _join(folders.run)
+        if joined is not None:
+            running, guest = joined
+            used = [_Running(each, running[each.name]) if each.name in running else each for each in services]
+            return await _started(used, guest)
+    os.truncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
     # A supervisor that was killed left its word; the lock of each service decides whether it is free.
+    word = folders.run / _SERVERS
     word.unlink(missing_ok=True)
-    notes = () if lock is None else (word, folders.run / LOCK)
-    backing = await _started(services, lock, notes)
+    backing = await _started(services, lock, folders.run)
     write_private(word, json.dumps({each.name: each.url for each in services if isinstance(each, EmbeddedServer)}))
     return backing
 
 
-async def _running(folders: Folders) -> dict[str, str]:
-    """The servers of the supervisor that holds the lock, once they all answer; none if it ends before."""
+async def _join(run: Path) -> tuple[dict[str, str], int] | None:
+    """The servers of whoever holds the lock, once they all answer, and a lock that says that they are used; None if
+    he ends before."""
     while True:
-        with contextlib.suppress(OSError, ValueError):
-            running: dict[str, str] = json.loads((folders.run / _SERVERS).read_text())
-            return running
-        lock = take(folders.run / LOCK)
+        guest = take(run / _GUESTS, shared=True)
+        if guest is not None:
+            # In this order: he takes his word back before he looks for guests.
+            with contextlib.suppress(OSError, ValueError):
+                running: dict[str, str] = json.loads((run / _SERVERS).read_text())
+                return running, guest
+            os.close(guest)
+        lock = take(run / LOCK)
         if lock is not None:
             os.close(lock)
-            return {}
-        await asyncio.sleep(0.05)
+            return None
+        await asyncio.sleep(_LOOK)
+
+
+async def _when_free(path: Path) -> int:
+    """The lock of a one-off process that is about to end. Raises Problem where it does not."""
+    for _ in range(round(_PATIENCE / _LOOK)):
+        await asyncio.sleep(_LOOK)
+        lock = take(path)
+        if lock is not None:
+            return lock
+    with contextlib.suppress(OSError):
+        holder = path.read_text()
+        raise Problem(
+            f"a one-off process of this app (`fungible run`, pid {holder}) runs its backing services: end it first",
+            Exit.NOT_ALLOWED,
+        )
+    raise Problem("a one-off process of this app runs its backing services: end it first", Exit.NOT_ALLOWED)
 
 
 class _Running(Service):
@@ -143,13 +192,13 @@ def _open(
     )
 
 
-async def _started(services: list[Service], lock: int | None, notes: tuple[Path, ...] = ()) -> Backing:
+async def _started(services: list[Service], lock: int | None = None, host: Path | None = None) -> Backing:
     started: list[Service] = []
     try:
         for service in services:
             started.append(service)
             await service.start()
     except BaseException:
-        await Backing(tuple(started), lock, notes).stop()
+        await Backing(tuple(started), lock, host).stop()
         raise
-    return Backing(tuple(services), lock, notes)
+    return Backing(tuple(services), lock, host)

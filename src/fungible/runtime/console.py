@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import threading
 import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TextIO
 
 from fungible.runtime.events import Event
+from fungible.runtime.hopeless import HELD, Hopeless
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _WAITING_AT_MOST = 16 * 1024 * 1024  # characters
@@ -46,17 +48,22 @@ def _text(event: Event) -> str | None:
                 f"runs {data['servers']} servers in one process: memory shared by chance. Ask for one worker "
                 "(gunicorn -w 1, uvicorn --workers 1) and scale with web=N"
             )
+        case "process.listens_elsewhere":
+            where, wanted = ", ".join(data["listens_on"]), data["wanted"]
+            return f"listens on {where} instead of {wanted}, so no request reaches it: let the command take {wanted}"
         case "process.boot_timeout":
             if "listens_on" in data:
-                where = ", ".join(data["listens_on"])
-                return (
-                    f"gave no answer within {data['after_s']:g} s: killed. It listens on {where}: let it take $PORT"
-                )
+                where, wanted = ", ".join(data["listens_on"]), data.get("wanted", "$PORT")
+                after = f"{data['after_s']:g} s"
+                return f"gave no answer within {after}: killed. It listens on {where}: let it take {wanted}"
+            return f"gave no answer within {data['after_s']:g} s: killed. It listens on {where}: let it take {wanted}"
             return f"gave no answer within {data['after_s']:g} s: killed. Raise boot_timeout, or check `ready`"
         case "process.drain_timeout":
             return f"still has requests after {data['after_s']:g} s of drain: stopped all the same"
         case "process.killed":
             return f"did not stop within {data['after_s']:g} s: killed"
+        case "process.database":
+            return f"writes an SQLite database inside the app's folder: {data['path']}"
         case "process.wrote":
             more = f" and {data['count'] - len(data['paths'])} more" if data["count"] > len(data["paths"]) else ""
             return f"wrote: {', '.join(data['paths'])}{more} (thrown away)"
@@ -67,9 +74,16 @@ def _text(event: Event) -> str | None:
             used, allowed = (round(data[key] / 2**20) for key in ("used_bytes", "allowed_bytes"))
             return f"uses {used} MiB, more than its {allowed} MiB: killed"
         case "process.backoff":
+            if "cannot_start" in data:
+                return f"still cannot start: next attempt in {data['delay_s']:g} s"
             return f"crashed {data['crashes']} times in a row: next start in {data['delay_s']:g} s"
         case "process.ended":
             return _ended(event)
+        case "formation.stopping" if data["processes"]:
+            count, most = _processes(data["processes"]), data["at_most_s"]
+            return f"stopping {count} when done with what is under way ({most:g} s at most); a second Ctrl-C kills"
+        case "formation.killing" if data["processes"]:
+            return f"killing {_processes(data['processes'])}"
         case "router.died" | "router.restarted" | "formation.failed" | "router.dropped":
             return f"{event.kind.replace('.', ' ')} {json.dumps(dict(data)) if data else ''}".rstrip()
         case "notice":
@@ -77,15 +91,26 @@ def _text(event: Event) -> str | None:
     return None
 
 
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
+
+
 def _ended(event: Event) -> str:
     data = event.data
     status = data.get("status")
-    how = "ended" if status is None else f"killed by signal {-status}" if status < 0 else f"exited with {status}"
+    how = "ended" if status is None else f"ended by {_signal(-status)}" if status < 0 else f"exited with {status}"
     if "cannot_start" in data:
         return f"{how}: {data['cannot_start']}"
     if data.get("crashed"):
         return f"ended by itself: {how}" if status == 0 else f"crashed: {how}"
     return how
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class Console:
@@ -107,7 +132,7 @@ class Console:
         self._dropped = 0
         self._closing = False
         self._change = threading.Condition()
-        self._explained: set[str] = set()
+        self._hopeless = Hopeless()
         self._thread = threading.Thread(target=self._write, name="console", daemon=True)
         self._thread.start()
 
@@ -115,22 +140,17 @@ class Console:
         """Take an event; never blocks."""
         if self._as_json:
             # Before encoding: a secret with a quote in it would not be found behind its backslash.
-            text: str | None = json.dumps(_masked(event.as_dict(), self._mask), ensure_ascii=False)
-        else:
-            text = format_event(self._explain_once(event), self._colour)
-            text = None if text is None else self._mask(text)
-        if text is not None:
-            self.line(text)
+            self.line(json.dumps(_masked(event.as_dict(), self._mask), ensure_ascii=False))
+            return
+        with self._change:
+            self._show(self._hopeless.due(event.at) + self._hopeless.tell(event))
+            if self._hopeless.holds:
+                self._change.notify()
 
     def line(self, text: str) -> None:
         """Write a line as it is."""
         with self._change:
-            if self._waiting + len(text) > self._most and self._lines:
-                self._dropped += 1
-                return
-            self._lines.append(text)
-            self._waiting += len(text)
-            self._change.notify()
+            self._append(text)
 
     def close(self, patience: float = 5.0) -> None:
         """Write what is waiting, for at most `patience` seconds, and stop."""
@@ -139,23 +159,30 @@ class Console:
             self._change.notify()
         self._thread.join(patience)
 
-    def _explain_once(self, event: Event) -> Event:
-        """Why a command cannot start is worth a line once, not with every process and every attempt."""
-        why = event.data.get("cannot_start")
-        if why is None:
-            return event
-        if why not in self._explained:
-            self._explained.add(why)
-            return event
-        return replace(event, data={key: value for key, value in event.data.items() if key != "cannot_start"})
+    def _append(self, text: str) -> None:
+        if self._waiting + len(text) > self._most and self._lines:
+            self._dropped += 1
+            return
+        self._lines.append(text)
+        self._waiting += len(text)
+        self._change.notify()
+
+    def _show(self, events: list[Event]) -> None:
+        for event in events:
+            text = format_event(event, self._colour)
+            if text is not None:
+                self._append(self._mask(text))
 
     def _write(self) -> None:
         while True:
             with self._change:
                 while not self._lines and not self._dropped:
+                    self._show(self._hopeless.due(math.inf if self._closing else time.time()))
+                    if self._lines:
+                        break
                     if self._closing:
                         return
-                    self._change.wait()
+                    self._change.wait(HELD / 4 if self._hopeless.holds else None)
                 lines, self._lines, self._waiting = self._lines, deque(), 0
                 dropped, self._dropped = self._dropped, 0
             if dropped:
@@ -168,7 +195,7 @@ class Console:
                 return  # nobody reads any more
 
     def _put(self, data: bytes, encoding: str) -> None:
-        """Past the stream's own buffer: whoever flushes that at exit would wait for a reader as long as we do here."""
+        """Past the stream's own buffer: whoever flushes that at exit waits for a reader as long as we do here."""
         try:
             descriptor = self._stream.fileno()
         except OSError:  # a stream in memory

@@ -10,7 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-_LISTEN = "0A"  # proc(5), TCP_LISTEN
+from fungible.runtime.tcp_listeners import tcp_listeners
+
 _ACCEPTS = 0x10000  # __SO_ACCEPTCON
 
 
@@ -59,11 +60,7 @@ def listening_sockets(port: int | None = None, path: str | None = None) -> froze
     """Inodes of the sockets that listen on a TCP port of any address, or on a Unix socket path."""
     found: set[str] = set()
     if port is not None:
-        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-            for line in _lines(table):
-                fields = line.split()
-                if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                    found.add(fields[9])
+        found |= {inode for number, inode in tcp_listeners() if number == port}
     if path is not None:
         for line in _lines("/proc/net/unix"):
             fields = line.split()
@@ -105,11 +102,9 @@ def listening_at(pid: int) -> list[str]:
     """Where the command `pid` and its descendants listen, for people: TCP ports and paths of Unix sockets."""
     held: set[str] = set().union(*(_open_sockets(each) for each in group_of(pid).pids))
     found: dict[str, None] = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in _lines(table):
-            fields = line.split()
-            if len(fields) > 9 and fields[3] == _LISTEN and f"socket:[{fields[9]}]" in held:
-                found[f"port {int(fields[1].rsplit(':', 1)[1], 16)}"] = None
+    for port, inode in tcp_listeners():
+        if f"socket:[{inode}]" in held:
+            found[f"port {port}"] = None
     for line in _lines("/proc/net/unix"):
         fields = line.split()
         if len(fields) > 7 and int(fields[3], 16) & _ACCEPTS and f"socket:[{fields[6]}]" in held:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fungible.app.problem import Exit, Problem
+from fungible.runtime.place import Place
 from fungible.runtime.process import new_instance
 from fungible.runtime.release import Release
 from fungible.sandbox.spawn import Message, spawn
@@ -20,13 +21,15 @@ from fungible.sandbox.spawn import Message, spawn
 class Outcome:
     """How it ended: `code` as a shell would give it (128+N for signal N), and what it wrote outside scratch.
 
-    `outbound` is where it connected to (see `sandbox.spawn.Message`), where that was watched.
+    `outbound` is where it connected to (see `sandbox.spawn.Message`), `databases` are SQLite files that it wrote;
+    both where that was watched.
     """
 
     code: int
     wrote: tuple[str, ...]
     count: int
     outbound: tuple[Mapping[str, Any], ...] = ()
+    databases: tuple[str, ...] = ()
 
 
 async def run_one_off(
@@ -43,6 +46,7 @@ async def run_one_off(
     given: dict[str, str] | None = None,
     unix: bool = False,
     limits: Mapping[str, int] | None = None,
+    watch_databases: bool = False,
 ) -> Outcome:
     """Run `argv` to its end.
 
@@ -53,18 +57,8 @@ async def run_one_off(
     """
     instance = new_instance()
     private = processes / instance
-    own = private / "own"
-    socket = {"FUNGIBLE_SOCKET": str(own / "run" / "s")} if unix else {}
-    paths = {"FUNGIBLE_SCRATCH": "scratch", "TMPDIR": "tmp", "HOME": "home", "XDG_RUNTIME_DIR": "run"}
-    environment = release.environment(
-        {
-            "FUNGIBLE_PROCESS": name,
-            "FUNGIBLE_INSTANCE": instance,
-            **{key: str(own / part) for key, part in paths.items()},
-            **socket,
-            **(given or {}),
-        }
-    )
+    place = Place(private, socket_folder=private / "own" / "run" if unix else None)
+    environment = release.environment({**place.given(name, instance), **(given or {})})
     if shutil.which(argv[0], path=environment.get("PATH")) is None and "/" not in argv[0]:
         raise Problem(f"{argv[0]}: no such program on the PATH", Exit.BAD_INPUT)
     private.mkdir(mode=0o700, parents=True)
@@ -74,7 +68,7 @@ async def run_one_off(
         private=private,
         host_name=name.replace(".", "-"),
         grace=2.0,
-        watch_databases=False,
+        watch_databases=watch_databases,
         keep_stdin=True,
         content_writable=content_writable,
         limits=limits,
@@ -98,4 +92,5 @@ async def run_one_off(
     status = said.get("exited", {"status": -signal.SIGKILL})["status"]
     wrote = said.get("wrote", {"paths": [], "count": 0})
     outbound = tuple(message.data for message in heard if message.kind == "outbound")
-    return Outcome(128 - status if status < 0 else status, tuple(wrote["paths"]), wrote["count"], outbound)
+    databases = tuple(message.data["path"] for message in heard if message.kind == "database")
+    return Outcome(128 - status if status < 0 else status, tuple(wrote["paths"]), wrote["count"], outbound, databases)

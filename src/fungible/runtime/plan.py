@@ -14,6 +14,8 @@ from fungible.runtime.state import State
 FIRST_DELAY = 1.0
 """Seconds before the second restart of a streak."""
 LONGEST_DELAY = 60.0
+SURGE = 4
+"""In a roll one more process than wanted may live, or one more for each so many that are wanted."""
 STEADY_AFTER = 30.0
 """A process that ran this many seconds starts a new streak when it crashes."""
 
@@ -119,8 +121,9 @@ def _plan_type(wish: Wanted, processes: list[Known], waiting: Mapping[int, float
     # A crashed one keeps its name, and so its streak, until all of it has gone: only then comes its successor.
     crashed = sum(process.crashed for process in processes)
     missing = max(0, wish.count - len(fresh) - crashed)
-    # In a roll one more than wanted may live: the newcomer, until it is ready.
-    room = missing if len(live) == len(fresh) else max(0, wish.count + 1 - len(live))
+    # In a roll a few more than wanted may live: the newcomers, until they are ready.
+    surge = max(1, wish.count // SURGE)
+    room = missing if len(live) == len(fresh) else max(0, wish.count + surge - len(live))
     names = _lowest_free({process.number for process in processes}, min(missing, room))
     actions: list[Start | Retire] = [Start(wish.type, number) for number in names if number not in waiting]
     actions += [Retire(process.instance) for process in _surplus(wish.count, live)]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from fungible.app.model import ProcessType
+from fungible.runtime.boot import cannot_start, count_servers_of, elsewhere
+from fungible.runtime.bounds import Bounds
 from fungible.runtime.confinement import shell_command
 from fungible.runtime.events import Event
 from fungible.runtime.limits import rlimits
-from fungible.runtime.listeners import count_servers, listening_at
 from fungible.runtime.logs import Line, Pipe
+from fungible.runtime.place import Facts, Place
 from fungible.runtime.readiness import wait_until_answers
 from fungible.runtime.release import Release
 from fungible.runtime.state import Happening, State, advance
@@ -25,52 +25,17 @@ from fungible.sandbox.launch import wipe
 from fungible.sandbox.spawn import Child, Message, spawn
 from fungible.sandbox.spec import Mount
 
+__all__ = ["Facts", "Place", "Process", "answers", "new_instance"]
+
+_HINT_AFTER = 2.0
+"""Seconds without an answer after which it is worth a line that a process listens where nobody asks."""
 _GRACE = 5.0
 """Seconds that what a command left behind gets, where nobody asked for its end."""
-_AT_ONCE = 10.0
-"""A command that ends within these seconds may not have started at all."""
-_COUNTED_AFTER = (0.5, 2.0, 10.0)
-"""Pauses, in seconds, before each count of a ready process's servers."""
 
 
 def new_instance() -> str:
     """An id for one start of a process, never used again."""
     return secrets.token_hex(6)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a process lives on the host: its private folder, its port, its Unix socket's folder."""
-
-    private: Path
-    port: int | None = None
-    socket_folder: Path | None = None
-
-    @property
-    def socket(self) -> Path | None:
-        """The path of the Unix socket that it listens on, if any."""
-        return self.socket_folder / "s" if self.socket_folder else None
-
-    @property
-    def address(self) -> str | None:
-        """As the router takes it."""
-        if self.socket is not None:
-            return f"unix@{self.socket}"
-        return f"127.0.0.1:{self.port}" if self.port is not None else None
-
-
-@dataclass
-class Facts:
-    """What is known of a process besides its state; times are the clock's seconds."""
-
-    born_at: float
-    ready_at: float | None = None
-    ended_at: float | None = None
-    pid: int | None = None
-    status: int | None = None
-    cause: str | None = None
-    servers: int | None = None
-    wrote: list[str] = field(default_factory=list)
 
 
 async def answers(process: Process, address: str) -> bool:
@@ -85,7 +50,7 @@ class Process:
     """A process of `type`, numbered, of one release; `changed` is called after every move.
 
     `publish` gets its events. Nothing is started before `start`. `is_ready` decides when it may be chosen;
-    without `wipe` its private folder outlives it.
+    without `wipe` its private folder outlives it. `bounds` hold what it uses of the machine.
     """
 
     def __init__(
@@ -102,6 +67,7 @@ class Process:
         is_ready: IsReady = answers,
         host_name: str | None = None,
         wipe: bool = True,
+        bounds: Bounds | None = None,
     ) -> None:
         self.type = type
         self.number = number
@@ -115,6 +81,7 @@ class Process:
         self._is_ready = is_ready
         self._host_name = host_name or f"{type.name}-{number}-{instance[:6]}"
         self._wipe = wipe
+        self.bounds = bounds
         self._publish = publish
         self._changed = changed
         self._clock = clock
@@ -139,7 +106,7 @@ class Process:
         Where the system has no room for one more (descriptors, processes, disk), it has failed and is gone. Raises
         Problem for an environment that does not resolve.
         """
-        environment = self.release.environment(self._given())
+        environment = self.release.environment(self.place.given(self.name, self.instance))
         self.tell("process.starting", port=self.place.port)
         try:
             self._spawn(environment)
@@ -166,6 +133,8 @@ class Process:
             limits=rlimits(self.type),
             mounts=mounts,
         )
+        if self.bounds is not None:
+            spec = replace(spec, control_groups=self.bounds.folders)
         pipes = [Pipe(self._line(stream)) for stream in ("stdout", "stderr")]
         self._pipes = pipes
         try:
@@ -213,22 +182,6 @@ class Process:
         kept = {key: value for key, value in data.items() if value is not None}
         self._publish(Event(kind, self.name, self.instance, self.release.name, kept))
 
-    def _given(self) -> dict[str, str]:
-        own = self.place.private / "own"
-        given = {
-            "FUNGIBLE_PROCESS": self.name,
-            "FUNGIBLE_INSTANCE": self.instance,
-            "FUNGIBLE_SCRATCH": str(own / "scratch"),
-            "TMPDIR": str(own / "tmp"),
-            "HOME": str(own / "home"),
-            "XDG_RUNTIME_DIR": str(own / "run"),
-        }
-        if self.place.port is not None:
-            given["PORT"] = str(self.place.port)
-        if self.place.socket is not None:
-            given["FUNGIBLE_SOCKET"] = str(self.place.socket)
-        return given
-
     def _line(self, stream: str) -> Callable[[Line], None]:
         def tell(line: Line) -> None:
             self.tell("log.line", stream=stream, text=line.text, continued=line.continued or None)
@@ -257,6 +210,7 @@ class Process:
         elif message.kind == "exited":
             self.facts.status = data["status"]
             self.facts.ended_at = self._clock()
+            self._ask_for_memory()
             self._exited.set()
             self.move(Happening.EXITED)
         elif message.kind == "gone":
@@ -266,37 +220,37 @@ class Process:
         answered = asyncio.ensure_future(self._is_ready(self, address))
         exited = asyncio.ensure_future(self._exited.wait())
         try:
-            await asyncio.wait({answered, exited}, return_when=asyncio.FIRST_COMPLETED)
+            wanted = "$FUNGIBLE_SOCKET" if self.place.socket else "$PORT"
+            either = {answered, exited}
+            done, _ = await asyncio.wait(either, timeout=_HINT_AFTER, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                listens_on = elsewhere(self.facts.pid, self.place)
+                if listens_on is not None:
+                    self.tell("process.listens_elsewhere", listens_on=listens_on, wanted=wanted)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 return
             if not answered.result():
                 if self.state is State.STARTING:
                     self.facts.cause = "boot-timeout"
-                    self.tell("process.boot_timeout", after_s=self.type.boot_timeout, listens_on=self._elsewhere())
+                    listens_on = elsewhere(self.facts.pid, self.place)
+                    after = self.type.boot_timeout
+                    self.tell("process.boot_timeout", after_s=after, listens_on=listens_on, wanted=wanted)
                     self.kill()
                 return
         finally:
             answered.cancel()
             exited.cancel()
         self.move(Happening.ANSWERED)
-        await self._count_servers()
+        self.facts.servers = await count_servers_of(self.facts.pid, self.place, self._exited)
+        if self.facts.servers is not None and self.facts.servers > 1:
+            self.tell("process.forks_servers", servers=self.facts.servers)
 
-    def _elsewhere(self) -> list[str] | None:
-        """Where it listens instead of where it was told to."""
-        return listening_at(self.facts.pid) or None if self.facts.pid is not None else None
-
-    async def _count_servers(self) -> None:
-        """Servers fork their workers after they listen, some only when they are needed: so look more than once."""
-        socket = str(self.place.socket) if self.place.socket else None
-        for pause in _COUNTED_AFTER:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._exited.wait(), pause)
-            if self._exited.is_set() or self.facts.pid is None:
-                return
-            self.facts.servers = count_servers(self.facts.pid, self.place.port, socket)
-            if self.facts.servers > 1:
-                self.tell("process.forks_servers", servers=self.facts.servers)
-                return
+    def _ask_for_memory(self) -> None:
+        if self.bounds is not None and self.facts.cause is None and self.bounds.ran_out_of_memory():
+            self.facts.cause = "memory"
+            used = self.bounds.most_memory() or self.type.memory
+            self.tell("process.memory", used_bytes=used, allowed_bytes=self.type.memory)
 
     async def _end(self) -> None:
         self._exited.set()
@@ -306,15 +260,17 @@ class Process:
             except TimeoutError:
                 pipe.close()
         uptime = None if self.facts.ready_at is None else round(self._clock() - self.facts.ready_at, 3)
-        before = self.state
-        self.state = advance(before, Happening.EMPTIED)
+        self.state = advance(self.state, Happening.EMPTIED)
+        self._ask_for_memory()
+        if self.bounds is not None:
+            self.bounds.let_go()
         self.tell(
             "process.ended",
             status=self.facts.status,
             crashed=self.crashed or None,
             uptime_s=uptime,
             cause=self.facts.cause,
-            cannot_start=cannot_start(self) or None,
+            cannot_start=cannot_start(self.type, self.place, self.facts),
         )
         self.gone.set()
         self._changed(self)
@@ -323,16 +279,3 @@ class Process:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)  # the loop keeps only weak references
         task.add_done_callback(self._tasks.discard)
-
-
-def cannot_start(process: Process) -> str | None:
-    """One sentence where the shell said that there is no such program (POSIX sh: 126, 127), else None."""
-    facts = process.facts
-    status = facts.status
-    served = process.place.address is not None and facts.ready_at is not None
-    at_once = facts.ended_at is not None and facts.ended_at - facts.born_at < _AT_ONCE
-    if status in (126, 127) and at_once and not served:
-        what = "cannot be executed" if status == 126 else "is not found"
-        where = f" (Procfile line {process.type.line})" if process.type.line else ""
-        return f"a program of `{process.type.command}`{where} {what}; see its output, mend the command or the PATH"
-    return None

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import h11
-
 _FIRST_LOOK = 0.02
-_SLOWEST_LOOK = 0.25
+_SLOWEST_LOOK = 0.1
 
 
 async def wait_until_answers(address: str, path: str | None, timeout: float) -> bool:
@@ -17,6 +15,8 @@ async def wait_until_answers(address: str, path: str | None, timeout: float) -> 
     `address` is `127.0.0.1:PORT` or `unix@PATH`. With a `path` only 2xx and 3xx count; without, any complete
     answer to GET /, whatever its status.
     """
+    import h11  # a one-off process asks nobody: it need not wait for this
+
     pause = _FIRST_LOOK
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout):
@@ -32,6 +32,8 @@ async def wait_until_answers(address: str, path: str | None, timeout: float) -> 
 
 async def _ask(address: str, path: str) -> int:
     """The status of a complete answer (RFC 9112, 8). Raises OSError and RemoteProtocolError where none comes."""
+    import h11
+
     if address.startswith("unix@"):
         reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix@"))
     else:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fungible.app.dotenv import Assignment
 from fungible.app.environment import compose
+from fungible.app.model import ProcessType
 from fungible.runtime.confinement import Confinement
 
 
 @dataclass(frozen=True)
 class Release:
-    """What every process of it gets. `services` are the URLs of the attached backing services."""
+    """What every process of it gets. `services` are the URLs of the attached backing services, `types` the process
+    types that it declares; `build` is the number of the release that holds its code."""
 
     name: str
     confinement: Confinement
@@ -20,6 +22,8 @@ class Release:
     dotenv: tuple[Assignment, ...]
     operating_system: Mapping[str, str]
     services: Mapping[str, str]
+    types: Mapping[str, ProcessType] = field(default_factory=dict)
+    build: int = 0
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """The environment of a process that is given `given` besides the service URLs.

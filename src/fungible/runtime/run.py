@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -10,9 +11,9 @@ from collections.abc import Callable, Mapping
 
 from fungible.app.model import App, ProcessType
 from fungible.runtime.backing import attach_services
-from fungible.runtime.folders import folders_for
+from fungible.runtime.folders import Folders, folders_for
 from fungible.runtime.limits import rlimits
-from fungible.runtime.one_off import run_one_off
+from fungible.runtime.one_off import Outcome, run_one_off
 from fungible.runtime.port import Ports
 from fungible.runtime.session import Session
 from fungible.runtime.stage import choose_isolation, load_config, prepare_draft
@@ -37,6 +38,21 @@ async def run_command(
     formation it uses the services of that one. Raises Problem for a failure of our own.
     """
     folders = folders_for(app.state_name, operating_system).make()
+    try:
+        outcome = await _run(app, folders, argv, operating_system, type)
+    finally:
+        folders.leave()
+    if outcome.wrote:
+        more = f" and {outcome.count - len(outcome.wrote)} more" if outcome.count > len(outcome.wrote) else ""
+        colour = "\x1b[2m{}\x1b[0m" if sys.stderr.isatty() and "NO_COLOR" not in os.environ else "{}"
+        text = f"fungible: wrote: {', '.join(outcome.wrote)}{more} (thrown away)"
+        sys.stderr.write(colour.format(text) + "\n")
+    return outcome.code
+
+
+async def _run(
+    app: App, folders: Folders, argv: tuple[str, ...], operating_system: Mapping[str, str], type: ProcessType | None
+) -> Outcome:
     isolation = await choose_isolation(app.settings.isolation, folders.processes)
     loop = asyncio.get_running_loop()
     ports = Ports(folders.run.parent / "ports")
@@ -59,12 +75,16 @@ async def run_command(
                 unix=type is not None and type.listen == "unix",
                 limits=rlimits(type) if type else None,
             )
+        waiting = asyncio.ensure_future(backing.without_guests(_say_that_it_waits))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, waiting.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        return outcome
     finally:
         ports.close()
         await backing.stop()
-    if outcome.wrote:
-        more = f" and {outcome.count - len(outcome.wrote)} more" if outcome.count > len(outcome.wrote) else ""
-        colour = "\x1b[2m{}\x1b[0m" if sys.stderr.isatty() and "NO_COLOR" not in os.environ else "{}"
-        text = f"fungible: wrote: {', '.join(outcome.wrote)}{more} (thrown away)"
-        sys.stderr.write(colour.format(text) + "\n")
-    return outcome.code
+
+
+def _say_that_it_waits() -> None:
+    sys.stderr.write("fungible: another `fungible run` uses these services: waiting for it (Ctrl-C stops them)\n")

@@ -58,13 +58,14 @@ def reap_sessions(processes: Path) -> int:
     return left
 
 
-def take(path: Path) -> int | None:
+def take(path: Path, *, shared: bool = False) -> int | None:
     """Lock the file at `path`, made if need be, until the descriptor that this returns is closed; None where another
-    process has locked it. Who holds the lock may delete the file. Raises OSError."""
+    process has locked it (where `shared`: has locked it for itself alone). Who holds the lock alone may delete the
+    file. Raises OSError."""
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
             return None

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
-from fungible.build.releases import Sealed, Sealing, list_releases
+from fungible.build.releases import Sealed, list_releases
 from fungible.build.seal import Tree, copy_tree, read_tree
 from fungible.runtime.backing import LOCK, Backing
-from fungible.runtime.confinement import Confinement, shell_command
+from fungible.runtime.confinement import Confinement
 from fungible.runtime.folders import Folders
-from fungible.runtime.one_off import run_one_off
 from fungible.runtime.release import Release
 from fungible.runtime.session import Session, reap_sessions, take
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.probe import Abilities, describe, probe
 from fungible.sandbox.spec import Mount
+from fungible.services.place import write_private
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ async def choose_isolation(wanted: str, processes: Path) -> Isolation:
 
 
 class Lock:
-    """One supervisor per app at a time."""
+    """One supervisor per app at a time; another one is told where it is, as it wrote in the file `url`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, url: Path) -> None:
         self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +61,12 @@ class Lock:
             holder = os.read(self._descriptor, 32).decode(errors="replace").strip()
             os.close(self._descriptor)
             by = f" (pid {holder})" if holder else ""
-            raise Problem(f"this app already runs{by}: stop it first", Exit.NOT_ALLOWED) from None
+            at = ""
+            with contextlib.suppress(OSError):
+                at = f" at {url.read_text(encoding='utf-8').strip()}"
+            raise Problem(
+                f"this app already runs{at}{by}: `fungible ps` shows it, `fungible stop` stops it", Exit.NOT_ALLOWED
+            ) from None
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, str(os.getpid()).encode())
 
@@ -104,6 +109,15 @@ def load_config(folders: Folders) -> dict[str, str]:
     return {str(name): str(value) for name, value in data.items()}
 
 
+def store_config(folders: Folders, config: Mapping[str, str]) -> None:
+    """Keep the app's config vars. Raises Problem where that is not possible."""
+    path = folders.state / "config.json"
+    try:
+        write_private(path, json.dumps(dict(config), indent=1) + "\n")
+    except OSError as error:
+        raise Problem(f"{path}: cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
+
+
 def confine(app: App, folders: Folders, isolation: Isolation, backing: Backing, sealed: Sealed) -> Confinement:
     """How the processes of a sealed release are kept apart."""
     bound = [str(app.folder / path) for path in sealed.bound]
@@ -115,53 +129,6 @@ def confine(app: App, folders: Folders, isolation: Isolation, backing: Backing, 
         hidden=(folders.root, folders.run.parent),
         attached=tuple(Mount(path, path) for path in bound) + backing.mounts,
     )
-
-
-async def prepare_release(
-    app: App,
-    folders: Folders,
-    processes: Path,
-    isolation: Isolation,
-    backing: Backing,
-    operating_system: Mapping[str, str],
-    say: Callable[[str], None],
-) -> Release:
-    """Build and seal the app's folder as it is now, unless the last release is the same; run its release command.
-
-    `processes` is where the commands have their private folders. Raises Problem where a build or release command
-    fails, and for a folder that cannot be read.
-    """
-    config = load_config(folders)
-    loop = asyncio.get_running_loop()
-    tree = await loop.run_in_executor(None, look_at, app, folders)
-    digest = _digest(app, tree.digest)
-    last = next(iter(reversed(list_releases(folders.releases))), None)
-
-    def release_of(sealed: Sealed) -> Release:
-        confinement = confine(app, folders, isolation, backing, sealed)
-        return Release(sealed.name, confinement, sealed.config, app.dotenv, operating_system, backing.urls)
-
-    if last is not None and last.digest == digest and dict(last.config) == config:
-        release = release_of(last)
-    else:
-        sealing = Sealing(folders.releases, tree)
-        try:
-            with _reading(app):
-                await loop.run_in_executor(None, sealing.copy)
-            draft = release_of(Sealed(sealing.number, sealing.content, config, digest, tree.bound, 0.0))
-            for line in app.settings.build:
-                say(f"build: {line}")
-                await _run_step(line, draft, processes, "build", content_writable=True)
-            release = release_of(sealing.finish(config, digest))
-        except BaseException:
-            sealing.abandon()
-            raise
-        if tree.ignored:
-            say(f"{release.name} leaves out {tree.ignored} files that git ignores")
-    if app.release_command is not None:
-        say(f"release: {app.release_command}")
-        await _run_step(app.release_command, release, processes, "release", content_writable=False)
-    return release
 
 
 def prepare_draft(
@@ -180,11 +147,11 @@ def prepare_draft(
     config = load_config(folders)
     tree = look_at(app, folders)
     last = next(iter(reversed(list_releases(folders.releases))), None)
-    if last is not None and last.digest == _digest(app, tree.digest) and dict(last.config) == config:
+    if last is not None and last.digest == digest_of(app, tree) and dict(last.config) == config:
         confinement = confine(app, folders, isolation, backing, last)
         return Release(last.name, confinement, config, app.dotenv, operating_system, backing.urls)
     content = processes / "draft" / "app"
-    with _reading(app):
+    with reading(app):
         copy_tree(tree, content)
     sealed = Sealed(0, content, config, "", tree.bound, 0.0)
     confinement = confine(app, folders, isolation, backing, sealed)
@@ -196,12 +163,13 @@ def look_at(app: App, folders: Folders) -> Tree:
 
     Raises Problem for what cannot be read.
     """
-    with _reading(app):
+    with reading(app):
         return read_tree(app.folder, without=(folders.root, folders.run.parent))
 
 
 @contextlib.contextmanager
-def _reading(app: App) -> Iterator[None]:
+def reading(app: App) -> Iterator[None]:
+    """Turns what cannot be read of its folder into a Problem."""
     try:
         yield
     except OSError as error:
@@ -212,20 +180,18 @@ def _reading(app: App) -> Iterator[None]:
         ) from None
 
 
-def _digest(app: App, tree_digest: str) -> str:
-    return f"{tree_digest} {json.dumps(app.settings.build)} {app.release_command}"
+def digest_of(app: App, tree: Tree) -> str:
+    """What tells whether two releases have the same code and are run in the same way."""
+    said = hashlib.sha256(json.dumps([app.settings.build, app.release_command]).encode())
+    for text in declarations(app).values():
+        said.update(len(text).to_bytes(8) + text)
+    return f"{tree.digest} {said.hexdigest()}"
 
 
-async def _run_step(line: str, release: Release, processes: Path, step: str, *, content_writable: bool) -> None:
-    outcome = await run_one_off(
-        shell_command(line),
-        release,
-        processes,
-        name=f"{step}.1",
-        stdin=None,
-        stdout=2,
-        stderr=2,
-        content_writable=content_writable,
-    )
-    if outcome.code != 0:
-        raise Problem(f"the {step} command `{line}` ended with {outcome.code}; its output is above", Exit.NO)
+def declarations(app: App) -> dict[str, bytes]:
+    """The files, by name, that say how the app is run; those that have gone since it was read are left out."""
+    texts = {}
+    for name in app.sources:
+        with contextlib.suppress(OSError):
+            texts[name] = (app.folder / name).read_bytes()
+    return texts

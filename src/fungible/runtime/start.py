@@ -4,137 +4,182 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fungible.app.environment import mask, secrets_of
-from fungible.app.model import WEB, App
-from fungible.app.problem import Exit, Problem
+from fungible.app.load import load_app
+from fungible.app.model import WEB, App, ProcessType
+from fungible.app.problem import Exit
 from fungible.app.wording import nearest
-from fungible.runtime.backing import Backing, attach_services
+from fungible.runtime.backing import attach_services
+from fungible.runtime.bounds import Bounds
 from fungible.runtime.console import Console
+from fungible.runtime.control_group import Group, Places, find_places, name_of, reap
+from fungible.runtime.ending import SAME_SIGNAL, SIGNALS, Ending, cancelled_by_signals
 from fungible.runtime.events import Bus, Event
 from fungible.runtime.folders import Folders, folders_for
 from fungible.runtime.formation import Formation
+from fungible.runtime.on_change import release_on_change
+from fungible.runtime.operations import Operations
 from fungible.runtime.port import Ports
 from fungible.runtime.release import Release
+from fungible.runtime.releasing import Releasing
 from fungible.runtime.router.model import RouterSettings
 from fungible.runtime.router.router import Router
 from fungible.runtime.session import Session
-from fungible.runtime.stage import Lock, choose_isolation, clear_run, load_config, prepare_release, reap_left_overs
+from fungible.runtime.stage import Lock, choose_isolation, clear_run, load_config, reap_left_overs
+from fungible.runtime.standing import Settled
+from fungible.runtime.tail import Tail
+from fungible.runtime.watching import Watching
 from fungible.services.place import write_private
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SAME_SIGNAL = 0.3
-"""Seconds within which a second signal counts as the first one, delivered twice."""
+__all__ = ["SAME_SIGNAL", "Attend", "Options", "Running", "start"]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says besides the app's own settings."""
+    """What the command line says besides the app's own settings.
+
+    With `watch` a change of the app's folder is released; with `shake` web processes are replaced while they serve.
+    """
 
     wanted: Mapping[str, int]
     host: str
     port: int
     as_json: bool
+    watch: bool = False
+    shake: bool = False
 
 
-async def start(app: App, options: Options, operating_system: Mapping[str, str]) -> int:
-    """Run the formation until SIGINT or SIGTERM; returns the exit code. Raises Problem before it has begun."""
+@dataclass(frozen=True)
+class Running:
+    """A formation that runs, for whoever attends to it: what is known of it, and how it is changed or stopped."""
+
+    app: App
+    formation: Formation
+    operations: Operations
+    router: Router
+    bus: Bus
+    tail: Tail
+    folders: Folders
+    stop: Callable[[], None]
+    url: Callable[[], str | None]
+
+
+Attend = Callable[[Running], AbstractAsyncContextManager[None]]
+"""Attends to a formation for as long as it runs (see `control`)."""
+
+
+async def start(
+    app: App,
+    options: Options,
+    operating_system: Mapping[str, str],
+    *,
+    load: Callable[[Path], App] = load_app,
+    attend: Attend | None = None,
+) -> int:
+    """Run the formation until SIGINT or SIGTERM; returns the exit code. Raises Problem before it has begun.
+
+    `load` reads an app's folder anew for a later release.
+    """
     folders = folders_for(app.state_name, operating_system).make()
-    lock = Lock(folders.state / "lock")
+    lock = Lock(folders.state / "lock", folders.run / "url")
     bus = Bus()
     hide: list[str] = []
+
+    def conceal(text: str) -> str:
+        return mask(text, hide)
+
     stream = sys.stdout if options.as_json else sys.stderr
-    console = Console(stream, as_json=options.as_json, mask=lambda text: mask(text, hide))
+    console = Console(stream, as_json=options.as_json, mask=conceal)
+    tail = Tail(conceal)
     bus.subscribe(console)
+    bus.subscribe(tail)
     try:
-        async with _cancelled_by_signals():
+        async with cancelled_by_signals():
             left = reap_left_overs(folders)
             folders.make()
             if left:
                 bus.publish(_notice(f"cleaned up after {left} processes that a killed supervisor had left"))
             with Session(folders.processes) as processes:
-                return await _start(app, options, operating_system, _Ground(folders, processes, bus), hide)
+                ground = _Ground(folders, processes, bus, tail, hide, load, attend)
+                return await _start(app, options, operating_system, ground)
     finally:
         clear_run(folders)
         console.close()
         lock.release()
+        folders.leave()
 
 
 @dataclass(frozen=True)
 class _Ground:
-    """The app's folders, where this supervisor's processes live, and the bus."""
+    """The app's folders, where this supervisor's processes live, the bus and its tail, the secrets to hide."""
 
     folders: Folders
     processes: Path
     bus: Bus
+    tail: Tail
+    hide: list[str]
+    load: Callable[[Path], App]
+    attend: Attend | None
+    groups: Places = field(default_factory=find_places)
 
     def say(self, text: str) -> None:
         self.bus.publish(_notice(text))
+
+    def conceal(self, release: Release) -> None:
+        """Strike the secrets of a release out of what is said from now on, too."""
+        secrets = {*self.hide, *secrets_of(release.environment({}))}
+        self.hide[:] = sorted(secrets, key=lambda text: (-len(text), text))
+
+    def bind(self, type: ProcessType, instance: str) -> Bounds | None:
+        """A control group for a process of a type that has a bound."""
+        if type.memory is None and type.cpu is None:
+            return None
+        return Group(self.groups, name_of(instance), type.memory, type.cpu)
 
 
 def _notice(text: str) -> Event:
     return Event("notice", data={"text": text})
 
 
-@contextlib.asynccontextmanager
-async def _cancelled_by_signals() -> AsyncIterator[None]:
-    """Until the formation runs, a signal takes back what was begun: builds, services."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    asked = False
-
-    def cancel() -> None:
-        nonlocal asked
-        asked = True
-        task.cancel()
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, cancel)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if asked:
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-
-
-async def _start(
-    app: App, options: Options, operating_system: Mapping[str, str], ground: _Ground, hide: list[str]
-) -> int:
+async def _start(app: App, options: Options, operating_system: Mapping[str, str], ground: _Ground) -> int:
     folders = ground.folders
+    reap(ground.groups)
     isolation = await choose_isolation(app.settings.isolation, folders.processes)
     ground.say(isolation.sentence)
     for type in app.types.values():
-        if type.cpu is not None:
-            ground.say(f"types.{type.name}.cpu is not enforced on this machine; an engine that can is needed")
+        if type.cpu is not None and not ground.groups.can("cpu"):
+            ground.say(f"types.{type.name}.cpu is not enforced: this user may make no control groups here")
     backing = await attach_services(app, folders, load_config(folders), operating_system)
     try:
-        hide.extend(secrets_of(backing.urls))
-        release = await prepare_release(
-            app, folders, ground.processes, isolation, backing, operating_system, ground.say
+        ground.hide.extend(secrets_of(backing.urls))
+        releasing = Releasing(
+            app,
+            folders,
+            ground.processes,
+            isolation,
+            backing,
+            operating_system,
+            publish=ground.bus.publish,
+            load=ground.load,
+            conceal=ground.conceal,
         )
-        hide[:] = secrets_of(release.environment({}))
-        return await _run(app, options, ground, release, backing)
+        ready = await releasing.first()
+        await releasing.run_command(ready)
+        return await _run(app, options, ground, ready.release, releasing)
     finally:
         await backing.stop()
 
 
-async def _run(app: App, options: Options, ground: _Ground, release: Release, backing: Backing) -> int:
+def _router(app: App, folders: Folders, bus: Bus) -> Router:
     settings = app.settings.router
-    folders, bus = ground.folders, ground.bus
-    ports = Ports(folders.run.parent / "ports")
     certificate = str(app.folder / settings.certificate) if settings.certificate else None
-    router = Router(
+    return Router(
         settings=RouterSettings(
             queue_timeout=settings.queue_timeout,
             request_timeout=settings.request_timeout,
@@ -144,81 +189,87 @@ async def _run(app: App, options: Options, ground: _Ground, release: Release, ba
         folder=folders.run / "router",
         publish=bus.publish,
     )
+
+
+async def _run(app: App, options: Options, ground: _Ground, release: Release, releasing: Releasing) -> int:
+    folders, bus = ground.folders, ground.bus
+    ports = Ports(folders.run.parent / "ports")
+    router = _router(app, folders, bus)
     formation = Formation(
-        app.types,
-        options.wanted,
+        _counts(app, options, ground.say),
         release,
         router=router,
         bus=bus,
         ports=ports,
         processes=ground.processes,
         sockets=folders.run,
+        bind=ground.bind,
     )
-    outcome = _Outcome(formation, bus)
+    ending = Ending(formation, bus, folders.services)
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, outcome.interrupted)
+    for number in SIGNALS:
+        loop.add_signal_handler(number, ending.interrupted)
     has_web = WEB in app.types
     if not has_web:
         misspelt = next((name for name in app.types if nearest(WEB, [name])), None)
         hint = f" (is `{misspelt}` meant to be it?)" if misspelt else ""
-        text = f"no process type is called `web`, so nothing gets requests{hint}"
-        bus.publish(Event("notice", data={"text": text}))
+        ground.say(f"no process type is called `web`, so nothing gets requests{hint}")
+    operations = Operations(formation, releasing, folders, bus, ground.tail)
     url = await router.start(options.host, options.port) if has_web else None
-    announcing = asyncio.ensure_future(_announce(formation, url, options, bus, folders.run / "url"))
+    running = Running(
+        app, formation, operations, router, bus, ground.tail, folders, ending.asked_to_stop, lambda: url
+    )
+    tasks = [asyncio.ensure_future(_announce(formation, url, options, bus, folders.run / "url"))]
+    if options.watch:
+        without = (folders.root, folders.run.parent)
+        tasks.append(asyncio.ensure_future(release_on_change(app.folder, without, operations, ground.say)))
     try:
-        await formation.run()
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(Watching(formation, bus, shake=options.shake))
+            if ground.attend is not None:
+                await stack.enter_async_context(ground.attend(running))
+            await formation.run()
     finally:
-        announcing.cancel()
+        for task in tasks:
+            task.cancel()
         if has_web:
             await router.stop()
         ports.close()
-    if outcome.problem is not None:
-        raise outcome.problem
+    if ending.problem is not None:
+        raise ending.problem
     return Exit.DONE
+
+
+def _counts(app: App, options: Options, say: Callable[[str], None]) -> dict[str, int]:
+    """What differs from the settings: as for the rest, a later release may say otherwise."""
+    counts = {name: count for name, count in options.wanted.items() if count != app.types[name].processes}
+    if options.shake and options.wanted.get(WEB) == 1:
+        say("--shake needs two web processes, so that none is chosen twice running: web=2")
+        counts[WEB] = 2
+    return counts
+
+
+async def settled(formation: Formation, type: str) -> Settled:
+    """Wait until every process of the first formation of `type` can be chosen or has failed once."""
+    while not formation.stopping:
+        ready = {p.number for p in formation.processes.values() if p.type.name == type and formation.is_up(p)}
+        failed = formation.boots.failed(type).keys() - ready
+        if len(ready) + len(failed) >= formation.wanted.get(type, 0):
+            return Settled(len(ready), len(failed))
+        await formation.moved()
+    return Settled(0, 0)
 
 
 async def _announce(formation: Formation, url: str | None, options: Options, bus: Bus, note: Path) -> None:
     if url is None:
         return
     if options.wanted.get(WEB, 0):
-        await formation.settled(WEB)
+        found = await settled(formation, WEB)
+        if formation.stopping:
+            return
+        if found.failed and not found.ready:
+            bus.publish(_notice(f"no web process is ready: until one is, {url} answers 503"))
     write_private(note, f"{url}\n")
     bus.publish(Event("formation.url", data={"url": url}))
     if not options.as_json:
         print(url, flush=True)  # noqa: T201 - the first line on stdout is the URL alone
-
-
-class _Outcome:
-    """Turns signals, and what must not go on, into a stop of the formation."""
-
-    def __init__(self, formation: Formation, bus: Bus) -> None:
-        self._formation = formation
-        self._asked = 0
-        self._stopping: asyncio.Future[None] | None = None
-        self._asked_at = 0.0
-        self.problem: Problem | None = None
-        bus.subscribe(self._heard)
-
-    def interrupted(self) -> None:
-        """First signal: retire everything; second: kill. Two at once are one: a terminal and `timeout` send both
-        to us and to our group."""
-        now = time.monotonic()
-        if self._asked and now - self._asked_at < SAME_SIGNAL:
-            return
-        self._asked += 1
-        self._asked_at = now
-        if self._asked == 1 and self._stopping is None:
-            self._stopping = asyncio.ensure_future(self._formation.stop())
-        else:
-            self._formation.kill()
-
-    def _heard(self, event: Event) -> None:
-        if event.kind == "process.database" and self.problem is None:
-            self.problem = Problem(
-                f"{event.data['path']}: {event.process} writes an SQLite database inside the app's folder, which is "
-                'thrown away with every process; add DATABASE_URL = "sqlite" under [tool.fungible.services] (in a '
-                "fungible.toml: [services]) and open the path that the config var DATABASE_URL then names"
-            )
-            if self._stopping is None:
-                self._stopping = asyncio.ensure_future(self._formation.stop())

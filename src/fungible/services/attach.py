@@ -17,7 +17,6 @@ from fungible.services.postgres_clone import PostgresClone, clone_external_postg
 from fungible.services.spawn import Spawn
 from fungible.services.sqlite import SqliteStore
 from fungible.services.store import Service, Store
-from fungible.services.valkey import ValkeyServer
 
 KINDS = ("valkey", "sqlite", "folder", "postgres", "memcached")
 _ALIASES = {"redis": "valkey", "postgresql": "postgres", "memcache": "memcached"}
@@ -72,6 +71,8 @@ async def clone_for_world(
 
     Raises `Problem` for a source that cannot be copied, and, unless `remote`, for one elsewhere.
     """
+    from fungible.services.valkey import ValkeyServer  # its client is slow to import: only for who needs it
+
     own = place.private_folder(folder / f"{service.name}.worlds") / str(number)
     if isinstance(service, FolderStore):
         return await service.clone(own, mounted=mounted)
@@ -138,6 +139,8 @@ def _embedded(name: str, kind: str, driver: str | None, folder: Path, spawn: Spa
     if kind == "folder":
         return FolderStore(name, folder, durable=durable)
     if kind == "valkey":
+        from fungible.services.valkey import ValkeyServer
+
         return ValkeyServer(name, folder, spawn=spawn, durable=durable)
     if kind == "memcached":
         return MemcachedServer(name, folder, spawn=spawn, durable=durable)

@@ -1,0 +1,43 @@
+"""`fungible release`, `releases` and `rollback`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fungible.app.load import load_app
+from fungible.cli.common import HERE, AppFolder, Json, inherited_environment
+from fungible.cli.running import NoWait, client_of, operate, show
+
+
+def release(app: AppFolder = HERE, no_wait: NoWait = False, json: Json = False) -> int:
+    """Build the app's folder as it is now and roll it: exit code 1 if it does not become ready."""
+    return operate(app, "/v1/release", {}, as_json=json, wait=not no_wait)
+
+
+def releases(app: AppFolder = HERE, json: Json = False) -> int:
+    """List the releases that are kept, newest first."""
+    from fungible.control.stopped import releases_of
+    from fungible.control.table import releases_table
+
+    client = client_of(app)
+    if client.is_there:
+        document = client.get("/v1/releases")
+    else:
+        document = {"releases": releases_of(load_app(app, need_types=False), inherited_environment())}
+    show(document, releases_table(document["releases"]), as_json=json)
+    return 0
+
+
+def rollback(
+    release: Annotated[
+        str | None,
+        typer.Argument(metavar="[vN]", help="The release to go back to.", show_default="the last good one"),
+    ] = None,
+    app: AppFolder = HERE,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> int:
+    """Roll the code and the config vars of an earlier release, as a new one."""
+    return operate(app, "/v1/rollback", {"release": release}, as_json=json, wait=not no_wait)

@@ -1,0 +1,46 @@
+"""What the verbs that speak to a running formation share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fungible.cli.common import inherited_environment
+
+if TYPE_CHECKING:
+    from fungible.control.client import Client
+
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", envvar="FUNGIBLE_NO_WAIT", help="Return at once, not when the roll has ended.")
+]
+
+
+def client_of(app: Path) -> Client:
+    """The client of the formation of the app in this folder."""
+    from fungible.control.client import Client, socket_of
+
+    return Client(socket_of(app, inherited_environment()))
+
+
+def operate(app: Path, path: str, body: Mapping[str, Any], *, as_json: bool, wait: bool) -> int:
+    """Ask for an operation and say what came of it; where it failed, with the last lines of what is to blame."""
+    from fungible.control.client import Refused
+
+    try:
+        document = client_of(app).post(path, {**body, "wait": wait})
+    except Refused as refused:
+        for line in refused.log:
+            sys.stderr.write(f"| {line}\n")
+        raise
+    show(document, str(document["message"]), as_json=as_json)
+    return 0
+
+
+def show(document: object, text: str, *, as_json: bool) -> None:
+    """A document on stdout, or what people read of it."""
+    typer.echo(json.dumps(document, ensure_ascii=False) if as_json else text)

@@ -1,0 +1,73 @@
+"""A formation and its releases as documents, and as tables for people."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from fungible.app.model import WEB
+from fungible.build.releases import Sealed
+from fungible.runtime.memory import memory_of
+from fungible.runtime.process import Process
+from fungible.runtime.start import Running
+
+
+async def formation_document(running: Running) -> dict[str, Any]:
+    """The contract of `ps --json`; besides, how many of each type are wanted, and which names wait after crashes."""
+    formation = running.formation
+    has_router = running.url() is not None
+    in_flight = await running.router.in_flight() if has_router else {}
+    requests = await running.router.requests() if has_router else {}
+    processes = sorted(formation.processes.values(), key=lambda p: (p.type.name != WEB, p.type.name, p.number))
+    now = formation.clock()
+    return {
+        "release": formation.release.name,
+        "url": running.url(),
+        "app": str(running.app.folder),
+        "wanted": formation.wanted,
+        "processes": [await _process(running, each, now, in_flight, requests) for each in processes],
+        "resting": [
+            {
+                "name": f"{type}.{number}",
+                "type": type,
+                "crashes": streak.crashes,
+                "next_start_s": round(streak.until - now, 1),
+                "cause": formation.boots.last_end.get((type, number)),
+            }
+            for (type, number), streak in sorted(formation.resting().items())
+        ],
+    }
+
+
+async def _process(running: Running, process: Process, now: float, in_flight: Any, requests: Any) -> dict[str, Any]:
+    boots, key, facts = running.formation.boots, (process.type.name, process.number), process.facts
+    memory = await asyncio.to_thread(memory_of, facts.pid) if facts.pid is not None else None
+    return {
+        "name": process.name,
+        "instance": process.instance,
+        "type": process.type.name,
+        "state": process.state.value,
+        "pid": facts.pid,
+        "release": process.release.name,
+        "uptime_s": round(now - facts.born_at, 1),
+        "restarts": boots.restarts.get(key, 0),
+        "last_end": boots.last_end.get(key),
+        "memory_bytes": memory,
+        "requests": requests.get(process.instance, 0),
+        "in_flight": in_flight.get(process.instance, 0),
+    }
+
+
+def release_document(release: Sealed, serves: bool) -> dict[str, Any]:
+    """A release as `releases --json` shows it; the values of config vars are not in it."""
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(release.made_at))
+    return {
+        "name": release.name,
+        "made_at": made,
+        "reason": release.reason,
+        "build": f"v{release.build}",
+        "config": sorted(release.config),
+        "serves": serves,
+        "abandoned": release.abandoned,
+    }

@@ -1,0 +1,118 @@
+"""Metrics of a formation in the text format of Prometheus (exposition format 0.0.4)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fungible.runtime.events import Event
+
+TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Counts:
+    """Counts what happens, from the events of a bus. Labels are few: no path, no instance."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        self.causes: Counter[str] = Counter()
+        self.retries = 0
+        self.ends: Counter[tuple[str, str]] = Counter()
+        self.starts: Counter[str] = Counter()
+        self.rolls: Counter[str] = Counter()
+        self._buckets = [0] * (len(_BOUNDS) + 1)
+        self._seconds = 0.0
+        self._queued = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Count an event."""
+        data = event.data
+        type = (event.process or "").rpartition(".")[0]
+        if event.kind == "router.request":
+            self._request(type, data)
+        elif event.kind == "process.starting":
+            self.starts[type] += 1
+        elif event.kind == "process.ended":
+            cause = str(data.get("cause") or ("crashed" if data.get("crashed") else "stopped"))
+            self.ends[type, cause] += 1
+        elif event.kind in ("release.rolled", "release.abandoned"):
+            self.rolls[event.kind.removeprefix("release.")] += 1
+
+    def _request(self, type: str, data: Mapping[str, Any]) -> None:
+        method = str(data.get("method"))
+        self.requests[type or "none", method if method in _METHODS else "other", str(data.get("status") or 0)] += 1
+        if data.get("cause"):
+            self.causes[str(data["cause"])] += 1
+        self.retries += int(data.get("retries") or 0)
+        seconds = float(data.get("total_ms") or 0) / 1000
+        self._buckets[bisect_left(_BOUNDS, seconds)] += 1
+        self._seconds += seconds
+        self._queued += float(data.get("queue_ms") or 0) / 1000
+
+    def lines(self) -> Iterable[str]:
+        """What was counted."""
+        requests = {
+            _labels(type=type, method=method, status=status): count
+            for (type, method, status), count in self.requests.items()
+        }
+        yield from metric("fungible_requests_total", "counter", "Requests that ended.", requests)
+        causes = {_labels(cause=cause): count for cause, count in self.causes.items()}
+        yield from metric(
+            "fungible_request_failures_total", "counter", "Requests that no process answered in full.", causes
+        )
+        yield from metric(
+            "fungible_request_retries_total", "counter", "Requests sent to a second process.", {"": self.retries}
+        )
+        yield from metric(
+            "fungible_request_queue_seconds_total", "counter", "Time spent waiting for a process.", {"": self._queued}
+        )
+        name, total = "fungible_request_seconds", 0
+        yield f"# HELP {name} From the request to the end of its answer."
+        yield f"# TYPE {name} histogram"
+        for bound, count in zip([*map(str, _BOUNDS), "+Inf"], self._buckets, strict=True):
+            total += count
+            yield f'{name}_bucket{{le="{bound}"}} {total}'
+        yield f"{name}_sum {round(self._seconds, 6)}"
+        yield f"{name}_count {total}"
+        starts = {_labels(type=type): count for type, count in self.starts.items()}
+        yield from metric("fungible_process_starts_total", "counter", "Processes started.", starts)
+        ends = {_labels(type=type, cause=cause): count for (type, cause), count in self.ends.items()}
+        yield from metric("fungible_process_ends_total", "counter", "Processes ended, by cause.", ends)
+        rolls = {_labels(outcome=outcome): count for outcome, count in self.rolls.items()}
+        yield from metric("fungible_releases_total", "counter", "Releases rolled or abandoned.", rolls)
+
+
+def formation_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    """What the document of `ps` says at this moment."""
+    processes = document["processes"]
+    wanted = {_labels(type=type): count for type, count in document["wanted"].items()}
+    yield from metric("fungible_processes_wanted", "gauge", "Processes wanted.", wanted)
+    states = Counter(_labels(type=each["type"], state=each["state"]) for each in processes)
+    yield from metric("fungible_processes", "gauge", "Processes, by state.", states)
+    memory = {_labels(process=each["name"]): each["memory_bytes"] or 0 for each in processes}
+    yield from metric("fungible_process_memory_bytes", "gauge", "Memory that a process has for itself.", memory)
+    in_flight = {_labels(process=each["name"]): each["in_flight"] for each in processes if each["type"] == "web"}
+    yield from metric("fungible_in_flight", "gauge", "Requests that a process has now.", in_flight)
+    release = {_labels(release=document["release"]): 1}
+    yield from metric("fungible_release", "gauge", "The release that serves.", release)
+
+
+def metric(name: str, type: str, help: str, values: Mapping[str, float]) -> Iterable[str]:
+    """One metric: `values` by labels as `{a="b"}`."""
+    yield f"# HELP {name} {help}"
+    yield f"# TYPE {name} {type}"
+    for labels, value in values.items():
+        yield f"{name}{labels} {round(value, 6)}"
+
+
+def _labels(**labels: str) -> str:
+    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{inside}}}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

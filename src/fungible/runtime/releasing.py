@@ -1,0 +1,263 @@
+"""From an app's folder, or from an earlier release, to the next release; its commands run on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fungible.app.model import WEB, App
+from fungible.app.problem import Exit, Problem
+from fungible.app.wording import nearest
+from fungible.build.releases import Sealed, Sealing, derive, list_releases
+from fungible.runtime.backing import Backing
+from fungible.runtime.confinement import shell_command
+from fungible.runtime.events import Event
+from fungible.runtime.folders import Folders
+from fungible.runtime.logs import Line, Pipe
+from fungible.runtime.lost_database import NAME as DATABASE
+from fungible.runtime.lost_database import lost_database
+from fungible.runtime.one_off import run_one_off
+from fungible.runtime.process import new_instance
+from fungible.runtime.release import Release
+from fungible.runtime.stage import Isolation, confine, declarations, digest_of, load_config, look_at, reading
+from fungible.services.sqlite import FILE
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A release, and the command that is to run once before it is rolled; `new` if it was made just now."""
+
+    release: Release
+    sealed: Sealed
+    command: str | None
+    new: bool
+
+
+class Releasing:
+    """Makes the releases of `app`, in `folders`; commands have their private folders in `processes`.
+
+    `load` reads how an app is run from a folder with its Procfile and settings. `publish` gets what is to be said and
+    what commands write; `conceal` is told of every release before anything of it runs, so that its secrets are struck
+    out of that. Every method raises Problem where the app or its folder is at fault.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        folders: Folders,
+        processes: Path,
+        isolation: Isolation,
+        backing: Backing,
+        operating_system: Mapping[str, str],
+        *,
+        publish: Callable[[Event], None],
+        load: Callable[[Path], App],
+        conceal: Callable[[Release], None],
+    ) -> None:
+        self._app = app
+        self._folders = folders
+        self._processes = processes
+        self._isolation = isolation
+        self._backing = backing
+        self._operating_system = operating_system
+        self._publish = publish
+        self._load = load
+        self._conceal = conceal
+
+    def list(self) -> tuple[Sealed, ...]:
+        """All releases, oldest first."""
+        return list_releases(self._folders.releases)
+
+    def config(self) -> dict[str, str]:
+        """The config vars as they are kept."""
+        return load_config(self._folders)
+
+    def say(self, text: str) -> None:
+        """Tell people something."""
+        self._publish(Event("notice", data={"text": text}))
+
+    async def first(self) -> Ready:
+        """A release of the app as it was loaded; the last one, if it is the same."""
+        return await self._of_folder(self._app, self.config(), ())
+
+    async def of_folder(self, in_use: Collection[int]) -> Ready:
+        """A release of the app's folder as it is now. Releases `in_use` are kept."""
+        app = await asyncio.get_running_loop().run_in_executor(None, self._load, self._app.folder)
+        self._check(app)
+        return await self._of_folder(app, self.config(), in_use)
+
+    def of_config(self, base: str, config: Mapping[str, str], reason: str, in_use: Collection[int]) -> Ready:
+        """A release with the code of the one called `base` and other config vars."""
+        return self._derive(self._called(base), config, reason, in_use)
+
+    def of_earlier(self, name: str | None, current: str, in_use: Collection[int]) -> Ready:
+        """A release with the code and the config vars of an earlier one: the one called `name`, or the last one
+        before `current` that was not abandoned."""
+        if name is None:
+            number = int(current[1:])
+            # A roll-back of a roll-back goes on from where that one came from.
+            fit = [each for each in self.list() if each.number < number and each.abandoned is None]
+            now = next((each for each in self.list() if each.number == number), None)
+            fit = [each for each in fit if now is None or (each.build, each.config) != (now.build, now.config)]
+            if not fit:
+                raise Problem(f"there is no release before {current} to go back to", Exit.NOT_ALLOWED)
+            earlier = fit[-1]
+        else:
+            earlier = self._called(name)
+        return self._derive(earlier, earlier.config, f"rollback to {earlier.name}", in_use)
+
+    async def run_command(self, ready: Ready) -> None:
+        """Run the release's own command, once, with its code and its config vars."""
+        if ready.command is not None:
+            self.say(f"release: {ready.command}")
+            await self._run(ready.command, ready.release, "release", content_writable=False)
+
+    def _called(self, name: str) -> Sealed:
+        releases = {release.name: release for release in self.list()}
+        if name not in releases:
+            known = f" Kept are {', '.join(releases)}." if releases else ""
+            raise Problem(f"there is no release {name}.{nearest(name, ()) or known}")
+        return releases[name]
+
+    def _check(self, app: App) -> None:
+        """Refuse what a running formation cannot follow."""
+        if app.settings.services != self._app.settings.services:
+            raise Problem(
+                "the settings under `services` have changed: stop the formation and start it again", Exit.NOT_ALLOWED
+            )
+        if WEB in app.types and WEB not in self._app.types:
+            raise Problem(
+                "there is a type `web` now, which needs the router: stop the formation and start it again",
+                Exit.NOT_ALLOWED,
+            )
+        for name in ("router", "isolation"):
+            if getattr(app.settings, name) != getattr(self._app.settings, name):
+                self.say(f"the setting `{name}` has changed: that takes effect with the next start")
+
+    async def _of_folder(self, app: App, config: Mapping[str, str], in_use: Collection[int]) -> Ready:
+        loop = asyncio.get_running_loop()
+        tree = await loop.run_in_executor(None, look_at, app, self._folders)
+        digest = await loop.run_in_executor(None, digest_of, app, tree)
+        kept = self.list()
+        if kept and kept[-1].digest == digest and dict(kept[-1].config) == config and kept[-1].abandoned is None:
+            return self._ready(kept[-1], app, new=False)
+        built = next((each for each in reversed(kept) if each.digest == digest), None)
+        if built is not None:
+            return self._ready(derive(self._folders.releases, built, config, reason="code", in_use=in_use), app)
+        sealing = Sealing(self._folders.releases, tree)
+        try:
+            with reading(app):
+                await loop.run_in_executor(None, sealing.copy)
+            sealing.declare(declarations(app))
+            draft = self._release(Sealed(sealing.number, sealing.content, config, digest, tree.bound, 0.0), app)
+            for line in app.settings.build:
+                self.say(f"build: {line}")
+                await self._run(line, draft, "build", content_writable=True)
+            sealed = sealing.finish(config, digest, reason="code", in_use=in_use)
+        except BaseException:
+            sealing.abandon()
+            raise
+        if tree.ignored:
+            self.say(f"{sealed.name} leaves out {tree.ignored} files that git ignores")
+        return self._ready(sealed, app)
+
+    def _derive(self, base: Sealed, config: Mapping[str, str], reason: str, in_use: Collection[int]) -> Ready:
+        declared = self._load(base.declared)
+        app = dataclasses.replace(declared, folder=self._app.folder, name=self._app.name)
+        self._check(app)
+        sealed = derive(self._folders.releases, base, config, reason=reason, in_use={*in_use, base.number})
+        return self._ready(sealed, app)
+
+    def _ready(self, sealed: Sealed, app: App, *, new: bool = True) -> Ready:
+        return Ready(self._release(sealed, app), sealed, app.release_command, new)
+
+    def _release(self, sealed: Sealed, app: App) -> Release:
+        named = {*sealed.config, *(assignment.name for assignment in app.dotenv)}
+        services = {name: url for name, url in self._backing.urls.items() if name not in named}
+        lost = app.settings.services.keys() - services.keys() - named - self._operating_system.keys()
+        if lost:
+            raise Problem(
+                f"{min(lost)} is declared under `services`, and nothing else sets it now: stop the formation and "
+                "start it again, and the service is started with it",
+                Exit.NOT_ALLOWED,
+            )
+        confinement = confine(app, self._folders, self._isolation, self._backing, sealed)
+        release = Release(
+            sealed.name,
+            confinement,
+            sealed.config,
+            app.dotenv,
+            self._operating_system,
+            services,
+            app.types,
+            sealed.build,
+        )
+        self._conceal(release)
+        return release
+
+    async def _run(self, line: str, release: Release, step: str, *, content_writable: bool) -> None:
+        instance = new_instance()
+
+        def tell(stream: str) -> Callable[[Line], None]:
+            def said(line: Line) -> None:
+                data = {"stream": stream, "text": line.text, **({"continued": True} if line.continued else {})}
+                self._publish(Event("log.line", f"{step}.1", instance, release.name, data))
+
+            return said
+
+        pipes = [Pipe(tell(stream)) for stream in ("stdout", "stderr")]
+        started: list[bool] = []
+
+        def on_start(_: Callable[[int], None]) -> None:
+            started.append(True)
+            for pipe in pipes:
+                pipe.started()
+
+        try:
+            outcome = await run_one_off(
+                shell_command(line),
+                release,
+                self._processes,
+                name=f"{step}.1",
+                stdout=pipes[0].write_end,
+                stderr=pipes[1].write_end,
+                content_writable=content_writable,
+                on_start=on_start,
+                watch_databases=not content_writable,
+            )
+            await asyncio.wait([pipe.ended for pipe in pipes], timeout=1.0)
+        finally:
+            for pipe in pipes:
+                if not started:
+                    pipe.started()
+                pipe.close()
+        if outcome.code != 0:
+            raise StepFailed(
+                f"the {step} command `{line}` ended with {outcome.code}; its output is above", Exit.NO, instance
+            )
+        if outcome.wrote:
+            data = {"paths": list(outcome.wrote), "count": outcome.count}
+            self._publish(Event("process.wrote", f"{step}.1", instance, release.name, data))
+        if outcome.databases:
+            would_be = self._folders.services / DATABASE / FILE
+            environment = release.environment({})
+            raise Problem(
+                lost_database(
+                    outcome.databases[0],
+                    f"the {step} command",
+                    environment=environment,
+                    embedded=release.services,
+                    would_be=would_be,
+                )
+            )
+
+
+class StepFailed(Problem):
+    """A build or release command ended with an error; `instance` is what its output is kept under."""
+
+    def __init__(self, message: str, exit: Exit, instance: str) -> None:
+        super().__init__(message, exit)
+        self.instance = instance

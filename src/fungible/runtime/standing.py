@@ -1,0 +1,70 @@
+"""How the names of a formation stand: what failed to boot, what crashed how often, why nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+
+from fungible.runtime.place import Facts
+
+CAUSES = {"memory": "out of memory", "boot-timeout": "boot timed out", "sandbox": "could not be isolated"}
+"""Causes of an end, as people read them."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How many of the first processes of a type became ready, and how many failed."""
+
+    ready: int
+    failed: int
+
+
+def describe_end(facts: Facts) -> str:
+    """Why a process ended, in a few words: `out of memory`, `exit code 3`, `signal 9`."""
+    if facts.cause in CAUSES:
+        return CAUSES[facts.cause]
+    if facts.status is None:
+        return "could not be started"
+    return f"signal {-facts.status}" if facts.status < 0 else f"exit code {facts.status}"
+
+
+def cause_of_none(wanted: int, booting: Set[int], failed: Mapping[int, str]) -> str:
+    """Why there is no web process to choose: `wanted` of them, the numbers that are `booting`, and those whose last
+    start has `failed`, with the cause."""
+    if wanted == 0:
+        return "no-process"
+    for cause, name in (("boot-timeout", "boot-timeout"), ("memory", "out-of-memory")):
+        if cause in failed.values():
+            return name
+    return "starting" if booting - failed.keys() else "crashed"
+
+
+class Boots:
+    """What became of the starts of each name: its last cause where it failed, and how often it crashed."""
+
+    def __init__(self) -> None:
+        self.restarts: dict[tuple[str, int], int] = {}
+        self.last_end: dict[tuple[str, int], str] = {}
+        self._failed: dict[str, dict[int, str]] = {}
+
+    def failed(self, type: str) -> Mapping[int, str]:
+        """Number -> cause, of those whose last start did not become ready, or ran out of memory."""
+        return self._failed.get(type, {})
+
+    def forgive(self) -> None:
+        """Forget failures: another release is another matter."""
+        self._failed.clear()
+
+    def succeeded(self, type: str, number: int) -> None:
+        """It became ready."""
+        self._failed.get(type, {}).pop(number, None)
+
+    def crashed(self, type: str, number: int, facts: Facts) -> None:
+        """It ended without anyone wanting it."""
+        failed = self._failed.setdefault(type, {})
+        if facts.ready_at is None or facts.cause == "memory":
+            failed[number] = facts.cause or "crashed"
+        else:
+            failed.pop(number, None)
+        self.restarts[type, number] = self.restarts.get((type, number), 0) + 1
+        self.last_end[type, number] = describe_end(facts)
