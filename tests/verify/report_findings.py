@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fungible.verify.blame.culprit import Culprit
 from fungible.verify.compare import Blind, Deviation, NotJudged, Sensitivity
-from fungible.verify.findings import LIMITS, Culprit, Difference, Findings, Note, WorldRow
+from fungible.verify.findings import LIMITS, Difference, Findings, Note, WorldRow
 from fungible.verify.schedule.coverage import Coverage
 from fungible.verify.shrink.case import Case
 from fungible.verify.workload.steps import Request, Workload

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fungible.app.problem import Problem
-from fungible.verify.findings import Culprit, Difference
+from fungible.verify.blame.culprit import Culprit
+from fungible.verify.findings import Difference
 from fungible.verify.report.baseline import accept, baseline_text, mended, read_baseline
 from fungible.verify.report.fingerprint import Fingerprint, fingerprint
 from tests.verify.report_findings import BASKET, STATUS, differing, findings

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fungible.verify.findings import Culprit, Difference, WorldRow
+from fungible.verify.blame.culprit import Culprit
+from fungible.verify.findings import Difference, WorldRow
 from fungible.verify.report import CLASSES, mask_of, mend_class, page, to_html, to_json, to_text
 from fungible.verify.report.words import letters, outcome, route
 from fungible.verify.shrink.case import Case
@@ -61,6 +62,28 @@ def test_a_store_names_itself() -> None:
     assert said == 'DATABASE_URL, users[]: `{"id": 1}` is missing'
 
 
+def test_an_old_value_is_told_to_be_the_one_processes() -> None:
+    known = differing("body.price", 99, 10, "stale")
+    cached = replace(known, deviation=replace(known.deviation, outdated=True))
+    assert outcome(known.deviation) == "body.price: `99` expected, got `10`"
+    assert outcome(cached.deviation) == (
+        "body.price: `99` expected, got `10` from one process for all: "
+        "it keeps what it showed before, apart they show what is stored"
+    )
+    told = [to_json(findings(each))["differences"][0] for each in (known, cached)]
+    assert [(each["expected"], each["got"]) for each in told] == [(99, 10), (99, 10)]
+    assert [each["expected_from"] for each in told] == ["one process for all", "processes as listed"]
+    assert [each["got_from"] for each in told] == ["processes as listed", "one process for all"]
+    assert "Got (one process for all)" in to_html([findings(cached)])
+
+
+def test_processes_that_were_there_before_are_told() -> None:
+    early = replace(BASKET, case=replace(BASKET.case, late=False))
+    for text in (to_text(findings(early)), to_html([findings(early)])):
+        assert "all processes were started before the first request" in text
+    assert "were started" not in to_text(findings(BASKET))
+
+
 def test_the_first_process_is_a() -> None:
     assert letters(replace(BASKET, case=Case((0, 1, 2, 4), (7, -1, 2, 7)))) == ("A", None, "B", "A")
 
@@ -95,6 +118,8 @@ def test_routes(request_line: str, named: str) -> None:
         (Culprit("app.SECRET"), "diverged", "secret-at-import"),
         (Culprit("shop.exports.JOBS[3]"), "lost", "job-status"),
         (Culprit("shop.settings.CURRENT", None, "s.py:3", "s.py:3"), "stale", "settings-at-boot"),
+        (Culprit("shop.current.LEVEL", None, "s.py:3", "s.py:3", "s.py:3"), "stale", "settings-at-boot"),
+        (Culprit("shop.catalogue.find_row", None, "c.py:3", "c.py:3", "c.py:20"), "stale", "cache"),
         (Culprit(None, "uploads/photo.png"), "lost", "files"),
         (Culprit(None, "data/notes.txt"), "lost", "files"),
         (Culprit(None, "static/site.css"), "lost", "assets-at-run-time"),
@@ -141,7 +166,7 @@ def test_text_says_the_verdict_first_and_a_block_a_difference() -> None:
         "   held by shop.views.CARTS['ann']",
         "     written at shop/views.py:41",
         "     declared at shop/views.py:9",
-        "   how to mend it: docs/mend/session-in-memory.md",
+        "   how to mend it: fungible verify --explain session-in-memory",
     ]
     assert "15 of 15 pairs" in text and "20 of 22 fields" in text and "loopback ports" in text
     assert "races and locks" in text

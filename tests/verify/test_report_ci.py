@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from fungible.verify.blame.culprit import Culprit
 from fungible.verify.compare import NotJudged
-from fungible.verify.findings import Culprit
 from fungible.verify.report import CLASSES, to_junit, to_sarif
 from tests.verify.report_findings import BASKET, STATUS, differing, findings
 

@@ -87,7 +87,7 @@ def test_a_saved_test_tells_the_story_and_holds_the_workload() -> None:
         "test_get_items_is_the_same_in_every_process_2",
     ]
     story = ast.get_docstring(tests[0]) or ""
-    for said in ("GET /items   process B", "`two` is missing", "shop/views.py:41", "docs/mend/session-in-memory.md"):
+    for said in ("GET /items   process B", "`two` is missing", "shop/views.py:41", "--explain session-in-memory"):
         assert said in story
     for data in _calls(text):
         assert parse_workload(data, Path("x")) == small

@@ -1,7 +1,7 @@
 """Examine what deviates: is it real, what is the least that shows it, and what held the state?
 
-A step is examined with the instrument that showed it, and every finding is confirmed on real boots: three of
-three, against none of three warm runs.
+A step is examined with the instrument that showed it: three of three, against none of three warm runs. What forked
+processes show is confirmed on real boots as well.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from fungible.verify.alike import distinct_first, elsewhere, signature
+from fungible.verify.blame.bench import Question
 from fungible.verify.blame.blame import Blame
-from fungible.verify.compare import Deviation
-from fungible.verify.findings import Culprit, Difference, Note
+from fungible.verify.blame.culprit import Culprit
+from fungible.verify.blame.proof import places_at
+from fungible.verify.compare import Deviation, turned
+from fungible.verify.findings import Difference, Note
 from fungible.verify.reference import WARM_RUNS, Reference, find_like
-from fungible.verify.schedule.schedule import NOWHERE
-from fungible.verify.shrink.case import Case, closure, cut_after, observer_alone, workers_renewed
+from fungible.verify.schedule.schedule import NOWHERE, Schedule
+from fungible.verify.shrink.case import Case, cut_after, observer_alone, workers_renewed
 from fungible.verify.shrink.shrink import likely_writers, shrink
-from fungible.verify.workload.steps import Job, Request, Workload
+from fungible.verify.workload.steps import Workload, step_text
 from fungible.verify.world.world import Execution
 
 CONFIRMATIONS = 3
-EXAMINE_SECONDS = 420.0
+EXAMINE_SECONDS = 600.0
 """Once a difference is found, further ones are only examined for so long; the rest is listed."""
 WORLDS_TRIED = 3
 """So many of the worlds that show a deviation are tried, one after the other, until one leads to a difference."""
@@ -45,21 +49,33 @@ class Examination:
         self._boot = boot
         self._evidence = evidence
         self._say = say
+        self._about = ""
+        self._blame = Blame(
+            boot.laboratory,
+            boot.workload,
+            boot.defaults,
+            boot.laboratory.ground.sockets,
+            say=lambda text: say(f"{self._about}: {text}"),
+        )
 
     @property
     def _workload(self) -> Workload:
         return self._boot.workload
 
     async def run(self) -> None:
-        """Examine every step that deviates in some world, the earliest first, then the stores."""
+        """Examine every step that deviates in some world, the first of each endpoint first, then the stores."""
         tally = self._boot.laboratory.tally
         began = tally.elapsed
-        for observer, suspects in self._suspects().items():
+        suspects = self._suspects()
+        for observer in distinct_first(self._workload, list(suspects)):
             if self.differences and tally.elapsed - began > EXAMINE_SECONDS:
                 self.unexamined.append(observer)
             else:
-                await self._step(observer, suspects)
+                self._about = step_text(self._workload, observer)
+                await self._step(observer, suspects[observer])
         await self._stores()
+        self.differences.sort(key=lambda each: each.observer)
+        self.unexamined.sort()
 
     def _suspects(self) -> dict[int, list[tuple[Evidence, Deviation]]]:
         """Steps that deviate -> the worlds in which they do, and the first deviation there."""
@@ -70,57 +86,63 @@ class Examination:
                 if deviation.step is not None and deviation.step not in seen:
                     seen.add(deviation.step)
                     found.setdefault(deviation.step, []).append((evidence, deviation))
-        return dict(sorted(found.items()))
+        return found
 
     async def _step(self, observer: int, suspects: Sequence[tuple[Evidence, Deviation]]) -> None:
-        if self._listed_with_another(observer):
-            return
         for evidence, deviation in suspects[:WORLDS_TRIED]:
             if deviation.identity:
                 self._note(deviation, "a process's own name, id or address is shown")
                 return
-            if await self._same_writers(observer, deviation, evidence):
+            if await self._known_elsewhere(observer, deviation, evidence):
                 return
             case = await self._find_case(observer, deviation, evidence)
             if case is None:
                 continue
-            self._say(f"request {observer}: making the difference small")
+            self._say(f"{self._about}: making the difference small")
             shrunk = await shrink(
                 self._workload,
                 case,
                 lambda candidate, it=evidence, like=deviation: it.reference.shows(candidate, like),  # type: ignore[misc]
                 guesses=likely_writers(self._workload, observer),
             )
-            world = evidence.execution.schedule.name
-            if await self._settle(shrunk.case, deviation, world, shrunk.minimal):
+            if self._listed(shrunk.case, deviation):
+                return
+            if await self._settle(shrunk.case, deviation, evidence, shrunk.minimal):
                 return
 
-    def _listed_with_another(self, observer: int) -> bool:
-        """The same request as a known observer's, once more: it is listed with that."""
-        request = self._workload.steps[observer]
+    def _listed(self, case: Case, like: Deviation) -> bool:
+        """Whether a known difference is the same case once more: then this observer is listed with it."""
+        here = signature(self._workload, case, like)
         for index, known in enumerate(self.differences):
-            seen = self._workload.steps[known.observer]
-            if (
-                isinstance(request, Request)
-                and isinstance(seen, Request)
-                and (request.method, _route(request.path)) == (seen.method, _route(seen.path))
-            ):
-                self.differences[index] = replace(known, also=(*known.also, observer))
+            if signature(self._workload, known.case, known.deviation) == here:
+                self._list_with(index, case.observer)
                 return True
         return False
 
-    async def _same_writers(self, observer: int, like: Deviation, evidence: Evidence) -> bool:
-        """Whether the writers of a known difference show this one too: then only its culprit is looked for."""
-        for known in self.differences:
-            writers = known.case.kept[:-1]
-            if max(writers, default=observer) >= observer or known.deviation.step is None:
+    def _list_with(self, index: int, observer: int) -> None:
+        known = self.differences[index]
+        if observer not in (known.observer, *known.also):
+            self.differences[index] = replace(known, also=tuple(sorted((*known.also, observer))))
+
+    async def _known_elsewhere(self, observer: int, like: Deviation, evidence: Evidence) -> bool:
+        """Whether the writers of a known difference, or steps like them, show this one too: then it is listed with
+        that one where its culprit explains all of it; else only its own culprit is looked for."""
+        for index, known in enumerate(self.differences):
+            if known.deviation.step is None:
                 continue
-            kept = closure(self._workload, set(writers), observer)
-            slots = dict(zip(known.case.kept, known.case.slots, strict=True))
-            home, away = known.case.slots[-1], known.case.slots[0]
-            case = replace(known.case, kept=kept, slots=(*(slots.get(step, away) for step in kept[:-1]), home))
-            if len(kept) <= len(known.case.kept) and await evidence.reference.shows(case, like):
-                return await self._settle(case, like, evidence.execution.schedule.name, known.minimal)
+            for case in elsewhere(self._workload, known.case, observer):
+                deviations = await evidence.reference.deviations_of(case, like)
+                if find_like(deviations, case, like) is None:
+                    continue
+                if self._listed(case, like):
+                    return True
+                if known.culprit.confirmed:
+                    question = await self._question(case, like, evidence.reference)
+                    shown = places_at(deviations, question.last)
+                    if await self._blame.explains(known.culprit, question, shown):
+                        self._list_with(index, observer)
+                        return True
+                return await self._settle(case, like, evidence, known.minimal)
         return False
 
     async def _find_case(self, observer: int, like: Deviation, evidence: Evidence) -> Case | None:
@@ -142,11 +164,24 @@ class Examination:
                 return case
         return None
 
-    async def _settle(self, case: Case, like: Deviation, world: str, minimal: bool) -> bool:
-        """Confirm on real boots, and tell a difference from what only looks like one; then look for the culprit."""
-        found = await self._boot.repeat(case, like, CONFIRMATIONS)
-        shown = [deviation for deviation in found if deviation is not None]
-        if len(shown) < CONFIRMATIONS:
+    async def _settle(self, case: Case, like: Deviation, evidence: Evidence, minimal: bool) -> bool:
+        """Confirm, and tell a difference from what only looks like one; then look for the culprit."""
+        self._say(f"{self._about}: confirming the difference")
+        reference = evidence.reference
+        forked = reference is not self._boot
+        if forked and None in await reference.repeat(case, like, CONFIRMATIONS):
+            return False
+        # An import that is forked was there before the first step, so what it read may be older than a newborn's.
+        for candidate in (case, replace(case, late=False)) if forked and case.late else (case,):
+            once = forked and not self._boot.is_noisy(like)
+            found = await self._boot.repeat(
+                candidate, like, 1 if once else CONFIRMATIONS, WARM_RUNS - 1 if once else WARM_RUNS
+            )
+            shown = [deviation for deviation in found if deviation is not None]
+            if len(shown) == len(found):
+                case = candidate
+                break
+        else:
             return False
         if all(each.order_only for each in shown) and not await self._boot.shows_with_equal_seeds(case, like):
             self._note(like, "the order depends on the hash seed alone")
@@ -154,38 +189,45 @@ class Examination:
         if all(deviation.identity for deviation in shown):
             self._note(like, "a process's own name, id or address is shown")
             return True
+        is_old = minimal and all(deviation.outdated for deviation in shown)
+        deviation = replace(shown[0], step=like.step, outdated=False)
         difference = Difference(
-            deviation=replace(shown[0], step=like.step),
+            deviation=turned(deviation) if is_old else deviation,
             case=case,
-            world=world,
-            requests=tuple(describe(self._workload, step) for step in case.kept),
-            shown=len(shown),
+            world=evidence.execution.schedule.name,
+            requests=tuple(step_text(self._workload, step) for step in case.kept),
+            shown=CONFIRMATIONS,
             tried=CONFIRMATIONS,
             minimal=minimal,
         )
-        self._add(replace(difference, culprit=await self._culprit(difference, like)))
+        self._add(replace(difference, culprit=await self._culprit(difference, like, reference)))
         return True
 
-    async def _culprit(self, difference: Difference, like: Deviation) -> Culprit:
+    async def _question(self, case: Case, like: Deviation, reference: Reference) -> Question:
+        async def apart(schedule: Schedule) -> bool:
+            return find_like(await reference.deviations_of(case, like, schedule), case, like) is not None
+
+        return Question(
+            case=case,
+            relations=await self._boot.relations_of(case.kept, like),
+            like=lambda deviations: find_like(deviations, case, like) is not None,
+            faulty=like.place == "fault",
+            apart=apart,
+        )
+
+    async def _culprit(self, difference: Difference, like: Deviation, reference: Reference) -> Culprit:
         case = difference.case
         if case.renewed and len(set(case.slots) - {NOWHERE}) == 1:
-            return Culprit(where="memory of a worker process")
-        self._say(f"request {difference.observer}: looking for what held the state")
-        laboratory = self._boot.laboratory
-        blame = Blame(laboratory, self._workload, self._boot.defaults, laboratory.ground.sockets)
-        return await blame.culprit(
-            difference,
-            await self._boot.relations_of(case.kept, like, WARM_RUNS),
-            lambda deviations: find_like(deviations, case, like) is not None,
-        )
+            return await self._blame.culprit_in_workers(await self._question(case, like, reference))
+        told = difference.deviation
+        held_here = told.kind == "stale" and not told.outdated
+        return await self._blame.culprit(await self._question(case, like, reference), held_here=held_here)
 
     def _add(self, difference: Difference) -> None:
         """One culprit is one difference: whatever else it shows at is listed with it."""
-        culprit = difference.culprit
         for index, known in enumerate(self.differences):
-            same = (known.culprit.object, known.culprit.file) == (culprit.object, culprit.file)
-            if culprit.confirmed and same:
-                self.differences[index] = replace(known, also=(*known.also, difference.observer))
+            if difference.culprit.is_same(known.culprit):
+                self._list_with(index, difference.observer)
                 return
         self.differences.append(difference)
 
@@ -201,29 +243,18 @@ class Examination:
             case = replace(case, renewed=schedule.newborn)
             if not await evidence.reference.shows(case, like):
                 continue
-            self._say(f"store {like.store}: making the difference small")
+            self._about = f"store {like.store}"
+            self._say(f"{self._about}: making the difference small")
             shrunk = await shrink(
                 self._workload,
                 case,
                 lambda candidate, it=evidence, like=like: it.reference.shows(candidate, like),  # type: ignore[misc]
                 most=30,
             )
-            if await self._settle(shrunk.case, like, schedule.name, shrunk.minimal):
+            if await self._settle(shrunk.case, like, evidence, shrunk.minimal):
                 return
 
     def _note(self, deviation: Deviation, text: str) -> None:
         note = Note(deviation.step, deviation.place, text)
         if note not in self.notes:
             self.notes.append(note)
-
-
-def describe(workload: Workload, step: int) -> str:
-    """`#2 GET /items` as people read it."""
-    it = workload.steps[step]
-    if isinstance(it, Request):
-        return f"#{step} {it.method} {it.path}"
-    return f"#{step} job {it.command}" if isinstance(it, Job) else f"#{step} until quiet"
-
-
-def _route(path: str) -> str:
-    return path.partition("?")[0]

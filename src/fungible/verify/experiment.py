@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fungible.verify.compare import not_judged, sensitivity
+from fungible.verify.compare import Deviation, not_judged, sensitivity
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
 from fungible.verify.reference import Reference
@@ -15,7 +16,7 @@ from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.workload.binding import infer_bindings
-from fungible.verify.workload.steps import Job, Request, Workload
+from fungible.verify.workload.steps import Job, Request, Workload, step_text
 from fungible.verify.world.canary import EXPECTED
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.laboratory import Laboratory
@@ -23,6 +24,7 @@ from fungible.verify.world.slot import BootFailure
 from fungible.verify.world.world import Execution
 
 SAFE = ("GET", "HEAD", "OPTIONS")
+_ERROR = re.compile(r"[\w.]*(?:Error|Exception|Timeout|Exit)\b")
 MOST_LATE = 16
 """Processes really booted late at most: one after each of so many writing steps."""
 
@@ -112,14 +114,14 @@ class Experiment:
             return None
         fork = Reference(self._laboratory, instrument, boot.workload, boot.defaults)
         await fork.warm_up()
-        strange = boot.deviations(fork.warm[0])
-        if any(deviation.step is not None and deviation.place in ("status", "fault") for deviation in strange):
-            self._no_forks(f"forked processes answer request #{strange[0].step} differently than booted ones")
-            return None
+        for deviation in boot.deviations(fork.warm[0]):
+            if deviation.step is not None and deviation.place in ("status", "fault"):
+                self._no_forks(_strange(boot.workload, deviation, fork.warm[0]))
+                return None
         return fork
 
     def _no_forks(self, reason: str) -> None:
-        text = f"processes were booted, not forked: {reason}"
+        text = f"processes were booted, which takes longer than to fork them: {reason}"
         if self._wishes.mode == "fork":
             raise NotJudged(text)
         self._warnings.append(text)
@@ -257,9 +259,20 @@ def _check_warm(workload: Workload, first: Execution) -> None:
         )
 
 
-def _last_words(execution: Execution) -> str:
+def _strange(workload: Workload, deviation: Deviation, forked: Execution) -> str:
+    """Why forked processes cannot stand for booted ones: what was answered, and what they said of it."""
+    step = deviation.step or 0
+    text = (
+        f"a forked process answers {step_text(workload, step)} with {deviation.got or 'nothing'} where a booted one "
+        f"answers {deviation.expected or 'nothing'}"
+    )
+    errors = [line for line in _last_words(forked, 200).splitlines() if _ERROR.match(line)]
+    return f"{text} (it said: {errors[-1][:200]})" if errors else text
+
+
+def _last_words(execution: Execution, most: int = 12) -> str:
     output = "\n".join(each.output for each in execution.ended if each is not None)
-    return "\n".join(line[:300] for line in output.strip().splitlines()[-12:]) or "(it said nothing)"
+    return "\n".join(line[:300] for line in output.strip().splitlines()[-most:]) or "(it said nothing)"
 
 
 def _empty_saves(workload: Workload, first: Execution) -> list[str]:

@@ -6,26 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fungible.verify.blame.culprit import Culprit
 from fungible.verify.compare import Deviation, NotJudged, Sensitivity
 from fungible.verify.schedule.coverage import Coverage
 from fungible.verify.shrink.case import Case
 from fungible.verify.workload.steps import Workload
 
 Verdict = Literal["no_difference", "stateful", "not_judged"]
-
-
-@dataclass(frozen=True)
-class Culprit:
-    """What held the state. Paths are relative to the app's folder, or to site-packages for a library's."""
-
-    object: str | None = None
-    file: str | None = None
-    declared_at: str | None = None
-    written_at: str | None = None
-    called_from: str | None = None
-    confirmed: bool = False
-    where: str | None = None
-    """`memory`, `file` or `identity`: what the variants of the newborn world say."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +27,7 @@ class Difference:
     tried: int
     minimal: bool
     also: tuple[int, ...] = ()
-    culprit: Culprit = Culprit()
+    culprit: Culprit = field(default_factory=Culprit)
     known: bool = False
     """Accepted by a baseline."""
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fungible.verify.compare import Deviation, Relations, compare, learn
+from fungible.verify.compare import Deviation, Relations, compare, is_outdated, learn
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.shrink.case import Case, part
@@ -15,6 +15,8 @@ from fungible.verify.world.laboratory import Instrument, Laboratory
 from fungible.verify.world.world import Execution
 
 WARM_RUNS = 3
+_UNNOTICED = 0.5
+"""Seconds in all; no clock that people read shows less."""
 
 
 class Reference:
@@ -31,6 +33,7 @@ class Reference:
         self._relations: Relations | None = None
         self._noisy: set[tuple[int | None, tuple[str, ...]]] = set()
         self._parts: dict[tuple[int, ...], list[Execution]] = {}
+        self._paced: dict[tuple[int, ...], float] = {}
 
     @property
     def relations(self) -> Relations:
@@ -78,7 +81,7 @@ class Reference:
         if len(kept) == len(self.workload.steps):
             return self.relations
         if least is None:
-            least = 2 if (like.step, sort_of(like)) in self._noisy or like.step is None else 1
+            least = 2 if self.is_noisy(like) else 1
         workload = part(self.workload, kept)
         runs = self._parts.setdefault(kept, [])
         warm = schedules.warm(len(kept), workload.quiet())
@@ -86,20 +89,53 @@ class Reference:
         runs += await asyncio.gather(*(self.run(warm, workload) for _ in range(missing)))
         return _learn(workload, runs)
 
+    def is_noisy(self, like: Deviation) -> bool:
+        """Whether the full warm runs ever differed in what `like` is about; of stores it is not known."""
+        return like.step is None or (like.step, sort_of(like)) in self._noisy
+
+    async def deviations_of(
+        self, case: Case, like: Deviation, schedule: Schedule | None = None
+    ) -> tuple[Deviation, ...]:
+        """Where a run of the case's steps, by its own schedule or another, is not what their warm runs have in
+        common; `like` tells how many of these it takes."""
+        relations, execution = await asyncio.gather(
+            self.relations_of(case.kept, like), self.run(schedule or case.schedule(), part(self.workload, case.kept))
+        )
+        return compare(relations, execution.transcript)
+
     async def shows(self, case: Case, like: Deviation) -> bool:
         """Run the case; is the observer different from the case's own warm run in the same way?"""
-        workload = part(self.workload, case.kept)
-        relations, execution = await asyncio.gather(
-            self.relations_of(case.kept, like), self.run(case.schedule(), workload)
-        )
-        return find_like(compare(relations, execution.transcript), case, like) is not None
+        return find_like(await self.deviations_of(case, like), case, like) is not None
 
-    async def repeat(self, case: Case, like: Deviation, times: int) -> list[Deviation | None]:
-        """The deviation that is like `like` in each of so many runs of the case, against three warm ones."""
+    async def repeat(self, case: Case, like: Deviation, times: int, least: int = WARM_RUNS) -> list[Deviation | None]:
+        """The deviation that is like `like` in each of so many runs of the case, against `least` warm ones, one of
+        which took as long as these: what comes of waiting is the clock's, not a process's."""
         workload = part(self.workload, case.kept)
-        relations = await self.relations_of(case.kept, like, WARM_RUNS)
-        runs = await asyncio.gather(*(self.run(case.schedule(), workload) for _ in range(times)))
-        return [find_like(compare(relations, run.transcript), case, like) for run in runs]
+        relations, runs = await asyncio.gather(
+            self.relations_of(case.kept, like, least),
+            asyncio.gather(*(self.run(case.schedule(), workload) for _ in range(times))),
+        )
+        if any(find_like(compare(relations, run.transcript), case, like) is not None for run in runs):
+            relations = await self._wait_as_long(case.kept, relations, runs)
+        return [_told(relations, run, find_like(compare(relations, run.transcript), case, like)) for run in runs]
+
+    async def _wait_as_long(
+        self, kept: tuple[int, ...], relations: Relations, runs: Sequence[Execution]
+    ) -> Relations:
+        """What warm runs of these steps have in common, when one of them waits before each step as long as these
+        runs did; no shorter wait than one that was tried already is tried again."""
+        gaps = [max(each) for each in zip(*(run.gaps for run in runs), strict=True)]
+        if sum(gaps) < max(_UNNOTICED, 1.25 * self._paced.get(kept, 0.0)):
+            return relations
+        self._paced[kept] = sum(gaps)
+        workload = part(self.workload, kept)
+        waiting = await self.run(schedules.warm(len(kept), workload.quiet()), paced(workload, gaps))
+        if len(kept) == len(self.workload.steps):
+            self.warm.append(waiting)
+            self._relations = _learn(self.workload, self.warm)
+            return self._relations
+        self._parts[kept].append(waiting)
+        return _learn(workload, self._parts[kept])
 
     async def shows_with_equal_seeds(self, case: Case, like: Deviation) -> bool:
         """Whether it still shows when all processes have the same hash seed."""
@@ -110,21 +146,25 @@ class Reference:
 
 
 def find_like(deviations: Sequence[Deviation], case: Case, like: Deviation) -> Deviation | None:
-    """The deviation at the case's observer that is of the same sort as `like`, if there is one."""
+    """The deviation at the case's observer that is of the same sort as `like`, if there is one; at the same place
+    rather than at another."""
     last = len(case.kept) - 1
-    for deviation in deviations:
-        if like.step is None:
-            if deviation.store == like.store and deviation.store is not None:
-                return deviation
-        elif deviation.step == last and sort_of(deviation) == sort_of(like):
-            return deviation
-    return None
+    if like.step is None:
+        found = [each for each in deviations if each.store is not None and each.store == like.store]
+    else:
+        found = [each for each in deviations if each.step == last and sort_of(each) == sort_of(like)]
+    return next((each for each in found if each.place == like.place), found[0] if found else None)
 
 
 def sort_of(deviation: Deviation) -> tuple[str, ...]:
     """Deviations of one sort have the same first part of their place."""
     head = deviation.place.split(".")[0].split("[")[0]
     return ("status",) if deviation.place in ("status", "fault") else (head,)
+
+
+def _told(relations: Relations, run: Execution, found: Deviation | None) -> Deviation | None:
+    """With whether it is the warm runs that show an old value."""
+    return None if found is None else replace(found, outdated=is_outdated(relations, run.transcript, found))
 
 
 def slow(workload: Workload) -> Workload:
@@ -135,6 +175,13 @@ def slow(workload: Workload) -> Workload:
         if isinstance(step, Request):
             steps[index] = replace(step, wait=step.wait + 1.1)
     return replace(workload, steps=tuple(steps))
+
+
+def paced(workload: Workload, gaps: Sequence[float]) -> Workload:
+    """The same workload with these waits more, in seconds, before each step."""
+    steps = zip(workload.steps, gaps, strict=True)
+    waits = [replace(step, wait=step.wait + gap) if isinstance(step, Request) else step for step, gap in steps]
+    return replace(workload, steps=tuple(waits))
 
 
 def _learn(workload: Workload, runs: Sequence[Execution]) -> Relations:

@@ -14,9 +14,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fungible.verify.blame.agent import AgentServer, Change
+from fungible.verify.blame.agent import AgentServer, Change, ObjectPath
 
 APP = Path(__file__).parent / "shop_app"
+
+
+def path_of(module: str, *names: str) -> ObjectPath:
+    """The path of `module.name.name`."""
+    return ObjectPath.of([["m", module], *(["a", name] for name in names)])
 
 
 @dataclass

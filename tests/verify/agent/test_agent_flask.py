@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fungible.verify.blame.agent import ObjectPath, culprit_of_object, differing_atoms
+from fungible.verify.blame.agent import ObjectPath, differing_atoms
 from fungible.verify.blame.agent.host import new_salt
-from tests.verify.agent.serving import APP, Running, gunicorn, line_of, serving
+from fungible.verify.blame.culprit import Culprit, culprit_of_object
+from tests.verify.agent.serving import APP, Running, gunicorn, line_of, path_of, serving
 
 STORE, VIEWS, LIBRARY = "shop/store.py", "shop/views.py", "lib/site-packages/cachelib_like.py"
 
@@ -111,7 +112,7 @@ def test_a_change_is_named_traced_and_put_back(
         again = await shop.get(path)
         assert again == first, "the state was not put back"
         writes = await shop.agent.traced()
-        await shop.agent.untrace()
+        await shop.agent.trace([])
         if written is not None:
             file, mark = written
             assert watched == (change.path,)
@@ -198,18 +199,18 @@ def test_files_with_their_lines(loop: asyncio.Runner, shop: Running) -> None:
 
 def test_a_value_is_implanted(loop: asyncio.Runner, shop: Running) -> None:
     async def run() -> None:
-        carts = ObjectPath.of_module("shop.store", "CARTS")
+        carts = path_of("shop.store", "CARTS")
         value, why = await shop.agent.export(carts)
         assert why is None
         value["v"].append(["bob", {"t": "list", "v": ["two"]}])
         assert await shop.agent.implant(carts, value) is None
         assert int(await shop.get("/module-dict")) >= 2
-        hits = ObjectPath.of_module("shop.store", "HITS")
+        hits = path_of("shop.store", "HITS")
         assert await shop.agent.implant(hits, 41) is None
         assert await shop.get("/module-int") == "42"
-        registry, why = await shop.agent.export(ObjectPath.of_module("shop.store", "registry"))
+        registry, why = await shop.agent.export(path_of("shop.store", "registry"))
         assert why is None and registry["class"] == ["shop.store", "Registry"]
-        nothing, why = await shop.agent.export(ObjectPath.of_module("shop.store", "price"))
+        nothing, why = await shop.agent.export(path_of("shop.store", "price"))
         assert nothing is None and why is not None and "lru_cache" in why
 
     loop.run(run())
@@ -224,14 +225,14 @@ def test_the_culprit_in_the_words_of_the_report(loop: asyncio.Runner, shop: Runn
         called=(str(shop.root / VIEWS), 40),
         confirmed=True,
     )
-    assert culprit.to_report() == {
-        "object": "shop.store.cache._cache['ann']",
-        "file": None,
-        "declared_at": "cachelib_like.py:3",
-        "written_at": "cachelib_like.py:9",
-        "called_from": "shop/views.py:40",
-        "confirmed": True,
-    }
+    assert culprit == Culprit(
+        object="shop.store.cache._cache['ann']",
+        file=None,
+        declared_at="cachelib_like.py:3",
+        written_at="cachelib_like.py:9",
+        called_from="shop/views.py:40",
+        confirmed=True,
+    )
 
 
 def test_state_of_an_app_that_a_factory_made(loop: asyncio.Runner, tmp_path: Path) -> None:

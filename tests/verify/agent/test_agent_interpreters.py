@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fungible.verify.blame.agent import AgentServer, ObjectPath
-from tests.verify.agent.serving import Running, gunicorn, line_of, serving
+from fungible.verify.blame.agent import AgentServer
+from tests.verify.agent.serving import Running, gunicorn, line_of, path_of, serving
 
 SERVER = """
 import functools
@@ -127,7 +127,7 @@ def _write(folder: Path, name: str, text: str) -> Path:
 @pytest.mark.parametrize("python", _interpreters())
 def test_other_interpreters(tmp_path: Path, python: str) -> None:
     file = _write(tmp_path, "server.py", SERVER)
-    hits, carts, rows, price = (ObjectPath.of_module("__main__", *name) for name in (
+    hits, carts, rows, price = (path_of("__main__", *name) for name in (
         ("HITS",), ("CARTS",), ("store", "rows"), ("price",)))  # fmt: skip
 
     async def run() -> None:
@@ -155,8 +155,8 @@ def test_other_interpreters(tmp_path: Path, python: str) -> None:
             places = await agent.declared([carts, rows])
             assert places[carts].line == line_of(file, "declared: dict")
             assert places[rows].line == line_of(file, "declared: slot")
-            await agent.export(ObjectPath.of_module("__main__", "TRAPS"))
-            assert (await agent.export(ObjectPath.of_module("__main__", "TRAPPED")))[0] == {"t": "list", "v": []}
+            await agent.export(path_of("__main__", "TRAPS"))
+            assert (await agent.export(path_of("__main__", "TRAPPED")))[0] == {"t": "list", "v": []}
             assert {"HITS"} <= {atom.path.steps[-1][1] for atom in await agent.boot("salt", "app")}
 
     asyncio.run(run())
@@ -287,7 +287,7 @@ def test_greenlets(tmp_path: Path) -> None:
             CARTS["ann"] = 1  # writes: cart
             return str(len(CARTS))
     """)  # fmt: skip
-    carts = ObjectPath.of_module("green", "CARTS")
+    carts = path_of("green", "CARTS")
 
     async def run() -> None:
         command = gunicorn("-k", "gevent", "green:app")

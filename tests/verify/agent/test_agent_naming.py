@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fungible.verify.blame.agent
-from fungible.verify.blame.agent import ObjectPath, culprit_of_file, differing_atoms
+from fungible.verify.blame.agent import ObjectPath, differing_atoms
 from fungible.verify.blame.agent.naming import relative_place
+from fungible.verify.blame.culprit import culprit_of_file
+from tests.verify.agent.serving import path_of
 
 pytestmark = pytest.mark.pure
 
@@ -56,7 +58,7 @@ def test_places_are_relative_to_the_app_or_to_the_packages() -> None:
 
 
 def test_differing_atoms_are_those_of_both_boots() -> None:
-    near, far, single, same = (ObjectPath.of_module("shop", *names) for names in (("K",), ("a", "k"), ("N",), ("S",)))
+    near, far, single, same = (path_of("shop", *names) for names in (("K",), ("a", "k"), ("N",), ("S",)))
     first = {far: "1", near: "1", single: "1", same: "1"}
     assert differing_atoms(first, {far: "2", near: "2", same: "1"}) == (near, far)
 

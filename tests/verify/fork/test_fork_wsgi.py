@@ -153,8 +153,6 @@ def test_what_the_import_wrote_is_there_and_is_each_slots_own(bench: Bench) -> N
         assert answers[0][5] != answers[1][5], "generators that were not seeded differ"
         assert answers[0][6] == answers[1][6], "seeded generators do not"
         assert answers[0][8] != answers[1][8]
-        assert set(birth.wrote_at_import(0)) >= {"uploads/made", "app.log"}
-        assert birth.wrote_at_import(1) == ()
 
     bench.run(scenario)
 
@@ -179,6 +177,34 @@ def test_what_the_import_wrote_is_there_and_is_each_slots_own(bench: Bench) -> N
 )  # fmt: skip
 def test_what_does_not_survive_a_fork_is_refused(bench: Bench, line: str, reason: str) -> None:
     bench.write(web=f"{line}\ndef app(environ, start_response): ...\n")
+
+    async def scenario(birth: ForkBirth) -> None:
+        with pytest.raises(Unforkable) as caught:
+            await birth.bear(bench.site(0))
+        assert reason in caught.value.reason
+
+    bench.run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("db = sqlite3.connect('x.db'); db.execute('create table t (a)')",
+         "an SQLite database (x.db), opened at web.py:2, is open for writing after import"),
+        ("f = os.open('log.txt', os.O_WRONLY | os.O_CREAT); os.write(f, b'begun')",
+         "a file (log.txt), opened at web.py:2, is open"),
+        ("threading.Thread(target=threading.Event().wait, name='beat', daemon=True).start()",
+         "a thread `beat`, started at web.py:2, runs after import"),
+        ("[threading.Thread(target=threading.Event().wait, name=n, daemon=True).start() for n in 'ab']",
+         "2 threads (a started at web.py:2, b started at web.py:2) run after import"),
+        ("l = socket.create_server(('127.0.0.1', 0)); a = socket.create_connection(l.getsockname())",
+         ", opened at web.py:2, is open after import"),
+        ("p = subprocess.Popen(['sleep', '99'])", "1 child process runs, started at web.py:2, after import"),
+    ],
+)  # fmt: skip
+def test_the_line_that_made_it_is_told(bench: Bench, line: str, reason: str) -> None:
+    imports = "import os, socket, sqlite3, subprocess, threading"
+    bench.write(web=f"{imports}\n{line}\ndef app(environ, start_response): ...\n")
 
     async def scenario(birth: ForkBirth) -> None:
         with pytest.raises(Unforkable) as caught:

@@ -77,6 +77,27 @@ ROWS = _leak(
     r"^rows\.CACHE",
 )
 
+NEVER = _leak(
+    "never",
+    """
+    CACHE = {}
+
+    @route("GET", "/never/price")
+    def price(call):
+        item = int(call.rest)
+        if item not in CACHE:
+            CACHE[item] = store().execute("SELECT value FROM never WHERE id = ?", (item,)).fetchone()[0]  # <--
+        return {"price": CACHE[item]}
+
+    @route("POST", "/never/price")
+    def change(call):
+        store().execute("UPDATE never SET value = ? WHERE id = ?", (call.json["price"], int(call.rest)))
+        return {"ok": True}
+    """,
+    r"^never\.CACHE",
+)
+"""Nobody clears it: it is the one process for all that is stale."""
+
 PROPERTY = _leak(
     "property",
     """
@@ -189,4 +210,4 @@ LOCMEM = Leak(
     "CREATE TABLE codes (phone TEXT, code TEXT);",
 )
 
-ALL = (LRU, ROWS, PROPERTY, SETTINGS, LOCMEM)
+ALL = (LRU, ROWS, NEVER, PROPERTY, SETTINGS, LOCMEM)

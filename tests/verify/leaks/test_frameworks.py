@@ -126,7 +126,7 @@ database = store()
 while True:
     taken = database.execute("DELETE FROM queue RETURNING amount").fetchall()
     for (amount,) in taken:
-        total += amount
+        total += amount  # <--
         database.execute("UPDATE total SET amount = ?", (total,))
     time.sleep(0.05)
 """
@@ -157,8 +157,11 @@ def _verify(folder: Path, command: str, source: str, requests: list[dict[str, An
 
 
 def _line(source: str) -> str:
-    lines = source.lstrip().splitlines()
-    return f"app.py:{next(number for number, line in enumerate(lines, start=1) if MARK in line)}"
+    return f"app.py:{_line_number(source.lstrip())}"
+
+
+def _line_number(source: str) -> int:
+    return next(number for number, line in enumerate(source.splitlines(), start=1) if MARK in line)
 
 
 FRAMEWORKS = {
@@ -228,7 +231,10 @@ def test_a_leaking_worker_is_found(tmp_path: Path) -> None:
         "#2 POST /orders",
         "#4 GET /total",
     ]
-    assert difference.culprit.where == "memory of a worker process"
+    culprit = difference.culprit
+    assert (culprit.object, culprit.confirmed) == ("worker.total", True), culprit
+    assert culprit.where == "memory of a worker process"
+    assert culprit.written_at == f"worker.py:{_line_number(WORKER)}"
 
 
 def test_a_clean_worker_shows_no_difference(tmp_path: Path) -> None:

@@ -81,6 +81,12 @@ def test_a_leak_is_blamed_on_the_object_and_its_line(verify: Verify, leak: Leak)
     assert culprit.written_at in leak.lines or culprit.declared_at in leak.lines, (culprit, leak.lines)
 
 
+@pytest.mark.parametrize(("leak", "outdated"), [(caches.NEVER, True), (caches.ROWS, False)])
+def test_what_is_stored_is_expected_whoever_shows_it(verify: Verify, leak: Leak, outdated: bool) -> None:
+    told = _difference(verify, leak).deviation
+    assert (told.kind, told.expected, told.got, told.outdated) == ("stale", 99, 10, outdated)
+
+
 @pytest.mark.parametrize("leak", [each for each in ALL if each.unnamed], ids=lambda leak: leak.name)
 def test_nothing_is_blamed_where_nothing_holds_the_state(verify: Verify, leak: Leak) -> None:
     culprit = _difference(verify, leak).culprit

@@ -8,6 +8,7 @@ from fungible.verify.compare.coverage import Blind, NotJudged, Sensitivity, not_
 from fungible.verify.compare.deviations import Deviation, Kind, at_step, compare, first
 from fungible.verify.compare.jars import jars
 from fungible.verify.compare.learner import Window
+from fungible.verify.compare.outdated import is_outdated, turned
 from fungible.verify.compare.places import leaves
 from fungible.verify.compare.relations import Relations, learn, widen
 
@@ -22,10 +23,12 @@ __all__ = [
     "at_step",
     "compare",
     "first",
+    "is_outdated",
     "jars",
     "learn",
     "leaves",
     "not_judged",
     "sensitivity",
+    "turned",
     "widen",
 ]

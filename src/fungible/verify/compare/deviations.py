@@ -30,7 +30,8 @@ class Deviation:
     earlier request left is missing; *stale*, the value is one that was shown before; *leaked*, it is another
     client's; *store*, it stands in a store; *diverged*, none of these. `order_only`: the same parts in another
     order, which may be the hash seed's doing alone. `identity`: the value belonged to one process and another
-    one has another (pid, host name, boot id), which may be harmless.
+    one has another (pid, host name, boot id), which may be harmless. `outdated`: it is the warm worlds that show an
+    old value; `expected` is then what the other world has (see `outdated.turned`).
     """
 
     step: int | None
@@ -42,6 +43,7 @@ class Deviation:
     kind: Kind
     order_only: bool = False
     identity: bool = False
+    outdated: bool = False
 
 
 def compare(relations: Relations, candidate: Transcript) -> tuple[Deviation, ...]:

@@ -8,17 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fungible.verify.findings import Difference, Findings
-from fungible.verify.report.mend import CLASSES, mend_class, page
+from fungible.verify.report.mend import CLASSES, advice, mend_class
 from fungible.verify.report.picture import COLOURS, MOST_COLUMNS, MOST_ROWS, escaped, picture
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.style import CSS
 from fungible.verify.report.words import (
+    conditions,
     holder,
     isolation_limits,
     letters,
     outcome,
     places,
     plain,
+    sides,
     step_text,
     title,
 )
@@ -103,19 +105,21 @@ def _differences(findings: Findings) -> str:
 def _difference(findings: Findings, number: int, difference: Difference) -> str:
     name = mend_class(difference)
     known = ' <span class="verdict known small">known</span>' if difference.known else ""
-    sides = "".join(
+    expected, got = difference.deviation.expected, difference.deviation.got
+    expected_from, got_from = sides(difference.deviation)
+    both = "".join(
         f"<div><h4>{side}</h4><pre>{_value(value, other)}</pre></div>"
         for side, value, other in (
-            ("Expected (one process)", difference.deviation.expected, difference.deviation.got),
-            ("Got (processes as above)", difference.deviation.got, difference.deviation.expected),
+            (f"Expected ({expected_from})", expected, got),
+            (f"Got ({got_from})", got, expected),
         )
     )
     return (
         f"<article>\n<h3>{number}. {escaped(title(difference))}{known}</h3>\n{_story(difference)}\n"
         f"<p>{_sentence(outcome(difference.deviation))}.</p>\n"
-        f'<div class="sides">{sides}</div>\n{_culprit(findings, difference)}\n'
+        f'<div class="sides">{both}</div>\n{_culprit(findings, difference)}\n'
         f'<p class="small">{escaped(CLASSES[name][0].upper() + CLASSES[name][1:])}. How to mend it: '
-        f"<code>{page(name)}</code></p>\n</article>"
+        f"<code>{advice(name)}</code></p>\n</article>"
     )
 
 
@@ -136,9 +140,7 @@ def _story(difference: Difference) -> str:
         )
         rows.append(f'<tr><td class="request">{escaped(text)}</td>{cells}</tr>')
     body = f'<table class="story"><tr><th scope="col">Request</th>{heads}</tr>{"".join(rows)}</table>'
-    if difference.case.renewed:
-        body += '<p class="small soft">Worker processes are replaced after every step.</p>'
-    return body
+    return body + "".join(f'<p class="small soft">{escaped(text)}.</p>' for text in conditions(difference))
 
 
 def _sentence(text: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.mend import mend_class, page
 from fungible.verify.report.redaction import Mask, redact, unmasked
-from fungible.verify.report.words import endpoint, isolation_limits, letters, outcome, plain
+from fungible.verify.report.words import endpoint, isolation_limits, letters, outcome, plain, sides
 
 _MOST = 500
 """Of anything that an app can have many of: differences, notes, endpoints, blind places."""
@@ -60,7 +61,7 @@ def to_json(findings: Findings, mask: Mask = unmasked) -> dict[str, Any]:
 
 
 def _difference(difference: Difference) -> dict[str, Any]:
-    deviation, culprit = difference.deviation, difference.culprit
+    deviation = difference.deviation
     name = mend_class(difference)
     return {
         "kind": deviation.kind,
@@ -76,18 +77,12 @@ def _difference(difference: Difference) -> dict[str, Any]:
         "store": deviation.store,
         "expected": plain(deviation.expected),
         "got": plain(deviation.got),
+        "expected_from": sides(deviation)[0],
+        "got_from": sides(deviation)[1],
         "outcome": outcome(deviation),
         "confirmed": [difference.shown, difference.tried],
         "one_minimal": difference.minimal,
-        "culprit": {
-            "object": culprit.object,
-            "file": culprit.file,
-            "declared_at": culprit.declared_at,
-            "written_at": culprit.written_at,
-            "called_from": culprit.called_from,
-            "confirmed": culprit.confirmed,
-            "where": culprit.where,
-        },
+        "culprit": asdict(difference.culprit),
         "class": name,
         "mend": page(name),
         "known": difference.known,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from fungible.verify.findings import Difference, Findings
-from fungible.verify.report.mend import mend_class, page
+from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import endpoint, holder, letters, outcome, places, route, step_text, title
 from fungible.verify.workload.steps import Request
@@ -98,7 +98,7 @@ def _story(findings: Findings, difference: Difference) -> str:
     if held:
         lines.append(f"held by {held}" + ("" if difference.culprit.confirmed else " (not confirmed)"))
     lines += [f"  {label} {place}" for label, place in places(difference.culprit)]
-    lines.append(f"how to mend it: {page(mend_class(difference))}")
+    lines.append(f"how to mend it: {advice(mend_class(difference))}")
     return "\n".join(lines)
 
 

@@ -65,12 +65,19 @@ def page(name: str) -> str:
     return f"docs/mend/{name}.md"
 
 
+def advice(name: str) -> str:
+    """The command that shows the page: who installed the package has no documentation beside it."""
+    return f"fungible verify --explain {name}"
+
+
 def _of_object(difference: Difference, text: str) -> str:
     culprit = difference.culprit
     if _SECRET.search(text) and not _CACHE.search(text):
         return "secret-at-import"
     named = text.partition("[")[0]
-    at_boot = culprit.declared_at is not None and culprit.declared_at == culprit.written_at
+    # A cached function is declared where it is written as well, but called from elsewhere.
+    made = (culprit.written_at, culprit.called_from or culprit.declared_at)
+    at_boot = culprit.declared_at is not None and made == (culprit.declared_at, culprit.declared_at)
     if _CACHE.search(text):
         return "cache"
     if _waits(difference) or _promised(difference):

@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from fungible.app.environment import looks_secret, mask, secrets_of
+from fungible.verify.blame.culprit import Culprit
 from fungible.verify.compare import Deviation
-from fungible.verify.findings import Culprit, Difference, Findings, Note
+from fungible.verify.findings import Difference, Findings, Note
 from fungible.verify.workload.steps import Job, Pairs, Request, Step, Workload, map_texts
 
 Mask: TypeAlias = Callable[[str], str]

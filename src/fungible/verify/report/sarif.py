@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from fungible import __version__
-from fungible.verify.findings import Culprit, Difference, Findings
+from fungible.verify.blame.culprit import Culprit
+from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.fingerprint import fingerprint
-from fungible.verify.report.mend import CLASSES, mend_class, page
+from fungible.verify.report.mend import CLASSES, advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import endpoint, holder, letters, outcome, places, title
 
@@ -91,7 +92,7 @@ class _Run:
             "name": "".join(word.title() for word in name.split("-")),
             "shortDescription": {"text": CLASSES[name][0].upper() + CLASSES[name][1:] + "."},
             "fullDescription": {"text": f"Found by experiment: {CLASSES[name]}. Another process answers otherwise."},
-            "help": {"text": f"How to mend it: {page(name)} of Fungible's documentation."},
+            "help": {"text": f"How to mend it: {advice(name)}"},
             "defaultConfiguration": {"level": "error"},
             "properties": {"tags": ["stateless-processes"], "precision": "very-high"},
         }
@@ -125,7 +126,7 @@ class _Run:
         held = holder(difference.culprit)
         if held:
             text += f" Held by {held}." if difference.culprit.confirmed else f" Held by {held} (not confirmed)."
-        return f"{text[:_LONGEST_FIRST_SENTENCE]} How to mend it: {page(mend_class(difference))}."
+        return f"{text[:_LONGEST_FIRST_SENTENCE]} How to mend it: {advice(mend_class(difference))}"
 
     def located(self, culprit: Culprit) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The line that wrote it, or the nearest line of the app's own; then the other lines."""

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from fungible.verify.findings import Difference
-from fungible.verify.report.mend import mend_class, page
+from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.words import endpoint, holder, letters, outcome, places, title
 from fungible.verify.shrink.case import part
 from fungible.verify.workload.file import dump_workload
@@ -96,7 +96,7 @@ def _ending(told: Difference) -> list[str]:
     if held:
         at = "".join(f", {label} {place}" for label, place in places(told.culprit)[:1])
         lines.append(f"Held by {held}{at}." if told.culprit.object or told.culprit.file else f"Held in {held}.")
-    lines.append(f"How to mend it: {page(mend_class(told))}")
+    lines.append(f"How to mend it: {advice(mend_class(told))}")
     return lines
 
 

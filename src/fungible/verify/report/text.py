@@ -8,9 +8,10 @@ from typing import TypeAlias
 
 from fungible.app.wording import plain as printable
 from fungible.verify.findings import Difference, Findings
-from fungible.verify.report.mend import mend_class, page
+from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import (
+    conditions,
     holder,
     isolation_limits,
     letters,
@@ -77,8 +78,7 @@ def _block(findings: Findings, number: int, difference: Difference, paint: Paint
     for text, letter in zip(requests, letters(difference), strict=False):
         where = "no process" if letter is None else f"process {letter}"
         lines.append(f"     {text:<{width}}  {paint(where, 'dim')}")
-    if difference.case.renewed:
-        lines.append(paint("     (worker processes are replaced after every step)", "dim"))
+    lines += [paint(f"     ({text})", "dim") for text in conditions(difference)]
     lines.append(f"   {_safe(outcome(difference.deviation))}")
     if difference.also:
         lines.append(f"   also seen at {_also(findings, difference)}")
@@ -90,7 +90,7 @@ def _block(findings: Findings, number: int, difference: Difference, paint: Paint
     elif held is not None:
         lines.append(f"   held in {_safe(held)}; which object is not known")
     lines += [f"     {label} {_safe(place)}" for label, place in places(culprit)]
-    lines.append(f"   how to mend it: {page(mend_class(difference))}")
+    lines.append(f"   how to mend it: {advice(mend_class(difference))}")
     return lines
 
 

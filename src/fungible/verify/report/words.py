@@ -9,10 +9,11 @@ from http import HTTPStatus
 from typing import Any
 
 from fungible.sandbox.probe import NOT_ISOLATED
+from fungible.verify.blame.culprit import Culprit
 from fungible.verify.compare import Deviation
-from fungible.verify.findings import Culprit, Difference, Findings
+from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.redaction import HIDDEN
-from fungible.verify.workload.steps import Job, Request
+from fungible.verify.workload.steps import step_text as workload_step
 
 KINDS: Mapping[str, str] = {
     "lost": "what an earlier request left is gone",
@@ -52,6 +53,16 @@ def letters(difference: Difference) -> tuple[str | None, ...]:
     return tuple(order.get(slot) for slot in difference.case.slots)
 
 
+def conditions(difference: Difference) -> tuple[str, ...]:
+    """What the processes of the case do not show by themselves."""
+    case = difference.case
+    if case.renewed:
+        return ("worker processes are replaced after every step",)
+    if not case.late and len(set(letters(difference)) - {None}) > 1:
+        return ("all processes were started before the first request",)
+    return ()
+
+
 def route(request: str) -> str:
     """`GET /items/{}` of `#2 GET /items/7?page=1`: method and path, with `{}` for what names one of many."""
     text = _NUMBER.sub("", request, count=1).partition("?")[0]
@@ -70,17 +81,26 @@ def endpoint(difference: Difference) -> str:
 
 def step_text(findings: Findings, step: int) -> str:
     """`#2 GET /items` where the workload is known, else `#2`."""
-    workload = findings.workload
-    if workload is None or not 0 <= step < len(workload.steps):
-        return f"#{step}"
-    it = workload.steps[step]
-    if isinstance(it, Request):
-        return f"#{step} {it.method} {it.path}"
-    return f"#{step} job {it.command}" if isinstance(it, Job) else f"#{step} until quiet"
+    return f"#{step}" if findings.workload is None else workload_step(findings.workload, step)
+
+
+ONE, APART = "one process for all", "processes as listed"
+"""Who gave the two answers: the warm worlds, and the world that the case makes."""
+
+
+def sides(deviation: Deviation) -> tuple[str, str]:
+    """Who gave what is expected, and who gave what came instead."""
+    return (APART, ONE) if deviation.outdated else (ONE, APART)
 
 
 def outcome(deviation: Deviation) -> str:
     """What was expected and what came, as one sentence without a full stop."""
+    if deviation.outdated:
+        return f"{_outcome(deviation)} from {ONE}: it keeps what it showed before, apart they show what is stored"
+    return _outcome(deviation)
+
+
+def _outcome(deviation: Deviation) -> str:
     place, expected, got = deviation.place, deviation.expected, deviation.got
     if deviation.store is not None:
         return _of_place(f"{deviation.store}, {place}" if place != deviation.store else place, deviation)

@@ -128,6 +128,16 @@ class Workload:
         return frozenset(index for index, step in enumerate(self.steps) if isinstance(step, Quiet))
 
 
+def step_text(workload: Workload, step: int) -> str:
+    """A step as people read it: `#2 GET /items`; its number alone where the workload has no such step."""
+    if not 0 <= step < len(workload.steps):
+        return f"#{step}"
+    it = workload.steps[step]
+    if isinstance(it, Request):
+        return f"#{step} {it.method} {it.path}"
+    return f"#{step} job {it.command}" if isinstance(it, Job) else f"#{step} until quiet"
+
+
 @dataclass(frozen=True)
 class Rendered:
     """A request as it goes out. `headers` hold `Content-Type` where there is one, but neither Host, Cookie

@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,17 +65,7 @@ class Workers:
 
     async def quiet(self) -> bool:
         """Wait until they have nothing left to do; False when that did not happen in time."""
-        end = time.monotonic() + LONGEST_WAIT
-        since = time.monotonic()
-        spent = self._processor_time()
-        while time.monotonic() < end:
-            await asyncio.sleep(_TICK)
-            now = self._processor_time()
-            if now - spent > _BUSY:
-                since, spent = time.monotonic(), now
-            elif time.monotonic() - since >= QUIET_FOR:
-                return True
-        return False
+        return await idle(self._pids)
 
     async def end(self) -> None:
         """Stop them in order, until nothing is left."""
@@ -90,9 +80,23 @@ class Workers:
             del self.output[:-40]
         self._tell(event)
 
-    def _processor_time(self) -> float:
-        pids = [pid for process in self._running if process.facts.pid for pid in group_of(process.facts.pid).pids]
-        return sum(_processor_seconds(pid) for pid in pids)
+    def _pids(self) -> list[int]:
+        return [pid for process in self._running if process.facts.pid for pid in group_of(process.facts.pid).pids]
+
+
+async def idle(pids: Callable[[], Sequence[int]]) -> bool:
+    """Wait until none of these processes computes any more; False when that did not happen in time."""
+    end = time.monotonic() + LONGEST_WAIT
+    since = time.monotonic()
+    spent = sum(map(_processor_seconds, pids()))
+    while time.monotonic() < end:
+        await asyncio.sleep(_TICK)
+        now = sum(map(_processor_seconds, pids()))
+        if now - spent > _BUSY:
+            since, spent = time.monotonic(), now
+        elif time.monotonic() - since >= QUIET_FOR:
+            return True
+    return False
 
 
 def _processor_seconds(pid: int) -> float:

@@ -142,6 +142,7 @@ async def prepare_ground(
         for folder in made_sockets:
             shutil.rmtree(folder, ignore_errors=True)
         await asyncio.to_thread(wipe, str(home))
+        folders.leave()
 
 
 @dataclass(frozen=True)

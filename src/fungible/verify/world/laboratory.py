@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fungible.app.model import WEB
@@ -15,7 +15,7 @@ from fungible.verify.world.fork.birth import ForkBirth
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.ground import Ground
 from fungible.verify.world.lane import Lane
-from fungible.verify.world.slot import Birth
+from fungible.verify.world.slot import Birth, Site
 from fungible.verify.world.world import Execution, Visit, make_site, run_world
 
 
@@ -119,8 +119,10 @@ class Laboratory:
         birth: Birth | None = None,
         skew: bool | None = None,
         visit: Visit | None = None,
+        dress: Callable[[Site], Site] | None = None,
     ) -> Execution:
-        """Run a world on the next free lane, its processes made by `instrument` (None: booted), or by `birth`."""
+        """Run a world on the next free lane, its processes made by `instrument` (None: booted), or by `birth`; for
+        the rest see `run_world`."""
         made_by = instrument or self.boot
         lane = await self._lanes.get()
         self._number += 1
@@ -138,6 +140,7 @@ class Laboratory:
                 skewed=self.skewed if skew is None else skew,
                 visit=visit,
                 instrument=made_by.name,
+                dress=dress,
             )
         finally:
             self._lanes.put_nowait(lane)

@@ -19,13 +19,13 @@ from fungible.verify.transcript import Answer, Sent, Transcript
 from fungible.verify.workload.extraction import extract
 from fungible.verify.workload.steps import Job, Quiet, Request, Workload, render
 from fungible.verify.world.background import Confine, Workers, run_job
-from fungible.verify.world.client import DEFAULT_TIMEOUT, as_sent, host_header, send
+from fungible.verify.world.client import DEFAULT_TIMEOUT, as_sent, host_header, knock, send
 from fungible.verify.world.cookies import Jar
 from fungible.verify.world.lane import Lane
 from fungible.verify.world.slot import Birth, BootFailure, Ended, Site, Slot
 
 _SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
-
+_SETTLE_SECONDS = 10.0
 
 Visit = Callable[[int], Awaitable[None]]
 
@@ -53,7 +53,10 @@ class Given:
 
 @dataclass(frozen=True)
 class Execution:
-    """A world that ran: its transcript, how its slots ended, the values it saved, and when it ran (epoch)."""
+    """A world that ran: its transcript, how its slots ended, the values it saved, and when it ran (epoch).
+
+    `gaps` are the seconds before each step in which processes were made, and nothing was asked of any.
+    """
 
     schedule: Schedule
     transcript: Transcript
@@ -63,6 +66,7 @@ class Execution:
     boots: int
     failures: tuple[str, ...] = ()
     servers: int = 0
+    gaps: tuple[float, ...] = ()
 
 
 @dataclass
@@ -78,6 +82,7 @@ class _World:
     skewed: bool
     visit: Visit | None = None
     instrument: str = "boot"
+    dress: Callable[[Site], Site] | None = None
     servers: int = 0
     slots: dict[int, Slot] = field(default_factory=dict)
     ended: dict[int, Ended] = field(default_factory=dict)
@@ -93,15 +98,19 @@ class _World:
         await self.lane.prepare(self.number if self.skewed else 0, self.instrument)
         sent: list[Sent | None] = []
         answers: list[Answer] = []
+        gaps: list[float] = []
         workers = self._workers()
         try:
             await self._begin(workers, 0)
+            answered = time.monotonic()
             for index, step in enumerate(self.workload.steps):
                 for slot in self.schedule.births(index):
-                    await self._bear(slot)
+                    await self._bear(slot, index)
                 if self.visit is not None:
                     await self.visit(index)
+                gaps.append(time.monotonic() - answered)
                 request, answer = await self._step(index, step, workers)
+                answered = time.monotonic()
                 sent.append(request)
                 answers.append(answer)
                 for slot, end in self.schedule.ends(index):
@@ -132,6 +141,7 @@ class _World:
             self.boots,
             tuple(self.failures),
             self.servers,
+            tuple(gaps),
         )
 
     @property
@@ -148,10 +158,13 @@ class _World:
         self.seeds[slot] = site.hash_seed
         return replace(site, wipe=sharing == 1)
 
-    async def _bear(self, slot: int) -> None:
+    async def _bear(self, slot: int, index: int) -> None:
         try:
             self.slots[slot] = await self.birth.bear(self.site(slot))
             self.boots += 1
+            if slot != self.schedule.placement[index] and self.instrument == "boot":
+                # Some listen before they import the app (gunicorn): what it reads at boot would be of a later step.
+                await knock(self.slots[slot].address, _SETTLE_SECONDS)
         except BootFailure as failure:
             last = failure.output.strip().splitlines()[-8:]
             self.failures.append("\n".join([f"slot {slot} {failure}", *last]))
@@ -169,7 +182,7 @@ class _World:
 
     async def _begin(self, workers: Workers | None, index: int) -> None:
         if workers is not None:
-            site = self.site(0)
+            site = self.site(0) if self.dress is None else self.dress(self.site(0))
             await workers.begin(replace(site, private=self._home / f"k{index}", wipe=True))
 
     async def _step(
@@ -251,15 +264,17 @@ async def run_world(
     skewed: bool = True,
     visit: Visit | None = None,
     instrument: str = "boot",
+    dress: Callable[[Site], Site] | None = None,
 ) -> Execution:
     """Run `workload` as `schedule` says, on `lane`, with slots from `birth`.
 
     `number` is unique among worlds and sets apart their identities and ids. `defaults` are the values of the warm
     run, taken for what this world could not save. With `equal_seeds` all slots share one hash seed; unless `skewed`,
     sequences start where the snapshot left them. `visit` is called before each step, its slots born. `instrument`
-    names what makes the processes: its snapshots are the beginning. A slot that cannot boot is an answer with the
+    names what makes the processes: its snapshots are the beginning. `dress` gives worker processes more than a slot
+    has. A slot that cannot boot is an answer with the
     fault `boot`; nothing else is raised for what the app does.
     """
     return await _World(
-        given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds, skewed, visit
+        given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds, skewed, visit, instrument, dress
     ).run()

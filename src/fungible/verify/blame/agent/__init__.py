@@ -15,19 +15,12 @@ from fungible.verify.blame.agent.host import (
     Snapshot,
     Write,
 )
-from fungible.verify.blame.agent.naming import (
-    Culprit,
-    ObjectPath,
-    culprit_of_file,
-    culprit_of_object,
-    differing_atoms,
-)
+from fungible.verify.blame.agent.naming import ObjectPath, differing_atoms
 
 __all__ = [
     "AgentServer",
     "Atom",
     "Change",
-    "Culprit",
     "FileEvent",
     "Greeting",
     "ObjectPath",
@@ -35,7 +28,5 @@ __all__ = [
     "Restored",
     "Snapshot",
     "Write",
-    "culprit_of_file",
-    "culprit_of_object",
     "differing_atoms",
 ]

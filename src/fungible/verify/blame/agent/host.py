@@ -124,6 +124,26 @@ class FileEvent:
 
 
 @dataclass(frozen=True)
+class Chance:
+    """Randomness while a process boots: the draws of the lines in `shared` (`Draw.key`; None: of every line) are the
+    same in all processes that boot with the same `seed`."""
+
+    seed: str
+    shared: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A line that drew randomness while the process booted; places as in `Write`. `name` is what it makes, as the
+    source names it. The `key` is the same in every process."""
+
+    key: str
+    written_at: tuple[str, int] | None
+    called_from: tuple[str, int] | None
+    name: str | None
+
+
+@dataclass(frozen=True)
 class Atom:
     """A leaf value of a process after boot, known by a salted digest alone."""
 
@@ -190,12 +210,14 @@ class AgentServer:
         socket: str | None = None,
         inside: str | None = None,
         lines: bool = False,
+        chance: Chance | None = None,
     ) -> dict[str, str]:
         """The variables that bring the agent into a Python app.
 
         `root` is the app's folder and `python_path` the app's own PYTHONPATH, both as the app sees them; `socket`
         and `inside` say where the app sees the socket and the agent's folder, if elsewhere than the host does.
         `lines`: this run is going to use `trace` (before Python 3.12 that costs a little on every call).
+        `chance`: what is drawn at boot is noted, and shared as it says, until `drawn` is asked.
         """
         folder = inside or str(self.inside)
         return {
@@ -203,6 +225,7 @@ class AgentServer:
             "FUNGIBLE_AGENT": socket or str(self.path),
             "FUNGIBLE_AGENT_ROOT": root,
             **({"FUNGIBLE_AGENT_LINES": "1"} if lines else {}),
+            **({} if chance is None else {"FUNGIBLE_AGENT_CHANCE": json.dumps([chance.seed, chance.shared])}),
         }
 
     async def __aenter__(self) -> Self:
@@ -306,10 +329,6 @@ class AgentServer:
         said = await self._ask_all("snapshot", name=name, roots=roots, objects=objects, seconds=seconds)
         return tuple(Snapshot(pid, one["objects"], one["seconds"], one["truncated"]) for pid, one in said)
 
-    async def forget(self, name: str) -> None:
-        """Give up the snapshot `name`."""
-        await self._ask_all("forget", name=name)
-
     async def diff(self, since: str, *, limit: int = 500) -> tuple[Change, ...]:
         """What changed since the snapshot `since`, in the order in which to suspect it."""
         said = await self._ask_all("diff", **{"from": since, "limit": limit})
@@ -367,7 +386,8 @@ class AgentServer:
         return None if None in said else said[0]
 
     async def trace(self, paths: Iterable[ObjectPath]) -> tuple[ObjectPath, ...]:
-        """Watch the objects at `paths` from now on (at most 16); returns those that some process watches.
+        """Watch the objects at `paths` from now on and no others (at most 16); returns those that some process
+        watches.
 
         Give the parts of a change too (the very keys): then old keys of a large dict are seen as well.
         """
@@ -391,10 +411,6 @@ class AgentServer:
             for one in answer["writes"]
         )
 
-    async def untrace(self) -> None:
-        """Stop to watch."""
-        await self._ask_all("untrace")
-
     async def declared(self, paths: Iterable[ObjectPath]) -> dict[ObjectPath, Place]:
         """Where each object is made, as far as the source shows it."""
         wanted = list(paths)
@@ -410,6 +426,14 @@ class AgentServer:
             FileEvent(pid, one["path"], one["event"], _place(one["written_at"]), _place(one["called_from"]))
             for pid, answer in await self._ask_all("files")
             for one in answer["files"]
+        )
+
+    async def drawn(self) -> tuple[Draw, ...]:
+        """The lines that drew randomness up to now; what is drawn from now on is each process's own."""
+        return tuple(
+            Draw(one["key"], _place(one["written_at"]), _place(one["called_from"]), one["name"])
+            for _, answer in await self._ask_all("drawn")
+            for one in answer["drawn"]
         )
 
     async def boot(self, salt: str, roots: Roots = "all") -> tuple[Atom, ...]:

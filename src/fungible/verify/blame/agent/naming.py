@@ -1,11 +1,11 @@
-"""What the agent found, in the words of the report: object paths, places in files, the culprit."""
+"""What the agent found, in the words of the report: object paths and places in files."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,6 @@ class ObjectPath:
         """From decoded steps."""
         return cls(json.dumps(list(map(list, steps)), separators=(",", ":"), sort_keys=True))
 
-    @classmethod
-    def of_module(cls, module: str, *names: str) -> ObjectPath:
-        """The path of `module.name.name`."""
-        return cls.of([["m", module], *(["a", name] for name in names)])
-
     @property
     def steps(self) -> list[list[Any]]:
         """The decoded steps."""
@@ -47,6 +42,11 @@ class ObjectPath:
         """This path without its keys and positions: equal for two boots whose tokens or ids differ."""
         return ObjectPath.of([[kind, None] if kind in ("k", "i", "e", "x", "r", "t") else [kind, value]
                               for kind, value in self.steps])  # fmt: skip
+
+    @property
+    def private(self) -> bool:
+        """Whether it goes through an attribute that a library keeps for itself (`app._got_first_request`)."""
+        return any(kind == "a" and str(value).startswith("_") for kind, value in self.steps[2:])
 
     @property
     def module(self) -> str:
@@ -143,74 +143,17 @@ def relative_place(file: str, line: int | None, root: str) -> str:
     return short if line is None else f"{short}:{line}"
 
 
-@dataclass(frozen=True)
-class Culprit:
-    """What held the state, as the report words it; places are `file:line`, relative like `relative_place`."""
-
-    object: str | None = None
-    file: str | None = None
-    declared_at: str | None = None
-    written_at: str | None = None
-    called_from: str | None = None
-    confirmed: bool = False
-
-    def to_report(self) -> dict[str, Any]:
-        """The `culprit` of the verify report."""
-        return {
-            "object": self.object,
-            "file": self.file,
-            "declared_at": self.declared_at,
-            "written_at": self.written_at,
-            "called_from": self.called_from,
-            "confirmed": self.confirmed,
-        }
-
-
-def culprit_of_object(
-    text: str,
-    root: str,
-    declared: tuple[str, int] | None = None,
-    written: tuple[str, int] | None = None,
-    called: tuple[str, int] | None = None,
-    confirmed: bool = False,
-) -> Culprit:
-    """The culprit for the object named `text`; each place is `(absolute file, line)`, `root` the app's folder as
-    the app saw it."""
-
-    def place(found: tuple[str, int] | None) -> str | None:
-        return None if found is None else relative_place(found[0], found[1], root)
-
-    return Culprit(text, None, place(declared), place(written), place(called), confirmed)
-
-
-def culprit_of_file(
-    path: str,
-    root: str,
-    written: tuple[str, int] | None = None,
-    called: tuple[str, int] | None = None,
-    confirmed: bool = False,
-) -> Culprit:
-    """The culprit for a file that the app wrote."""
-    made = culprit_of_object("", root, None, written, called, confirmed)
-    return Culprit(None, relative_place(path, None, root), None, made.written_at, made.called_from, confirmed)
-
-
-def rank(path: ObjectPath, kind: str, in_app: bool) -> tuple[int, int, int]:
+def rank(path: ObjectPath, kind: str, in_app: bool) -> tuple[int, int, bool, int]:
     """The order in which to try candidates: the app's own objects before a library's, containers and attributes
-    before what cannot hold an answer by itself, short paths before long ones."""
+    before what cannot hold an answer by itself, open before private attributes, short paths before long ones."""
     weight = {"order": 3, "import": 3, "opaque": 2, "generator": 2, "counter": 1}.get(kind, 0)
-    return (0 if in_app else 1, weight, len(path.steps))
+    return (0 if in_app else 1, weight, path.private, len(path.steps))
 
 
 def differing_atoms(first: Mapping[ObjectPath, str], second: Mapping[ObjectPath, str]) -> tuple[ObjectPath, ...]:
     """The places whose digest differs between two boots: values made at import, one for each process.
 
-    Shortest path first. A place that only one boot has is left out.
+    What a library keeps for itself comes last, short paths first. A place that only one boot has is left out.
     """
     differing = (path for path, digest in first.items() if second.get(path, digest) != digest)
-    return tuple(sorted(differing, key=lambda path: (len(path.steps), path.wire)))
-
-
-def first_of_each(paths: Iterable[ObjectPath]) -> tuple[ObjectPath, ...]:
-    """`paths` without repetition, in their order."""
-    return tuple(dict.fromkeys(paths))
+    return tuple(sorted(differing, key=lambda path: (path.private, len(path.steps), path.wire)))

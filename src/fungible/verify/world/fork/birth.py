@@ -80,11 +80,6 @@ class ForkBirth:
         self._servers = [None, None]
         await asyncio.gather(*(server.close() for server in servers))
 
-    def wrote_at_import(self, number: int) -> tuple[str, ...]:
-        """Paths in the app's folder that the import behind a slot's number wrote; empty before it happened."""
-        server = self._servers[number % 2]
-        return () if server is None else server.wrote
-
     async def _server(self, index: int) -> ForkServer:
         async with self._locks[index]:
             server = self._servers[index]

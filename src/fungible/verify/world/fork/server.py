@@ -55,7 +55,6 @@ class ForkServer:
 
     def __init__(self, ground: Ground, site: Site, agent: subprocess.Popen[bytes], control: socket.socket) -> None:
         self.site = site
-        self.wrote: tuple[str, ...] = ()
         self.kind = ""
         self._ground = ground
         self._agent = agent
@@ -82,7 +81,6 @@ class ForkServer:
             await self.close()
             raise
         if message["kind"] == "ready":
-            self.wrote = tuple(message["wrote"])
             self.kind = message["app"]
             return
         await self.close()

@@ -15,7 +15,7 @@ def _leave() -> None:
         environment[b"PYTHONPATH"] = os.fsencode(os.pathsep.join(kept))
     else:
         environment.pop(b"PYTHONPATH", None)
-    for name in (b"FUNGIBLE_AGENT", b"FUNGIBLE_AGENT_ROOT", b"FUNGIBLE_AGENT_LINES"):
+    for name in (b"FUNGIBLE_AGENT", b"FUNGIBLE_AGENT_ROOT", b"FUNGIBLE_AGENT_LINES", b"FUNGIBLE_AGENT_CHANCE"):
         environment.pop(name, None)
 
 
@@ -41,6 +41,7 @@ try:
             os.environ["FUNGIBLE_AGENT"],
             os.environ.get("FUNGIBLE_AGENT_ROOT", ""),
             bool(os.environ.get("FUNGIBLE_AGENT_LINES")),
+            os.environ.get("FUNGIBLE_AGENT_CHANCE", ""),
         )
 except Exception:
     # The app comes first: without the agent there is only no blame.

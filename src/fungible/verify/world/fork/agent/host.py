@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import deferral, keeper, loading, newborn, safety
 from .heritage import Heritage, Randomness
 from .order import Boot, decode, hear, tell
+from .origins import Origins
 
 if TYPE_CHECKING:
     from fungible.sandbox import launch, linux, view
-    from fungible.sandbox.layer import OverlayLayer
     from fungible.sandbox.spec import Spec
 else:
     from fungible_sandbox import launch, linux, view
@@ -81,14 +81,15 @@ def _import_and_serve(
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         layer = view.build(spec)
-        assert layer is not None
+        if layer is not None:
+            os.close(layer.descriptor)  # what the import wrote shows below the layer of every slot
         os.setsid()
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         keeper.submit(spec, channel)
-        _Import(boot, spec, control, outside, safety.open_descriptors(), layer).run()
+        _Import(boot, spec, control, outside, safety.open_descriptors()).run()
         status = 0
     except OSError as error:
         _tell_failure(control, "isolate", error)
@@ -109,17 +110,16 @@ class _Import:
         control: socket.socket,
         outside: int,
         known: frozenset[int],
-        layer: OverlayLayer,
     ) -> None:
         self._boot = boot
         self._own = os.path.join(spec.private, "own")
         self._control = control
         self._outside = outside
         self._known = known
-        self._layer = layer
         self._environment = dict(os.environ)
         self._ours = sys.modules["__main__"]  # kept: a module that nobody refers to loses its content
         self._randomness = Randomness()
+        self._origins = Origins(spec.target or os.getcwd())
 
     def run(self) -> None:
         """Import and serve; returns where that failed."""
@@ -154,7 +154,8 @@ class _Import:
             self._randomness.settle()
             heritage = Heritage(self._known)
             heritage.settle(self._own)
-            found = safety.reasons(self._known | heritage.descriptors)
+            self._origins.settle()
+            found = safety.reasons(self._known | heritage.descriptors, self._origins)
             if found:
                 self._refuse(*found)
             for name in self._boot.only_at_import:
@@ -171,7 +172,7 @@ class _Import:
                 heritage,
                 self._randomness,
             )
-            tell(self._control, "ready", wrote=[path[:200] for path in self._layer.written()[:200]], app=kind)
+            tell(self._control, "ready", app=kind)
             _Server(self._control, imported).serve()
             status = 0
         except BaseException:

@@ -17,6 +17,8 @@ import socket
 import stat
 import threading
 
+from .origins import Origins, address
+
 _SHARED = re.compile(r"^\S+ .w.s \S+ \S+ \S+ *(.*)$", re.MULTILINE)
 _NAMES = 3  # that a reason lists
 
@@ -26,9 +28,18 @@ def open_descriptors() -> frozenset[int]:
     return frozenset(_targets())
 
 
-def reasons(known: frozenset[int]) -> list[str]:
-    """Why this process must not be forked; empty if it may. `known` descriptors were open before the import."""
-    return [*_threads(), *_children(), *_descriptors(known), *_locks(), *_memory(), *_timers(), *_loops()]
+def reasons(known: frozenset[int], origins: Origins) -> list[str]:
+    """Why this process must not be forked, with the app's lines; empty if it may. `known` descriptors were open
+    before the import."""
+    return [
+        *_threads(origins),
+        *_children(origins),
+        *_descriptors(known, origins),
+        *_locks(),
+        *_memory(),
+        *_timers(),
+        *_loops(),
+    ]
 
 
 def python_files() -> dict[int, io.FileIO]:
@@ -40,21 +51,25 @@ def python_files() -> dict[int, io.FileIO]:
     return found
 
 
-def _threads() -> list[str]:
+def _threads(origins: Origins) -> list[str]:
     ours = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if ours:
-        return ["{} after import".format(_listed("thread", ours, "runs", "run"))]
+        told = [(name, _started(origins.of("thread", name))) for name in ours]
+        return ["{} after import".format(_listed("thread", told, "runs", "run"))]
     native = len(os.listdir("/proc/self/task")) - 1
     return [f"{native} threads of a native library run after import"] if native > 0 else []
 
 
-def _children() -> list[str]:
+def _children(origins: Origins) -> list[str]:
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
             count = len(file.read().split())
     except OSError:
         return []
-    return [f"{count} child processes run after import"] if count else []
+    started = _started(origins.of("child"))
+    return (
+        [f"{count} child {'process runs' if count == 1 else 'processes run'}{started} after import"] if count else []
+    )
 
 
 def _targets() -> dict[int, str]:
@@ -67,9 +82,9 @@ def _targets() -> dict[int, str]:
     return found
 
 
-def _descriptors(known: frozenset[int]) -> list[str]:
-    connected: list[str] = []
-    listening: list[str] = []
+def _descriptors(known: frozenset[int], origins: Origins) -> list[str]:
+    connected: list[tuple[str, str]] = []
+    listening: list[tuple[str, str]] = []
     kernel: list[str] = []
     files: list[str] = []
     python = python_files()
@@ -79,14 +94,14 @@ def _descriptors(known: frozenset[int]) -> list[str]:
         if target.startswith("socket:"):
             is_listening, peer = _socket(descriptor)
             if is_listening:
-                listening.append(peer)
+                listening.append((peer, _opened(origins.of("listener", peer))))
             elif peer:
-                connected.append(peer)
+                connected.append((peer, _opened(origins.of("connection", peer))))
         elif target.startswith("anon_inode:"):
             kernel.append(target[len("anon_inode:") :].strip("[]"))
         elif target.startswith("pipe:"):
             kernel.append("pipe")
-        elif reason := _file(descriptor, target, descriptor in python):
+        elif reason := _file(descriptor, target, descriptor in python, origins):
             files.append(reason)
     said = []
     if connected:
@@ -94,7 +109,8 @@ def _descriptors(known: frozenset[int]) -> list[str]:
     if listening:
         said.append("{} after import".format(_listed("socket", listening, "listens", "listen", "at ")))
     if kernel:
-        said.append("{} after import".format(_listed("kernel object", sorted(set(kernel)), "is open", "are open")))
+        names = [(name, "") for name in sorted(set(kernel))]
+        said.append("{} after import".format(_listed("kernel object", names, "is open", "are open")))
     return [*said, *files]
 
 
@@ -103,21 +119,15 @@ def _socket(descriptor: int) -> tuple[bool, str]:
     with socket.socket(fileno=os.dup(descriptor)) as found:
         try:
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                return True, _address(found.getsockname())
+                return True, address(found.getsockname())
             if found.type == socket.SOCK_DGRAM:
                 return False, ""  # sent and forgotten; nothing to mix up
-            return False, _address(found.getpeername()) or "a socket pair"
+            return False, address(found.getpeername()) or "a socket pair"
         except OSError:
             return False, ""
 
 
-def _address(name: object) -> str:
-    if isinstance(name, tuple):
-        return "{}:{}".format(*name[:2])
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-
-
-def _file(descriptor: int, target: str, is_python: bool) -> str:
+def _file(descriptor: int, target: str, is_python: bool, origins: Origins) -> str:
     """Why an open file stands in the way; Python's own files are opened anew in a child."""
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -130,10 +140,10 @@ def _file(descriptor: int, target: str, is_python: bool) -> str:
         return ""
     if is_python and not deleted:
         return ""
-    if deleted:
-        return "an unlinked file ({}) is open after import".format(target[: -len(" (deleted)")])
-    what = "an SQLite database" if _is_sqlite(target) else "a file"
-    return f"{what} ({target}) is open for writing after import"
+    path = target[: -len(" (deleted)")] if deleted else target
+    what = "an unlinked file" if deleted else "an SQLite database" if _is_sqlite(path) else "a file"
+    how = "open" if deleted else "open for writing"
+    return f"{what} ({origins.named(path)}){_opened(origins.of('file', path))} is {how} after import"
 
 
 def _is_sqlite(path: str) -> bool:
@@ -170,8 +180,18 @@ def _loops() -> list[str]:
     return ["an event loop runs after import"] if asyncio._get_running_loop() is not None else []
 
 
-def _listed(what: str, names: list[str], one: str, many: str, word: str = "") -> str:
-    shown = ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
+def _opened(line: str) -> str:
+    return f", opened at {line}," if line else ""
+
+
+def _started(line: str) -> str:
+    return f", started at {line}," if line else ""
+
+
+def _listed(what: str, names: list[tuple[str, str]], one: str, many: str, word: str = "") -> str:
+    """`names` with where each came from."""
     if len(names) == 1:
-        return f"a {what} {word}`{shown}` {one}"
+        return f"a {what} {word}`{names[0][0]}`{names[0][1]} {one}"
+    shown = ", ".join(name + origin.rstrip(",").replace(",", "") for name, origin in names[:_NAMES])
+    shown += ", ..." if len(names) > _NAMES else ""
     return f"{len(names)} {what}s {word}({shown}) {many}"

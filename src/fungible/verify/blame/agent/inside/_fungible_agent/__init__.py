@@ -7,18 +7,24 @@ Standard library alone, Python 3.9 or later. Never runs code of the app while it
 from __future__ import annotations
 
 
-def start(socket: str, root: str, with_lines: bool) -> None:
-    """Begin: note the app's folder, hear of files, and connect to `socket`."""
+def start(socket: str, root: str, with_lines: bool, with_chance: str) -> None:
+    """Begin: note the app's folder, hear of files, and connect to `socket`. `with_chance`: the arguments of
+    `chance.begin` as JSON, or nothing."""
     import contextvars
+    import json
 
-    from . import files, lines, link, places
+    from . import chance, files, lines, link, places
 
     contextvars.copy_context()  # the main thread's context then exists before the app first sets a variable in it
     places.begin(root)
     files.inherited.update(FUNGIBLE_AGENT=socket, FUNGIBLE_AGENT_ROOT=root, PYTHONPATH=places.FOLDER)
     if with_lines:
         files.inherited["FUNGIBLE_AGENT_LINES"] = "1"
+    if with_chance:
+        files.inherited["FUNGIBLE_AGENT_CHANCE"] = with_chance
     files.begin()
+    if with_chance:
+        chance.begin(*json.loads(with_chance))
     if with_lines:
         lines.begin()
     link.begin(socket)

@@ -38,7 +38,7 @@ def atoms(seen: Walk, salt: str) -> dict[str, Any]:
         for step, value in _leaves(node):
             if steps is None:
                 steps = node.steps()
-                if is_noise(str(steps[0][1])) or steps[0][0] == "fr":
+                if is_noise(str(steps[0][1])):
                     break
             found.append([[*steps, *([] if step is None else [step])], _digest(value, key)])
             if len(found) >= _LIMIT:

@@ -11,6 +11,7 @@ import io
 import itertools
 import os
 import sys
+import threading
 import types
 import weakref
 from typing import Any
@@ -154,6 +155,12 @@ LEAVES.update(
         contextvars.Token,
         contextvars.Context,
         type(_thread.RLock()),
+        # Who waits for whom is no state of the app, and putting it back would leave somebody waiting for ever.
+        threading.Condition,
+        threading.Event,
+        threading.Semaphore,
+        threading.BoundedSemaphore,
+        threading.Barrier,
         memoryview,
     )
 )

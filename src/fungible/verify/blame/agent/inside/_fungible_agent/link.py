@@ -16,7 +16,7 @@ import time
 from _thread import allocate_lock, get_native_id, start_new_thread
 from typing import Any
 
-from . import atoms, carry, changes, files, lines, places, source
+from . import atoms, carry, chance, changes, files, lines, places, source
 from .walk import Walk, walk
 
 _LONGEST = 48 * 1024 * 1024
@@ -223,27 +223,16 @@ def _boot(command: dict[str, Any]) -> dict[str, Any]:
     return atoms.atoms(walk(command["roots"], 600_000, 30.0), command["salt"])
 
 
-def _forget(command: dict[str, Any]) -> dict[str, Any]:
-    _snapshots.pop(command["name"], None)
-    return {}
-
-
-def _untrace(command: dict[str, Any]) -> dict[str, Any]:
-    lines.unwatch()
-    return {}
-
-
 _COMMANDS: dict[str, Any] = {
     "snapshot": _snapshot,
-    "forget": _forget,
     "diff": _diff,
     "restore": _restore,
     "export": lambda command: carry.export(command["path"]),
     "implant": lambda command: carry.implant(command["path"], command["value"]),
     "trace": lambda command: {"watching": lines.watch(command["paths"])},
     "traced": lambda command: {"writes": lines.writes()},
-    "untrace": _untrace,
     "declared": _declared,
     "files": lambda command: {"files": files.files()},
     "boot": _boot,
+    "drawn": lambda command: {"drawn": chance.end()},
 }

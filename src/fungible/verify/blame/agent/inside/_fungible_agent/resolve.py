@@ -10,7 +10,7 @@ from typing import Any
 from . import kinds
 from .containers import DictFacet, SequenceFacet
 from .facets import MISSING, Facet, Slots, key_wire
-from .walk import scanned
+from .walk import frames, scanned
 
 
 class Found:
@@ -47,6 +47,10 @@ def _first(step: Sequence[Any]) -> Found | None:
     if kind == "m":
         module = dict.get(sys.modules, value)
         return None if module is None else Found(module, None, step)
+    if kind == "fr":
+        named = (one for one in frames() if one.f_code.co_name == value[1])
+        frame = next((one for one in named if str(one.f_globals.get("__name__")) == value[0]), None)
+        return None if frame is None else Found(frame, None, step, kinds.FRAME)
     thing = scanned(step) if kind in ("fn", "ap") else None
     return None if thing is None else Found(thing, None, step)
 

@@ -70,7 +70,7 @@ def _line_of_name(body: ast.AST, name: str) -> int | None:
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and node.name == name:
             return node.lineno
         for target in _targets(node):
-            if isinstance(target, ast.Name) and target.id == name:
+            if isinstance(target, ast.Name) and target.id == name and isinstance(target.ctx, ast.Store):
                 return int(getattr(node, "lineno", target.lineno))
     if isinstance(body, _FUNCTIONS):
         arguments = body.args
@@ -134,7 +134,11 @@ def _of_attribute(kind: type, name: str) -> Line | None:
         for method in sorted(methods, key=lambda one: one.name not in ("__init__", "__new__")):
             for node in ast.walk(method):
                 for target in _targets(node):
-                    if isinstance(target, ast.Attribute) and target.attr == name:
+                    if (
+                        isinstance(target, ast.Attribute)
+                        and target.attr == name
+                        and isinstance(target.ctx, ast.Store)
+                    ):
                         return file, int(getattr(node, "lineno", target.lineno))
     return _of_class_attribute(kind, name)
 
@@ -153,6 +157,14 @@ def _of_closure(function: Any, name: str) -> Line | None:
             if line is not None and not _is_same(node, code):
                 found = line
     return None if found is None else (file, found)
+
+
+def _of_local(code: CodeType, name: str) -> Line | None:
+    file = places.absolute(code.co_filename)
+    tree = _tree(file)
+    functions = () if tree is None else (node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS))
+    line = next((_line_of_name(node, name) for node in functions if _is_same(node, code)), None)
+    return None if line is None else (file, line)
 
 
 def _is_same(node: ast.AST, code: CodeType) -> bool:
@@ -191,6 +203,37 @@ def declared(path: Sequence[Sequence[Any]]) -> Line | None:
     return _of_first_step(steps or list(path))
 
 
+def made_by(file: str, line: int) -> str | None:
+    """What a line makes, as the source names it: `shop.KEY` for a module's global, `shop.create: app.secret_key` in
+    a function; the function alone where the line binds nothing."""
+    tree = _tree(file)
+    module = next((name for name in list(dict.keys(sys.modules)) if type(name) is str and _file(name) == file), None)
+    if tree is None or module is None:
+        return None
+    scope: ast.AST | None = tree
+    names: list[str] = []
+    target: str | None = None
+    while scope is not None:
+        inner: ast.AST | None = None
+        for node in _here(scope):
+            first = getattr(node, "lineno", None)
+            if first is None or not first <= line <= (getattr(node, "end_lineno", None) or first):
+                continue
+            if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+                inner = node
+            elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)):
+                bound = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                target = ast.unparse(bound)
+        if isinstance(inner, (*_FUNCTIONS, ast.ClassDef)):
+            names.append(inner.name)
+            target = None
+        scope = inner
+    where = ".".join([module, *names])
+    if target is None:
+        return where
+    return f"{where}: {target}" if names else f"{where}.{target}"
+
+
 def _of_step(holder: Found, step: Any) -> Line | None:
     thing = holder.thing
     if step is None:
@@ -201,6 +244,8 @@ def _of_step(holder: Found, step: Any) -> Line | None:
         file, line = of_function(thing)
         body = _scope(file, thing.__qualname__)
         return file, line if body is None else body.lineno  # type: ignore[union-attr]
+    if kind == "g" and holder.facets is kinds.FRAME:
+        return _of_local(thing.f_code, name)
     if kind != "a":
         return None
     if holder.facets is kinds.MODULE:

@@ -101,11 +101,6 @@ def is_noise(module: str) -> bool:
     return module in _NOISE or module.split(".")[0] in _NOISE
 
 
-def app_modules() -> list[str]:
-    """The names of the modules that are the app's own, in the order of their import."""
-    return [name for name, module in _modules() if places.is_app_file(_file_of(module))]
-
-
 def _file_of(module: Any) -> Any:
     return module_space(module).get("__file__")
 

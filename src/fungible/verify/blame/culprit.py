@@ -1,0 +1,71 @@
+"""What held the state, in the words of the report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fungible.verify.blame.agent.naming import relative_place
+
+_KEY = re.compile(r"\[.*\]|\{…\}|\.<(?:cached|held|local) .*>", re.DOTALL)
+
+Line = tuple[str, int]
+"""`(absolute file, line)`, as the app saw it."""
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """What held the state. Places are `file:line`; files are relative to the app's folder, or to the folder of
+    installed packages for a library's. `confirmed` only where the counterfactual ran."""
+
+    object: str | None = None
+    file: str | None = None
+    declared_at: str | None = None
+    written_at: str | None = None
+    called_from: str | None = None
+    confirmed: bool = False
+    where: str | None = None
+    """`memory`, `file` or `identity`: what the variants of the world say; for a process that is not the web's, whose
+    memory."""
+
+    def is_same(self, other: Culprit) -> bool:
+        """Whether both are one: the very object or file, or two members of one container (two baskets, two
+        sessions) that the same line wrote. Only what is confirmed can be told to be the same."""
+        if not (self.confirmed and other.confirmed) or (self.object is None and self.file is None):
+            return False
+        if (self.object, self.file) == (other.object, other.file):
+            return True
+        lines = (self.written_at, self.called_from, self.declared_at)
+        alike = lines == (other.written_at, other.called_from, other.declared_at) and any(lines)
+        if self.object is None or other.object is None:
+            return alike and self.written_at is not None and self.object is other.object
+        return alike and container_of(self.object) == container_of(other.object)
+
+
+def container_of(object: str) -> str:
+    """`shop.views.CARTS` of `shop.views.CARTS['ann'].items`: an object's path up to the first key."""
+    return _KEY.split(object, maxsplit=1)[0]
+
+
+def culprit_of_object(
+    text: str,
+    root: str,
+    declared: Line | None = None,
+    written: Line | None = None,
+    called: Line | None = None,
+    confirmed: bool = False,
+) -> Culprit:
+    """The culprit for the object named `text`; `root` is the app's folder as the app saw it."""
+    return Culprit(text, None, _place(declared, root), _place(written, root), _place(called, root), confirmed)
+
+
+def culprit_of_file(
+    path: str, root: str, written: Line | None = None, called: Line | None = None, confirmed: bool = False
+) -> Culprit:
+    """The culprit for a file that the app wrote."""
+    file = relative_place(path, None, root)
+    return Culprit(None, file, None, _place(written, root), _place(called, root), confirmed)
+
+
+def _place(line: Line | None, root: str) -> str | None:
+    return None if line is None else relative_place(*line, root)

@@ -1,0 +1,75 @@
+"""Which file held the state: what a slot wrote while it served and left behind, the likeliest first."""
+
+from __future__ import annotations
+
+from fungible.verify.blame.agent.host import FileEvent
+from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question
+from fungible.verify.blame.culprit import Culprit, culprit_of_file
+from fungible.verify.blame.written import left_behind, likelihood, readable
+from fungible.verify.schedule.schedule import Schedule
+
+
+async def file_written(bench: Bench, question: Question) -> Culprit | None:
+    """The file with its line: of the writers' slot first, in the app's own folder before elsewhere."""
+    schedule = question.case.schedule()
+    home = schedule.placement[-1]
+    at_birth: dict[int, int] = {}
+    found: dict[int, tuple[FileEvent, ...]] = {}
+
+    async def visit(index: int, agents: Agents) -> None:
+        for slot, agent in agents.items():
+            if slot not in at_birth:
+                at_birth[slot] = len(await agent.files())
+            if index == question.last:
+                found[slot] = (await agent.files())[at_birth[slot] :]
+
+    ran = await bench.run(question.case, schedule, visit)
+    wrote = {slot: set(ended.wrote) for slot, ended in enumerate(ran.execution.ended) if ended is not None}
+    candidates = [
+        (likely, event, slot)
+        for slot in sorted(found, key=lambda each: each == home)
+        for event in left_behind(found[slot])
+        if (likely := likelihood(event, ran.root(slot), wrote.get(slot, set()))) is not None
+    ]
+    if not candidates:
+        return None
+    _, event, slot = min(candidates, key=lambda each: each[0])
+    path = readable(event.path, ran.sites[slot].environment)
+    return culprit_of_file(path, ran.root(slot), event.written_at, event.called_from, confirmed=True)
+
+
+async def file_of_workers(bench: Bench, question: Question, schedule: Schedule) -> Culprit | None:
+    """The file that worker processes wrote while they worked; not confirmed, since no disk was handed on."""
+    at_first = 0
+    found: tuple[FileEvent, ...] = ()
+
+    async def visit(index: int, agents: Agents) -> None:
+        nonlocal at_first, found
+        events = await agents[BACKGROUND].files()
+        if index == 0:
+            at_first = len(events)
+        found = events[at_first:]
+
+    ran = await bench.run(question.case, schedule, visit, background=True)
+    root = ran.root(BACKGROUND)
+    candidates = [
+        (likely, event)
+        for event in left_behind(found)
+        if (likely := likelihood(event, root, {_inside(event.path, root)})) is not None
+    ]
+    if not candidates:
+        return None
+    _, event = min(candidates, key=lambda each: each[0])
+    path = readable(event.path, ran.sites[BACKGROUND].environment)
+    return culprit_of_file(path, root, event.written_at, event.called_from)
+
+
+def _inside(path: str, root: str) -> str:
+    return path.removeprefix(f"{root}/")
+
+
+async def file_in_layer(bench: Bench, question: Question) -> Culprit | None:
+    """What the layer over the app's folder holds, for processes of any language."""
+    ended = (await bench.plain(question.case)).ended
+    wrote = sorted(path for each in ended if each is not None for path in each.wrote)
+    return Culprit(file=wrote[0], confirmed=True) if wrote else None

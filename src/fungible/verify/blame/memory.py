@@ -1,0 +1,261 @@
+"""Which object in memory held the state: put back what changed, object by object, and see whether it matters.
+
+Two ways to ask, with the same instrument. In the warm order one process serves all: putting the culprit back just
+before the observer makes the observer answer as a process does that never saw the writer. Where the observer's own
+slot had served before (a stale cache), putting back what those steps left makes the difference vanish. An object is
+only named as confirmed where this counterfactual ran; what changes and does not matter is never named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from fungible.verify.blame.agent.host import AgentServer, Change, Write
+from fungible.verify.blame.agent.naming import ObjectPath, rank
+from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question, Ran, Visit
+from fungible.verify.blame.culprit import Culprit, Line, container_of, culprit_of_object
+from fungible.verify.blame.proof import Proof, places_at
+from fungible.verify.schedule.schedule import Schedule, warm
+from fungible.verify.shrink.case import Case, part
+from fungible.verify.workload.steps import Request, Workload
+
+_MOST_CANDIDATES = 120
+_MOST_RUNS = 24
+_ALONE = 3
+"""So many candidates are tried one by one before all are halved."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to ask: the world to run, the slot to look into, and what an answer means.
+
+    `since` is the kept step (by position) before which the slot's memory is as it should be put back to. With
+    `appears`, putting the culprit back makes the difference appear; otherwise it makes it vanish. With `rehearsed`
+    the observer's request is sent once before that, so that what is made lazily is there to be put back to. With
+    `each` it is put back before every later step, as if the process were replaced: for worker processes, whose work
+    the observer only sees the outcome of.
+    """
+
+    schedule: Schedule
+    slot: int
+    since: int
+    appears: bool
+    rehearsed: bool = False
+    each: bool = False
+
+
+def way_of_workers(case: Case, workload: Workload) -> Way:
+    """The way to ask about worker processes: they live on, and are put back before every step."""
+    schedule = warm(len(case.kept), part(workload, case.kept).quiet())
+    return Way(schedule, BACKGROUND, 0, appears=True, each=True)
+
+
+def ways(case: Case, workload: Workload, *, held_here: bool = False) -> list[Way]:
+    """The ways to ask about a case, the likelier first: a stale answer is `held_here`, where it is given."""
+    schedule = case.schedule()
+    home = schedule.placement[-1]
+    earlier = [index for index, slot in enumerate(schedule.placement[:-1]) if slot == home]
+    in_one = Way(warm(len(case.kept), part(workload, case.kept).quiet()), 0, 0, appears=True)
+    if not earlier:
+        return [in_one]
+    own = Way(schedule, home, earlier[0], appears=False)
+    return [own, in_one] if held_here else [in_one, own]
+
+
+@dataclass
+class _Tried:
+    """A run with objects put back, and what was heard of the first of them: who wrote it, where it is made."""
+
+    matters: bool = False
+    ran: Ran | None = None
+    main: str = "__main__"
+    writes: tuple[Write, ...] = ()
+    declared: dict[ObjectPath, Line] = field(default_factory=dict)
+
+
+class Memory:
+    """Looks for the object behind one difference; `say` is told what is tried."""
+
+    def __init__(self, bench: Bench, question: Question, say: Callable[[str], None]) -> None:
+        self._bench = bench
+        self._question = question
+        self._say = say
+        self._looked: dict[Way, tuple[Change, ...]] = {}
+
+    async def prove(self, asked: Sequence[Way]) -> Proof | None:
+        """The object, by the first way that leads to one."""
+        for way in asked:
+            proof = await self._by(way, await self.look(way))
+            if proof is not None:
+                return proof
+        return None
+
+    async def prove_rehearsed(self, asked: Sequence[Way]) -> Proof | None:
+        """Ask once more in one process that has answered before, unless that alone makes the difference appear."""
+        if not isinstance(self._bench.workload.steps[self._question.case.observer], Request):
+            return None
+        way = next(replace(way, rehearsed=True) for way in asked if way.appears)
+        if (await self._put_back(way, ())).matters:
+            return None
+        return await self._by(way, await self.look(way))
+
+    async def suspect(self) -> Culprit | None:
+        """What changed and cannot be put back (a generator, a database in memory), if the app holds one such only."""
+        for way, found in self._looked.items():
+            suspects = [change for change in found if change.in_app and not change.restorable]
+            if len(suspects) == 1 and not way.rehearsed:
+                tried = await self._put_back(way, (), watched=suspects[0])
+                return replace(_named(way, suspects[0], tried), confirmed=False)
+        return None
+
+    async def look(self, way: Way) -> tuple[Change, ...]:
+        """What changed in the slot between its first step and the observer; looked for once."""
+        if way in self._looked:
+            return self._looked[way]
+        self._say("looking for what changed in memory")
+        seen: dict[ObjectPath, Change] = {}
+
+        async def visit(index: int, agents: Agents) -> None:
+            if index == way.since:
+                await agents[way.slot].snapshot("before")
+            if index == self._question.last or (way.each and index > way.since):
+                seen.update({change.path: change for change in await agents[way.slot].diff("before")})
+
+        await self._run(way, visit)
+        found = tuple(sorted(seen.values(), key=lambda each: rank(each.path, each.kind, each.in_app)))
+        self._looked[way] = found
+        return found
+
+    async def _by(self, way: Way, found: Sequence[Change]) -> Proof | None:
+        changes = [change for change in found if change.restorable][:_MOST_CANDIDATES]
+        tried, guilty = await self._least(way, changes)
+        if not guilty:
+            return None
+        if not tried.writes and not tried.declared:
+            tried = await self._put_back(way, guilty, watched=guilty[0])
+        paths = [change.path for change in guilty]
+        appears = way.appears
+        return Proof(
+            _named(way, guilty[0], tried),
+            lambda question, shown: self._explains(appears, paths, question, shown),
+        )
+
+    async def _least(self, way: Way, changes: list[Change]) -> tuple[_Tried, list[Change]]:
+        """The least set that matters, empty where nothing does: the likeliest alone, all, the next few, halves."""
+        nothing = _Tried()
+        if not changes:
+            return nothing, []
+        alone: dict[ObjectPath, _Tried] = {}
+        if len(changes) == 1 or (changes[0].in_app and not changes[0].path.private):
+            tried = await self._put_back(way, changes[:1], watched=changes[0])
+            if tried.matters or len(changes) == 1:
+                return tried, changes[:1] if tried.matters else []
+            alone[changes[0].path] = tried
+        if not (await self._put_back(way, changes)).matters:
+            return nothing, []
+        for change in changes[:_ALONE]:
+            if change.path not in alone:
+                tried = await self._put_back(way, [change], watched=change)
+                if tried.matters:
+                    return tried, [change]
+        while len(changes) > 1 and self._bench.runs < _MOST_RUNS:
+            middle = len(changes) // 2
+            for half in (changes[:middle], changes[middle:]):
+                if (await self._put_back(way, half)).matters:
+                    changes = half
+                    break
+            else:
+                return nothing, await self._without_needless(way, changes)
+        return nothing, changes
+
+    async def _without_needless(self, way: Way, changes: list[Change]) -> list[Change]:
+        """More than one object is needed: leave out what is not, chunk by chunk."""
+        size = max(1, len(changes) // 2)
+        while self._bench.runs < _MOST_RUNS:
+            for at in range(0, len(changes), size):
+                rest = changes[:at] + changes[at + size :]
+                if rest and (await self._put_back(way, rest)).matters:
+                    changes = rest
+                    break
+            else:
+                if size == 1:
+                    break
+                size = max(1, size // 2)
+        return changes
+
+    async def _put_back(self, way: Way, changes: Sequence[Change], watched: Change | None = None) -> _Tried:
+        """Whether putting these objects back changes the observer's answer to the other one."""
+        if changes:
+            what = container_of(changes[0].text()) if len(changes) == 1 else f"{len(changes)} objects"
+            self._say(f"putting back {what}")
+        tried = _Tried()
+
+        async def visit(index: int, agents: Agents) -> None:
+            is_last = index == self._question.last
+            if index == way.since:
+                await agents[way.slot].snapshot("before")
+                if watched is not None:
+                    await agents[way.slot].trace([watched.path, *watched.parts][:16])
+                    tried.main = _main_of(agents[way.slot])
+            if is_last and watched is not None:
+                tried.writes = await agents[way.slot].traced()
+                declared = await agents[way.slot].declared(ways_to(watched.path))
+                tried.declared = {path: (place.file, place.line) for path, place in declared.items()}
+            if is_last or (way.each and index > way.since):
+                await agents[way.slot].restore("before", [change.path for change in changes])
+
+        tried.ran = await self._run(way, visit, lines=watched is not None)
+        execution = tried.ran.execution
+        tried.matters = not self._question.is_broken(execution) and self._question.shows(execution) == way.appears
+        return tried
+
+    async def _explains(
+        self, appears: bool, paths: Sequence[ObjectPath], question: Question, shown: frozenset[str]
+    ) -> bool:
+        """Whether putting the same objects back explains another difference, and all of it."""
+        possible = [way for way in ways(question.case, self._bench.workload) if way.appears == appears]
+        if not possible:
+            return False
+        asked = possible[0]
+
+        async def visit(index: int, agents: Agents) -> None:
+            if index == asked.since:
+                await agents[asked.slot].snapshot("before")
+            if index == question.last:
+                await agents[asked.slot].restore("before", paths)
+
+        ran = await self._bench.run(question.case, asked.schedule, visit)
+        there = places_at(question.deviations(ran.execution), question.last)
+        return there == (shown if asked.appears else frozenset())
+
+    async def _run(self, way: Way, visit: Visit, *, lines: bool = False) -> Ran:
+        rehearsed = (way.since, way.slot) if way.rehearsed else None
+        return await self._bench.run(
+            self._question.case,
+            way.schedule,
+            visit,
+            lines=lines,
+            rehearsed=rehearsed,
+            background=way.slot == BACKGROUND,
+        )
+
+
+def _named(way: Way, guilty: Change, tried: _Tried) -> Culprit:
+    writes = [(write.written_at, write.called_from) for write in tried.writes]
+    at, called = next(((at, called) for at, called in writes if at is not None), (None, None))
+    made = next((tried.declared[path] for path in ways_to(guilty.path) if path in tried.declared), None)
+    root = "" if tried.ran is None else tried.ran.root(way.slot)
+    return culprit_of_object(guilty.text(tried.main), root, made, at, called, confirmed=True)
+
+
+def _main_of(agent: AgentServer) -> str:
+    """The name by which people know `__main__` in the first process that is the app's own program."""
+    named = [greeting.main for greeting in agent.greetings if greeting.main != "__main__"]
+    return named[0] if named else "__main__"
+
+
+def ways_to(path: ObjectPath) -> list[ObjectPath]:
+    """The path itself and the ways to what holds it, down to a module's own names."""
+    steps = path.steps
+    return [ObjectPath.of(steps[:length]) for length in range(len(steps), 1, -1)]

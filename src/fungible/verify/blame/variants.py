@@ -1,0 +1,41 @@
+"""What variants of a world say of where state lies: a disk handed on, a host kept. For any language."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from fungible.verify.blame.bench import Question
+from fungible.verify.schedule.schedule import NOWHERE, Life, Schedule
+from fungible.verify.shrink.case import Case
+
+Where = Literal["memory", "file", "identity"]
+
+
+async def where_held(question: Question) -> Where:
+    """`file` where a kept disk makes the difference vanish, `identity` where the same host does, else `memory`."""
+    in_turn = _one_at_a_time(question.case)
+    if in_turn is None:
+        return "memory"
+    if not question.case.late and not await question.apart(in_turn):
+        return "memory"  # it needs a process that was there before: it is no matter of disks
+    disk_kept = replace(in_turn, lives=tuple(replace(life, disk=0) for life in in_turn.lives))
+    if not await question.apart(disk_kept):
+        return "file"
+    host_kept = replace(disk_kept, lives=tuple(replace(life, host=0) for life in disk_kept.lives))
+    return "memory" if await question.apart(host_kept) else "identity"
+
+
+def _one_at_a_time(case: Case) -> Schedule | None:
+    """The case's placement with a new slot at every switch, one living at a time, so that a disk can be handed on;
+    None where that would be another case, because a slot serves again after another."""
+    schedule = case.schedule()
+    served = [(index, slot) for index, slot in enumerate(schedule.placement) if slot != NOWHERE]
+    turns = [
+        (index, slot) for number, (index, slot) in enumerate(served) if number == 0 or slot != served[number - 1][1]
+    ]
+    if schedule.slots < 2 or len(turns) != schedule.slots:
+        return None
+    ends = [*(index - 1 for index, _ in turns[1:]), None]
+    lives = tuple(Life(born, end, "KILL", slot, slot) for (born, slot), end in zip(turns, ends, strict=True))
+    return replace(schedule, lives=lives)

@@ -1,0 +1,89 @@
+"""State that only a running function holds: a server made in `main`, reachable from no module."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.verify.leaks.experiments import run, write_workload
+from tests.verify.leaks.leak import MARK, get, post
+
+pytestmark = pytest.mark.timeout(600)
+
+SERVER = textwrap.dedent("""
+    import hashlib
+    import os
+    import secrets
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+    class Desk:
+        def __init__(self):
+            self.tasks = []  # <--
+            self.secret = secrets.token_hex(16)  # <--
+
+        def signature(self):
+            return hashlib.sha256(self.secret.encode()).hexdigest()
+
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, status, text):
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def do_POST(self):
+            self.server.desk.tasks.append("task")  # <--
+            self.answer(201, "added")
+
+        def do_GET(self):
+            desk = self.server.desk
+            if self.path == "/token":
+                self.answer(200, f"token {desk.signature()}")
+            elif self.path == "/me":
+                known = self.headers["Authorization"] == f"token {desk.signature()}"
+                self.answer(200 if known else 401, "you" if known else "who?")
+            else:
+                self.answer(200, ",".join(desk.tasks))
+
+        def log_message(self, *_):
+            pass
+
+
+    def main():
+        desk = Desk()
+        server = HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+        server.desk = desk
+        server.serve_forever()
+
+
+    main()
+    """).lstrip()
+REQUESTS = {
+    "tasks": [post("/tasks"), get("/tasks")],
+    "secret": [
+        get("/token", save={"token": "re:token (.+)"}),
+        get("/me", headers={"Authorization": "token ${token}"}),
+    ],
+}
+OBJECTS = {"tasks": r"<__main__\.main>\.<local desk>\.tasks", "secret": r"__main__\.Desk\.__init__: self\.secret$"}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_what_a_running_function_holds_is_named_with_its_line(tmp_path: Path, name: str) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "app.py").write_text(SERVER)
+    (app / "Procfile").write_text("web: python app.py\n")
+    write_workload(app, REQUESTS[name])
+    (difference,) = run(app, tmp_path / "state").differences
+    culprit = difference.culprit
+    assert culprit.confirmed
+    assert culprit.object is not None and re.match(OBJECTS[name], culprit.object), culprit
+    lines = {f"app.py:{n}" for n, line in enumerate(SERVER.splitlines(), 1) if MARK in line and name in line}
+    assert {culprit.declared_at, culprit.written_at} & lines
