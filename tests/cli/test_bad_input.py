@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from fungible.cli import main
+from fungible.sandbox.spawn import end_zygote
 from tests.runtime.harness import Home
 
 GOOD = "web: python server.py\nworker: python work.py\n"
@@ -133,8 +134,10 @@ def test_bad_input(
         monkeypatch.delenv(name)
     for name, value in home.variables.items():
         monkeypatch.setenv(name, value)
+    end_zygote()  # what another test left would write to that one's stderr
     with pytest.raises(SystemExit) as ended:
         main(arguments)
+    end_zygote()
     said = capfd.readouterr()
     assert (ended.value.code, said.out) == (code, ""), said.err
     lines = [line for line in said.err.splitlines() if " fungible  | " not in line]

@@ -22,7 +22,7 @@ import pytest
 from fungible.app.problem import Exit, Problem
 from fungible.runtime.router import Router, RouterSettings, Upstream, admin
 from fungible.runtime.router.binary import find
-from tests.runtime.router_upstreams import App, Stage, stage, until
+from tests.runtime.router_upstreams import PATIENCE, App, Stage, stage, until
 
 
 async def bodies(client: httpx.AsyncClient, count: int, path: str = "/", method: str = "GET") -> list[str]:
@@ -147,10 +147,10 @@ def test_a_process_that_is_silent_is_a_time_out_and_no_retry() -> None:
 
 def test_a_client_may_wait_longer_than_it_may_be_silent_itself() -> None:
     async def scene() -> None:
-        async with stage("a", client_timeout=0.3) as s, s.client() as client:
+        async with stage("a", client_timeout=0.25) as s, s.client() as client:
             waiting = asyncio.create_task(client.get("/wait"))
             await s.apps[0].entered.acquire()
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.6)
             s.apps[0].gate.set()
             assert (await waiting).text == "a"
 
@@ -289,7 +289,7 @@ async def hold_events(s: Stage, client: httpx.AsyncClient, got: list[str], opene
 
 def test_server_sent_events_pass_at_once_and_outlast_the_request_time_out() -> None:
     async def scene() -> None:
-        async with stage("a", request_timeout=0.3, client_timeout=0.3) as s, s.client() as client:
+        async with stage("a", request_timeout=0.25, client_timeout=0.25) as s, s.client() as client:
             got: list[str] = []
             opened = asyncio.Event()
             reading = asyncio.create_task(hold_events(s, client, got, opened))
@@ -297,7 +297,7 @@ def test_server_sent_events_pass_at_once_and_outlast_the_request_time_out() -> N
                 await opened.wait()
             assert got == ["data: 1"]  # while the app still holds the answer open
             assert (await s.router.in_flight())["a"] == 0
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.6)
             s.apps[0].gate.set()
             await reading
             assert got == ["data: 1", "data: 2"]
@@ -318,9 +318,9 @@ async def websocket(s: Stage) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 def test_a_websocket_passes_and_does_not_hold_up_a_drain() -> None:
     async def scene() -> None:
-        async with stage("a", request_timeout=0.3, client_timeout=0.3, keep_alive_timeout=0.3) as s:
+        async with stage("a", request_timeout=0.25, client_timeout=0.25, keep_alive_timeout=0.25) as s:
             reader, writer = await websocket(s)
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.6)
             writer.write(b"\x81\x02hi")
             assert await reader.readexactly(4) == b"\x81\x02hi"
             assert (await s.router.in_flight())["a"] == 0
@@ -502,7 +502,9 @@ def test_a_killed_haproxy_is_replaced_on_the_same_port() -> None:
     asyncio.run(scene())
 
 
-def test_what_is_wished_while_haproxy_is_down_holds_afterwards() -> None:
+def test_what_is_wished_while_haproxy_is_down_holds_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "ANSWER_WITHIN", 10 * PATIENCE)  # one that has died is not waited for
+
     async def scene() -> None:
         async with stage("a", "b") as s, s.client() as client:
             await s.router.drain("a")

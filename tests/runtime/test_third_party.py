@@ -1,4 +1,4 @@
-"""Third-party apps, a Django site from its template, and servers that are not Python: unchanged, from a Procfile."""
+"""Third-party apps and servers that are not Python, unchanged, from a Procfile; a Django site from its template."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import httpx
 import pytest
 
-from tests.runtime.harness import Home, processes_in_turn
+from tests.runtime.harness import FUNGIBLE, PATIENCE, Home, processes_in_turn
 from tests.runtime.third_party import APPS, FAST, STORE, ThirdParty, environment_of
 
 wanted = pytest.mark.skipif(
@@ -25,10 +25,6 @@ def test_a_third_party_app_runs_unchanged_as_two_processes(home: Home, app: Thir
     programs = environment_of(app)
     (home.app / "server.py").unlink()
     home.environment = {"PATH": f"{programs}:{os.environ['PATH']}", **app.variables}
-    if app.name == "django-admin":
-        subprocess.run([programs / "django-admin", "startproject", "proj", "."], cwd=home.app, check=True)
-        settings = home.app / "proj" / "settings.py"
-        settings.write_text(settings.read_text().replace("ALLOWED_HOSTS = []", 'ALLOWED_HOSTS = ["*"]'))
     home.write({"Procfile": f"web: {app.web}\n", "fungible.toml": FAST + app.settings + STORE, **app.files})
     with home.start("web=2") as formation:
         answers = [formation.get(app.path, follow_redirects=True) for _ in range(4)]
@@ -37,6 +33,36 @@ def test_a_third_party_app_runs_unchanged_as_two_processes(home: Home, app: Thir
         assert len({e.get("process") for e in formation.of("router.request")} - {None}) == 2
         assert formation.stop() == 0
     assert not any(e.get("crashed") for e in formation.of("process.ended"))
+
+
+def test_a_django_site_from_its_template(home: Home) -> None:
+    """As `startproject` makes it, but for the place of its database; a user logs in and meets both processes."""
+    (home.app / "server.py").unlink()
+    subprocess.run([FUNGIBLE.with_name("django-admin"), "startproject", "proj", "."], cwd=home.app, check=True)
+    settings = home.app / "proj" / "settings.py"
+    place = "__import__('os').environ['DATABASE_URL'].removeprefix('sqlite:///')"
+    settings.write_text(settings.read_text().replace("BASE_DIR / 'db.sqlite3'", place))
+    home.write(
+        {
+            "Procfile": "web: gunicorn -b 127.0.0.1:$PORT proj.wsgi\nrelease: python manage.py migrate\n",
+            "fungible.toml": '[services]\nDATABASE_URL = "sqlite"\n',
+        }
+    )
+    user = "from django.contrib.auth.models import User; User.objects.create_superuser('ann', password='apple-pie')"
+    with home.start("web=2") as formation:
+        ran = home.run("run", "--", "python", "manage.py", "shell", "-c", user)
+        assert ran.returncode == 0, ran.stderr
+        with httpx.Client(base_url=formation.url, trust_env=False, timeout=PATIENCE) as client:
+            client.get("/admin/login/")
+            form = {"username": "ann", "password": "apple-pie", "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+            answer = client.post("/admin/login/?next=/admin/", data=form)
+            assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+            pages = [client.get("/admin/") for _ in range(4)]
+        assert all(page.status_code == 200 and "Site administration" in page.text for page in pages)
+        formation.wait_for(lambda: len(formation.of("router.request", path="/admin/")) == 4)
+        assert {event["process"] for event in formation.of("router.request", path="/admin/")} == {"web.1", "web.2"}
+        assert formation.stop() == 0
+    assert not formation.of("process.wrote", "release.1")
 
 
 def test_a_node_server(home: Home) -> None:

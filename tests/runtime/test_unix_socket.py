@@ -30,9 +30,9 @@ GUNICORN = "gunicorn --bind unix:$FUNGIBLE_SOCKET shop:app"
 UVICORN = "uvicorn --uds $FUNGIBLE_SOCKET shop:app"
 
 
-def shop(home: Home, command: str, settings: str = SETTINGS) -> None:
+def shop(home: Home, command: str) -> None:
     app = ASGI if command.startswith("uvicorn") else WSGI
-    home.write({"Procfile": f"web: {command}\n", "shop.py": app, "fungible.toml": settings})
+    home.write({"Procfile": f"web: {command}\n", "shop.py": app, "fungible.toml": SETTINGS})
 
 
 @pytest.mark.parametrize("command", [GUNICORN, UVICORN], ids=["gunicorn", "uvicorn"])
@@ -74,9 +74,9 @@ def test_servers_forked_behind_a_socket_are_counted(home: Home) -> None:
 
 
 def test_one_that_listens_elsewhere_is_told_what_to_take(home: Home) -> None:
-    shop(home, "gunicorn --bind 127.0.0.1:0 shop:app", f'boot_timeout = "3s"\n{SETTINGS}')
-    with home.start("web=1", as_json=False) as formation:
-        formation.wait_for(lambda: "let it take $FUNGIBLE_SOCKET" in formation.say())
+    shop(home, "gunicorn --bind 127.0.0.1:0 shop:app")
+    with home.start("web=1", as_json=False, up=False) as formation:
+        formation.wait_for(lambda: "let the command take $FUNGIBLE_SOCKET" in formation.say())
         assert formation.stop() == 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-CACHE = Path.home() / ".cache" / "fungible-tests"
+CACHE = Path(os.environ.get("FUNGIBLE_TEST_CACHE", Path.home() / ".cache" / "fungible-tests"))
 STORE = '[services]\nSTORE = "folder"\n'
 FAST = 'boot_timeout = "120s"\n'
 
@@ -117,13 +117,6 @@ APPS = (
         "/static/visualiser/index.html",
         "Luigi",
     ),
-    ThirdParty(
-        "django-admin",
-        ("django==5.2.19", "gunicorn==27.0.1"),
-        "gunicorn -b 127.0.0.1:$PORT proj.wsgi",
-        "/admin/login/",
-        "Django administration",
-    ),
 )
 
 
@@ -131,8 +124,9 @@ def environment_of(app: ThirdParty) -> Path:
     """The folder of programs of a virtual environment with the app; made once per set of pins."""
     home = CACHE / f"{app.name}-{hashlib.sha256(repr((app.pip, sys.version)).encode()).hexdigest()[:12]}"
     if not (home / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        pip = [home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *app.pip], check=True, env={**os.environ, "PIP_NO_INPUT": "1"})
+        uv = Path(sys.executable).with_name("uv")
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
+        install = [uv, "pip", "install", "--quiet", "--python", home / "bin" / "python"]
+        subprocess.run([*install, *app.pip], check=True)
         (home / "ready").touch()
     return home / "bin"

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """The exit codes of every command (documented in docs/commands.md)."""
+    """The exit codes of every command (documented in docs/running.md)."""
 
     DONE = 0
     NO = 1

@@ -28,8 +28,11 @@ def private_folder(path: Path) -> Path:
     Raises `Problem` where it is no folder of ours or cannot be made.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.lstat()
+        while True:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another removed it just now
+                status = path.lstat()
+                break
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise Problem(f"{path} is not a folder of this user; remove it or choose another", Exit.NOT_ALLOWED)
         if stat.S_IMODE(status.st_mode) != 0o700:

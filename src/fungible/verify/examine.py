@@ -19,7 +19,7 @@ from fungible.verify.findings import Difference, Note
 from fungible.verify.reference import WARM_RUNS, Reference, find_like
 from fungible.verify.schedule.schedule import NOWHERE, Schedule
 from fungible.verify.shrink.case import Case, cut_after, observer_alone, workers_renewed
-from fungible.verify.shrink.shrink import likely_writers, shrink
+from fungible.verify.shrink.shrink import Shrunk, likely_writers, shrink
 from fungible.verify.workload.steps import Workload, step_text
 from fungible.verify.world.world import Execution
 
@@ -98,17 +98,27 @@ class Examination:
             case = await self._find_case(observer, deviation, evidence)
             if case is None:
                 continue
-            self._say(f"{self._about}: making the difference small")
-            shrunk = await shrink(
-                self._workload,
-                case,
-                lambda candidate, it=evidence, like=deviation: it.reference.shows(candidate, like),  # type: ignore[misc]
-                guesses=likely_writers(self._workload, observer),
-            )
+            shrunk = await self._shrink(case, deviation, evidence, likely_writers(self._workload, observer))
             if self._listed(shrunk.case, deviation):
                 return
             if await self._settle(shrunk.case, deviation, evidence, shrunk.minimal):
                 return
+
+    async def _shrink(
+        self, case: Case, like: Deviation, evidence: Evidence, guesses: Sequence[int] = (), most: int = 60
+    ) -> Shrunk:
+        self._say(f"{self._about}: making the difference small")
+        smallest = len(case.kept)
+
+        async def shows(candidate: Case) -> bool:
+            nonlocal smallest
+            shown = await evidence.reference.shows(candidate, like)
+            if shown and len(candidate.kept) < smallest:
+                smallest = len(candidate.kept)
+                self._say(f"{self._about}: {smallest} requests show it")
+            return shown
+
+        return await shrink(self._workload, case, shows, guesses=guesses, most=most)
 
     def _listed(self, case: Case, like: Deviation) -> bool:
         """Whether a known difference is the same case once more: then this observer is listed with it."""
@@ -244,13 +254,7 @@ class Examination:
             if not await evidence.reference.shows(case, like):
                 continue
             self._about = f"store {like.store}"
-            self._say(f"{self._about}: making the difference small")
-            shrunk = await shrink(
-                self._workload,
-                case,
-                lambda candidate, it=evidence, like=like: it.reference.shows(candidate, like),  # type: ignore[misc]
-                most=30,
-            )
+            shrunk = await self._shrink(case, like, evidence, most=30)
             if await self._settle(shrunk.case, like, evidence, shrunk.minimal):
                 return
 

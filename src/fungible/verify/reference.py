@@ -15,8 +15,11 @@ from fungible.verify.world.laboratory import Instrument, Laboratory
 from fungible.verify.world.world import Execution
 
 WARM_RUNS = 3
-_UNNOTICED = 0.5
-"""Seconds in all; no clock that people read shows less."""
+_UNNOTICED = 0.1
+"""Seconds between two answers that no warm world need wait."""
+_LONGEST = 20.0
+_NOTICED = 1.1
+"""Seconds; whatever counts in whole ones shows one more."""
 
 
 class Reference:
@@ -124,8 +127,9 @@ class Reference:
     ) -> Relations:
         """What warm runs of these steps have in common, when one of them waits before each step as long as these
         runs did; no shorter wait than one that was tried already is tried again."""
-        gaps = [max(each) for each in zip(*(run.gaps for run in runs), strict=True)]
-        if sum(gaps) < max(_UNNOTICED, 1.25 * self._paced.get(kept, 0.0)):
+        longest = [max(each) for each in zip(*(run.gaps for run in runs), strict=True)]
+        gaps = [min(max(gap, _NOTICED), _LONGEST) if gap > _UNNOTICED else 0.0 for gap in longest]
+        if sum(gaps) <= 1.25 * self._paced.get(kept, 0.0):
             return relations
         self._paced[kept] = sum(gaps)
         workload = part(self.workload, kept)

@@ -237,6 +237,62 @@ def test_a_leaking_worker_is_found(tmp_path: Path) -> None:
     assert culprit.written_at == f"worker.py:{_line_number(WORKER)}"
 
 
+SEEDING = """
+import os
+import sqlite3
+
+import flask
+
+app = flask.Flask(__name__)
+PATH = os.environ["DATABASE_URL"].partition("://")[2][1:]
+
+
+def posts():
+    with sqlite3.connect(PATH) as database:
+        return [title for title, in database.execute("SELECT title FROM posts ORDER BY rowid")]
+
+
+def write(title):
+    with sqlite3.connect(PATH) as database:  # <--
+        database.execute("INSERT INTO posts VALUES (?)", (title,))
+
+
+write("Welcome")
+
+
+@app.get("/posts")
+def show():
+    return flask.jsonify(posts())
+
+
+@app.post("/posts")
+def add():
+    write(flask.request.get_json()["title"])
+    return {}, 201
+"""
+SEEDED = """
+import os
+import sqlite3
+
+sqlite3.connect(os.environ["DATABASE_URL"].partition("://")[2][1:]).execute("CREATE TABLE posts (title TEXT)")
+"""
+
+
+def test_what_every_boot_writes_is_told_with_its_line(tmp_path: Path) -> None:
+    findings = _verify(
+        tmp_path,
+        "gunicorn -b 127.0.0.1:$PORT app:app",
+        SEEDING,
+        [get("/posts"), post("/posts", {"title": "Second"}), get("/posts")],
+        schema_py=SEEDED,
+        fungible_toml=WORKER_SETTINGS,
+    )
+    (difference,) = findings.differences
+    culprit = difference.culprit
+    assert (culprit.where, culprit.confirmed, culprit.object) == ("start", True, None), culprit
+    assert culprit.called_from == _line(SEEDING)
+
+
 def test_a_clean_worker_shows_no_difference(tmp_path: Path) -> None:
     findings = _worker(tmp_path, WORKER_MENDED)
     assert findings.verdict == "no_difference", (findings.reasons, findings.differences)

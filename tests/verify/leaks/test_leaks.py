@@ -93,6 +93,12 @@ def test_nothing_is_blamed_where_nothing_holds_the_state(verify: Verify, leak: L
     assert culprit.object is None and culprit.file is None, culprit
 
 
+def test_what_a_start_does_to_a_store_is_told(verify: Verify) -> None:
+    culprit = _difference(verify, boots.SEEDING).culprit
+    assert (culprit.where, culprit.confirmed) == ("start", True)
+    assert _difference(verify, boots.PROMISE).culprit.where == "memory"
+
+
 def test_nothing_else_differs_in_the_leaking_apps(verify: Verify) -> None:
     for modules in {id(each): each for each in APPS.values()}.values():
         assert len(verify(modules, False).differences) == len(modules)

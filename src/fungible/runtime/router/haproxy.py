@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fungible.app.problem import Exit, Problem
 from fungible.runtime.events import Event
@@ -55,6 +57,7 @@ class Haproxy:
         self._stopping = False
         self._held = contextlib.ExitStack()
         self._listener: socket.socket | None = None
+        self._runtime: socket.socket | None = None
         self._given: Descriptors | None = None
         self._running: process.Watched | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -63,6 +66,7 @@ class Haproxy:
         """Listen and start; returns the listening socket. Raises `Problem` where one of the two is refused."""
         self._listener = self._held.enter_context(contextlib.closing(listen(host, port)))
         runtime = self._held.enter_context(contextlib.closing(listen_at_path(self._folder / _SOCKET)))
+        self._runtime = runtime
         log = self._held.enter_context(contextlib.closing(LogPipe(self._take)))
         log.open()
         ipv6 = self._listener.family == socket.AF_INET6
@@ -81,13 +85,20 @@ class Haproxy:
         running = self._running
         if running is None or not self._up.is_set():
             return None
+        # Whoever asks may hold the lock that its successor waits for: so not longer than it lives.
+        asked = asyncio.create_task(admin.ask(str(self._folder / _SOCKET), *commands))
+        ended = asyncio.create_task(running.ended.wait())
         try:
-            return await admin.ask(str(self._folder / _SOCKET), *commands)
-        except admin.GoneError:
-            if running is self._running:
-                self._up.clear()
-                running.signal(signal.SIGKILL)  # one that hangs is replaced as well
-            return None
+            await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
+            if asked.done():
+                with contextlib.suppress(admin.GoneError):
+                    return asked.result()
+        finally:
+            await _cancelled(asked, ended)
+        if running is self._running:
+            self._up.clear()
+            running.signal(signal.SIGKILL)  # one that hangs is replaced as well
+        return None
 
     async def serving(self) -> None:
         """Wait until one serves (or all is stopped)."""
@@ -116,6 +127,7 @@ class Haproxy:
 
     async def _boot(self, given: Descriptors) -> None:
         """Start one that is configured as wished; returns when it serves."""
+        self._forget_questions()
         write_private(self._folder / _CONFIG, self._configure(given))
         environment = {"PATH": os.environ.get("PATH", os.defpath), **self.binary.environment}
         command = [self.binary.path, "-db", "-C", str(self._folder), "-f", _CONFIG]
@@ -131,10 +143,16 @@ class Haproxy:
                 await running.stop(0)
                 raise Problem(f"the router did not start: {alerts(running)}", Exit.NOT_ALLOWED)
         finally:
-            for task in (asked, ended):
-                task.cancel()
-            await asyncio.gather(asked, ended, return_exceptions=True)
+            await _cancelled(asked, ended)
         self._up.set()
+
+    def _forget_questions(self) -> None:
+        """What waits for the one that died is not for its successor, which is configured anew."""
+        if self._runtime is not None:
+            waiting = select.poll()
+            waiting.register(self._runtime, select.POLLIN)
+            while waiting.poll(0):
+                self._runtime.accept()[0].close()
 
     async def _keep_alive(self, given: Descriptors) -> None:
         """Replace each one that dies: at once, and with growing pauses if its successors die young too."""
@@ -158,6 +176,12 @@ class Haproxy:
                     self._publish(Event("router.died", data=data))
             after = round((time.monotonic() - died) * 1000)
             self._publish(Event("router.restarted", data={"pid": self.pid, "after_ms": after}))
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def alerts(running: process.Watched) -> str:

@@ -19,6 +19,7 @@ from fungible.verify.blame.files import file_in_layer, file_of_workers, file_wri
 from fungible.verify.blame.memory import Memory, way_of_workers, ways
 from fungible.verify.blame.proof import Proof
 from fungible.verify.blame.randomness import Randomness
+from fungible.verify.blame.starts import prove_start
 from fungible.verify.blame.variants import where_held
 from fungible.verify.workload.steps import Workload
 from fungible.verify.world.laboratory import Laboratory
@@ -60,22 +61,27 @@ class Blame:
                 found = await file_written(self._bench, question)
             else:
                 proof = await memory.prove(asked)
+            if proof is None and where == "memory":
+                self._say("letting a process start that serves nothing")
+                proof = await prove_start(self._bench, question)
             if found is None and proof is None:
                 proof = await Randomness(self._bench, question, self._say).prove()
+            if found is None and proof is None and where == "memory":
+                # What is made at the first request cannot be put back to what it was before it.
+                proof = await memory.prove_rehearsed(asked)
             if found is None and proof is None:
                 proof = await Constants(self._bench, question, self._say).prove()
-            if found is None and proof is None and where == "memory":
-                proof = await memory.prove_rehearsed(asked)
             if proof is not None:
                 found = proof.culprit
-                self._proofs.append(replace(proof, culprit=replace(found, where=where)))
+                found = replace(found, where=found.where or where)
+                self._proofs.append(replace(proof, culprit=found))
             elif found is None and where == "memory":
                 found = await memory.suspect()
         except _UNREACHED:
             found = None
         if found is None and where == "file":
             found = await file_in_layer(self._bench, question)
-        return replace(found or Culprit(), where=where)
+        return replace(found or Culprit(), where=(found and found.where) or where)
 
     async def culprit_in_workers(self, question: Question) -> Culprit:
         """The culprit of a difference that shows when worker processes are replaced after every step."""

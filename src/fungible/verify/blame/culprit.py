@@ -25,21 +25,24 @@ class Culprit:
     called_from: str | None = None
     confirmed: bool = False
     where: str | None = None
-    """`memory`, `file` or `identity`: what the variants of the world say; for a process that is not the web's, whose
-    memory."""
+    """`memory`, `file`, `identity` or `start` (what a process does at boot, to a store): what the variants of the
+    world say; for a process that is not the web's, whose memory."""
 
     def is_same(self, other: Culprit) -> bool:
         """Whether both are one: the very object or file, or two members of one container (two baskets, two
         sessions) that the same line wrote. Only what is confirmed can be told to be the same."""
-        if not (self.confirmed and other.confirmed) or (self.object is None and self.file is None):
+        if not (self.confirmed and other.confirmed):
             return False
-        if (self.object, self.file) == (other.object, other.file):
+        named = self.object is not None or self.file is not None
+        if named and (self.object, self.file) == (other.object, other.file):
             return True
         lines = (self.written_at, self.called_from, self.declared_at)
-        alike = lines == (other.written_at, other.called_from, other.declared_at) and any(lines)
-        if self.object is None or other.object is None:
-            return alike and self.written_at is not None and self.object is other.object
-        return alike and container_of(self.object) == container_of(other.object)
+        if lines != (other.written_at, other.called_from, other.declared_at) or not any(lines):
+            return False
+        if self.object is not None and other.object is not None:
+            return container_of(self.object) == container_of(other.object)
+        one_sort = (self.object is None, self.file is None) == (other.object is None, other.file is None)
+        return one_sort and self.where == other.where and self.written_at is not None
 
 
 def container_of(object: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from fungible.verify.blame.agent.host import FileEvent
 from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question
 from fungible.verify.blame.culprit import Culprit, culprit_of_file
-from fungible.verify.blame.written import left_behind, likelihood, readable
+from fungible.verify.blame.written import is_asked_for, left_behind, likelihood, readable
 from fungible.verify.schedule.schedule import Schedule
 
 
 async def file_written(bench: Bench, question: Question) -> Culprit | None:
-    """The file with its line: of the writers' slot first, in the app's own folder before elsewhere."""
+    """The file with its line: what the observer asks for by name, then of the writers' slot first, in the app's own
+    folder before elsewhere."""
     schedule = question.case.schedule()
     home = schedule.placement[-1]
     at_birth: dict[int, int] = {}
@@ -33,7 +34,9 @@ async def file_written(bench: Bench, question: Question) -> Culprit | None:
     ]
     if not candidates:
         return None
-    _, event, slot = min(candidates, key=lambda each: each[0])
+    sent = ran.execution.transcript.sent[question.last]
+    target = "" if sent is None else sent.target
+    _, event, slot = min(candidates, key=lambda each: (not is_asked_for(each[1].path, target), each[0]))
     path = readable(event.path, ran.sites[slot].environment)
     return culprit_of_file(path, ran.root(slot), event.written_at, event.called_from, confirmed=True)
 

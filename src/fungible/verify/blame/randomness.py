@@ -31,7 +31,12 @@ class Randomness:
         vanishes, ran, drawn = await self._share(self._question, None)
         home = drawn.pop(schedule.placement[-1], ())
         elsewhere = {draw.key for found in drawn.values() for draw in found}
-        suspects = [draw for draw in home if draw.key in elsewhere]
+        # The app's own lines before those of its server.
+        own = f"{ran.root(schedule.placement[-1])}/"
+        suspects = sorted(
+            (draw for draw in home if draw.key in elsewhere),
+            key=lambda draw: draw.called_from is None or not draw.called_from[0].startswith(own),
+        )
         if not vanishes or not suspects:
             return None
 

@@ -48,6 +48,12 @@ def likelihood(event: FileEvent, root: str, wrote: Collection[str]) -> int | Non
     return None
 
 
+def is_asked_for(path: str, target: str) -> bool:
+    """Whether a request asks for this very file: its path ends with the file's name."""
+    name = path.rpartition("/")[2]
+    return bool(name) and target.partition("?")[0].rpartition("/")[2] == name
+
+
 def readable(path: str, environment: Mapping[str, str]) -> str:
     """A path in a folder of the slot's own, as `$TMPDIR/report.csv`: the folder is another one each time."""
     for name in _OWN:

@@ -15,6 +15,7 @@ from fungible.verify.report.style import CSS
 from fungible.verify.report.words import (
     conditions,
     holder,
+    how_held,
     isolation_limits,
     letters,
     outcome,
@@ -192,7 +193,7 @@ def _culprit(findings: Findings, difference: Difference) -> str:
     if held is not None:
         named = bool(culprit.object or culprit.file)
         sure = "confirmed: with it put back, the answer is right" if culprit.confirmed else "likely, not confirmed"
-        rows.append(("held by" if named else "held in", _code(held) + (f" <span class=soft>({sure})</span>" * named)))
+        rows.append((how_held(culprit), _code(held) + (f" <span class=soft>({sure})</span>" * named)))
     rows += [(label, _code(place)) for label, place in places(culprit)]
     if difference.also:
         also = ", ".join(_code(step_text(findings, step)) for step in difference.also[:10])

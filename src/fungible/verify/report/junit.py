@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
-from fungible.verify.report.words import endpoint, holder, letters, outcome, places, route, step_text, title
+from fungible.verify.report.words import endpoint, holder, how_held, letters, outcome, places, route, step_text, title
 from fungible.verify.workload.steps import Request
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -96,7 +96,8 @@ def _story(findings: Findings, difference: Difference) -> str:
         lines.append("also seen at " + ", ".join(step_text(findings, step) for step in difference.also[:10]))
     held = holder(difference.culprit)
     if held:
-        lines.append(f"held by {held}" + ("" if difference.culprit.confirmed else " (not confirmed)"))
+        sure = "" if difference.culprit.confirmed else " (not confirmed)"
+        lines.append(f"{how_held(difference.culprit)} {held}{sure}")
     lines += [f"  {label} {place}" for label, place in places(difference.culprit)]
     lines.append(f"how to mend it: {advice(mend_class(difference))}")
     return "\n".join(lines)

@@ -55,6 +55,8 @@ def mend_class(difference: Difference) -> str:
         return "assets-at-run-time" if _ASSET.search(path) and not _UPLOAD.search(path) else "files"
     if _WORKER.search(culprit.where or "") or _waits(difference):
         return "background-work"
+    if culprit.where == "start":
+        return "store"
     if culprit.where == "identity":
         return "settings-at-boot"
     return _of_answer(difference)

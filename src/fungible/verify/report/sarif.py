@@ -13,7 +13,7 @@ from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.fingerprint import fingerprint
 from fungible.verify.report.mend import CLASSES, advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
-from fungible.verify.report.words import endpoint, holder, letters, outcome, places, title
+from fungible.verify.report.words import endpoint, holder, how_held, letters, outcome, places, title
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LONGEST_FIRST_SENTENCE = 600
@@ -125,7 +125,8 @@ class _Run:
         text = f"{where}: {title(difference)} when another process answers: {outcome(difference.deviation)}."
         held = holder(difference.culprit)
         if held:
-            text += f" Held by {held}." if difference.culprit.confirmed else f" Held by {held} (not confirmed)."
+            sure = "" if difference.culprit.confirmed else " (not confirmed)"
+            text += f" {how_held(difference.culprit).capitalize()} {held}{sure}."
         return f"{text[:_LONGEST_FIRST_SENTENCE]} How to mend it: {advice(mend_class(difference))}"
 
     def located(self, culprit: Culprit) -> tuple[dict[str, Any], list[dict[str, Any]]]:

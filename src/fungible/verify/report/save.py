@@ -12,7 +12,7 @@ from typing import Any
 
 from fungible.verify.findings import Difference
 from fungible.verify.report.mend import advice, mend_class
-from fungible.verify.report.words import endpoint, holder, letters, outcome, places, title
+from fungible.verify.report.words import endpoint, holder, how_held, letters, outcome, places, title
 from fungible.verify.shrink.case import part
 from fungible.verify.workload.file import dump_workload
 from fungible.verify.workload.steps import ABSENT, REFERENCE, Request, Step, Workload, map_texts
@@ -95,7 +95,7 @@ def _ending(told: Difference) -> list[str]:
     held = holder(told.culprit)
     if held:
         at = "".join(f", {label} {place}" for label, place in places(told.culprit)[:1])
-        lines.append(f"Held by {held}{at}." if told.culprit.object or told.culprit.file else f"Held in {held}.")
+        lines.append(f"{how_held(told.culprit).capitalize()} {held}{at}.")
     lines.append(f"How to mend it: {advice(mend_class(told))}")
     return lines
 

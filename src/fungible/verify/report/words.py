@@ -264,9 +264,18 @@ def holder(culprit: Culprit) -> str | None:
         return culprit.object
     if culprit.file:
         return f"the file {culprit.file}"
+    if culprit.where == "start":
+        return "what every process does when it starts"
     if culprit.where == "identity":
         return "the process's own identity (host name, folder, port, hash seed)"
     return {"file": "a file", None: None}.get(culprit.where, culprit.where)
+
+
+def how_held(culprit: Culprit) -> str:
+    """What goes before `holder`: `held by` what is named, else `held in`; nothing holds what a start makes."""
+    if culprit.object or culprit.file:
+        return "held by"
+    return "made by" if culprit.where == "start" else "held in"
 
 
 def places(culprit: Culprit) -> tuple[tuple[str, str], ...]:

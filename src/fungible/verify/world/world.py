@@ -55,7 +55,7 @@ class Given:
 class Execution:
     """A world that ran: its transcript, how its slots ended, the values it saved, and when it ran (epoch).
 
-    `gaps` are the seconds before each step in which processes were made, and nothing was asked of any.
+    `gaps` are the seconds from each answer to the next one: the processes that were made between, and the step.
     """
 
     schedule: Schedule
@@ -108,9 +108,9 @@ class _World:
                     await self._bear(slot, index)
                 if self.visit is not None:
                     await self.visit(index)
-                gaps.append(time.monotonic() - answered)
                 request, answer = await self._step(index, step, workers)
-                answered = time.monotonic()
+                before, answered = answered, time.monotonic()
+                gaps.append(answered - before)
                 sent.append(request)
                 answers.append(answer)
                 for slot, end in self.schedule.ends(index):

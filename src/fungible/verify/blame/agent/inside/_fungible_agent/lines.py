@@ -182,7 +182,21 @@ def watch(paths: list[Any]) -> list[int]:
             done.append(number)
     if _watches:
         _monitor()
+        _join()
     return done
+
+
+def _join() -> None:
+    """Before Python 3.12 a function that runs already (a worker's loop) is not asked again whether it is traced."""
+    if sys.version_info >= (3, 12):
+        return
+    ours = get_ident()
+    for thread, frame in sys._current_frames().items():
+        one: Any = frame if thread != ours else None
+        while one is not None:
+            if one.f_trace is None and places.kind_of(one.f_code.co_filename) != places.SKIPPED:
+                one.f_trace = _on_line
+            one = one.f_back
 
 
 def unwatch() -> None:
