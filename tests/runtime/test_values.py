@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fungible.runtime.confinement import is_simple_command, needed_paths, shell_command
-from fungible.runtime.console import format_event
+from fungible.runtime.console import format_event, lost
 from fungible.runtime.events import Bus, Event
 from fungible.runtime.folders import folders_for
 from fungible.runtime.logs import Line, LineSplitter
@@ -112,6 +112,11 @@ def test_a_process_is_shown_what_its_settings_name_and_nothing_as_broad_as_a_hid
 def test_what_people_are_shown() -> None:
     event = Event("process.wrote", "web.1", data={"paths": ["a", "-b"], "count": 9}, at=0.0)
     assert format_event(event, colour=False).endswith(" web.1     | wrote: a, -b and 7 more (thrown away)")  # type: ignore[union-attr]
+    code = "__pycache__/a.cpython-311.pyc"
+    assert lost(["shop", code], 2) == "wrote: shop (thrown away)"
+    assert lost([code, f"shop/{code}"], 2) is None, "no news"
+    assert lost([code], 3) == "wrote: byte code and 2 more (thrown away)"
+    assert lost([], 0) is None
     assert format_event(Event("process.draining", "web.1"), colour=False) is None
     coloured = [format_event(Event("log.line", name, data={"text": "x"}), colour=True) for name in ("web.1", "web.2")]
     assert all(text is not None and text.startswith("\x1b[") and text.endswith("\x1b[0m x") for text in coloured)

@@ -27,6 +27,11 @@ from fungible.verify.schedule.schedule import (
 pytestmark = pytest.mark.pure
 
 
+def new_host(schedule: Schedule) -> bool:
+    """Whether each slot has an identity (host name, paths, port, hash seed) of its own."""
+    return len({life.host for life in schedule.lives}) == schedule.slots
+
+
 def columns(n: int) -> list[int]:
     """For each step, the worlds in which it is on slot 1, as the bits of one number."""
     rows = split_rows(n)
@@ -108,15 +113,15 @@ def test_steps_that_wait_need_no_slot_and_do_not_thin_the_masks() -> None:
 
 def test_a_newborn_is_born_before_its_step_and_ended_after_it() -> None:
     schedule = newborn(3, quiet={1})
-    assert schedule.newborn and schedule.new_host and not schedule.keep_disk
+    assert schedule.newborn and new_host(schedule) and not schedule.keep_disk
     assert [schedule.births(step) for step in range(3)] == [(0,), (), (1,)]
     assert [schedule.ends(step) for step in range(3)] == [((0, "TERM"),), (), ((1, "TERM"),)]
 
 
 def test_variants_of_newborn_tell_memory_file_and_identity_apart() -> None:
     memory, identity = newborn(3, keep_disk=True, same_host=True), newborn(3, keep_disk=True)
-    assert memory.keep_disk and not memory.new_host
-    assert identity.keep_disk and identity.new_host
+    assert memory.keep_disk and not new_host(memory)
+    assert identity.keep_disk and new_host(identity)
     assert len({memory.name, identity.name, newborn(3).name}) == 3
 
 
@@ -124,7 +129,7 @@ def test_a_late_slot_is_born_in_the_middle() -> None:
     schedule = late(5, 2)
     assert schedule.placement == (0, 0, 1, 1, 1)
     assert schedule.births(0) == (0,) and schedule.births(2) == (1,)
-    assert schedule.new_host and not schedule.keep_disk
+    assert new_host(schedule) and not schedule.keep_disk
     for k in (0, 5):
         with pytest.raises(ValueError, match="late"):
             late(5, k)
@@ -137,7 +142,7 @@ def test_a_killed_slot_is_replaced_on_its_own_disk() -> None:
     assert schedule.placement == (0, 0, 1, 1, 1)
     assert schedule.ends(1) == ((0, "KILL"),) and schedule.ends(4) == ((1, "KILL"),)
     assert schedule.births(2) == (1,) and schedule.slots == 2
-    assert schedule.keep_disk and not schedule.new_host
+    assert schedule.keep_disk and not new_host(schedule)
     assert killed(5, [1], "TERM").ends(1) == ((0, "TERM"),)
     with pytest.raises(ValueError, match="killed"):
         killed(3, [3])
@@ -225,7 +230,7 @@ def test_slots_relieve_each_other() -> None:
     schedule = relieved(6, {2, 4}, quiet={3})
     assert schedule.placement == (0, 0, 1, NOWHERE, 2, 2)
     assert [(life.born, life.until) for life in schedule.lives] == [(0, 1), (2, 3), (4, None)]
-    assert schedule.separate and schedule.new_host and not schedule.newborn
+    assert schedule.separate and new_host(schedule) and not schedule.newborn
     for cuts, n, quiet in ((), 3, ()), ({0}, 3, ()), ({3}, 3, ()), ({2}, 3, {2}):  # type: ignore[var-annotated]
         with pytest.raises(ValueError):
             relieved(n, cuts, quiet)

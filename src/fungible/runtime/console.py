@@ -10,7 +10,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from fungible.runtime.events import Event
@@ -65,8 +65,7 @@ def _text(event: Event) -> str | None:
         case "process.database":
             return f"writes an SQLite database inside the app's folder: {data['path']}"
         case "process.wrote":
-            more = f" and {data['count'] - len(data['paths'])} more" if data["count"] > len(data["paths"]) else ""
-            return f"wrote: {', '.join(data['paths'])}{more} (thrown away)"
+            return lost(data["paths"], data["count"])
         case "process.failed":
             what = "could not be started" if data["stage"] in ("spawn", "launch") else "could not be isolated"
             return f"{what}: {data['error']} {data.get('path', '')}".rstrip()
@@ -89,6 +88,13 @@ def _text(event: Event) -> str | None:
         case "notice":
             return str(data["text"])
     return None
+
+
+def lost(paths: Sequence[str], count: int) -> str | None:
+    """What was written and thrown away, in one line: `paths`, the first of `count`. Python's byte code is no news."""
+    shown = [path for path in paths if "__pycache__" not in path.split("/")]
+    more = f" and {count - len(paths)} more" if count > len(paths) else ""
+    return f"wrote: {', '.join(shown) or 'byte code'}{more} (thrown away)" if shown or more else None
 
 
 def _processes(count: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from fungible.app.model import App, ProcessType
 from fungible.runtime.backing import attach_services
+from fungible.runtime.console import lost
 from fungible.runtime.folders import Folders, folders_for
 from fungible.runtime.limits import rlimits
 from fungible.runtime.one_off import Outcome, run_one_off
@@ -42,11 +43,10 @@ async def run_command(
         outcome = await _run(app, folders, argv, operating_system, type)
     finally:
         folders.leave()
-    if outcome.wrote:
-        more = f" and {outcome.count - len(outcome.wrote)} more" if outcome.count > len(outcome.wrote) else ""
+    wrote = lost(outcome.wrote, outcome.count)
+    if wrote is not None:
         colour = "\x1b[2m{}\x1b[0m" if sys.stderr.isatty() and "NO_COLOR" not in os.environ else "{}"
-        text = f"fungible: wrote: {', '.join(outcome.wrote)}{more} (thrown away)"
-        sys.stderr.write(colour.format(text) + "\n")
+        sys.stderr.write(colour.format(f"fungible: {wrote}") + "\n")
     return outcome.code
 
 

@@ -24,7 +24,7 @@ from fungible.verify.workload.steps import Workload, step_text
 from fungible.verify.world.world import Execution
 
 CONFIRMATIONS = 3
-EXAMINE_SECONDS = 600.0
+EXAMINE_SECONDS = 420.0
 """Once a difference is found, further ones are only examined for so long; the rest is listed."""
 WORLDS_TRIED = 3
 """So many of the worlds that show a deviation are tried, one after the other, until one leads to a difference."""
@@ -99,7 +99,7 @@ class Examination:
             if case is None:
                 continue
             shrunk = await self._shrink(case, deviation, evidence, likely_writers(self._workload, observer))
-            if self._listed(shrunk.case, deviation):
+            if self._listed(shrunk.case, deviation) or await self._follows(shrunk.case, deviation, evidence):
                 return
             if await self._settle(shrunk.case, deviation, evidence, shrunk.minimal):
                 return
@@ -125,6 +125,23 @@ class Examination:
         here = signature(self._workload, case, like)
         for index, known in enumerate(self.differences):
             if signature(self._workload, known.case, known.deviation) == here:
+                self._list_with(index, case.observer)
+                return True
+        return False
+
+    async def _follows(self, case: Case, like: Deviation, evidence: Evidence) -> bool:
+        """Whether this is what comes of a known difference: one of the requests that it takes is answered in another
+        way itself (a write that was refused), and that is known. Then this observer is listed with it."""
+        writers = set(case.kept[:-1])
+        known = [(index, writers & {each.observer, *each.also}) for index, each in enumerate(self.differences)]
+        if not any(steps for _, steps in known):
+            return False
+        deviations = await evidence.reference.deviations_of(case, like)
+        if find_like(deviations, case, like) is None:
+            return False
+        differing = {case.kept[each.step] for each in deviations if each.step is not None}
+        for index, steps in known:
+            if steps & differing:
                 self._list_with(index, case.observer)
                 return True
         return False

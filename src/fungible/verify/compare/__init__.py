@@ -4,10 +4,10 @@ relations = learn(warm, masks, ignore_body)
 deviations = compare(relations, candidate)
 """
 
+from fungible.verify.compare.clock import Window
 from fungible.verify.compare.coverage import Blind, NotJudged, Sensitivity, not_judged, sensitivity
 from fungible.verify.compare.deviations import Deviation, Kind, at_step, compare, first
 from fungible.verify.compare.jars import jars
-from fungible.verify.compare.learner import Window
 from fungible.verify.compare.outdated import is_outdated, turned
 from fungible.verify.compare.places import leaves
 from fungible.verify.compare.relations import Relations, learn, widen

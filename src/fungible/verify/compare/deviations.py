@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fungible.verify.compare.binding import Binding, learn_words
-from fungible.verify.compare.check import Finding, check
+from fungible.verify.compare.check import check
 from fungible.verify.compare.patterns import Fixed, Pattern, places
 from fungible.verify.compare.places import dump_places, sent_places
 from fungible.verify.compare.relations import Relations
+from fungible.verify.compare.shown import Finding
 from fungible.verify.compare.trees import Map, Node, plain
 from fungible.verify.transcript import Transcript
 

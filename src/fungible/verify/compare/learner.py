@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from fungible.verify.compare.align import Canonical, Part, entries, in_common, parts_of, same_order
-from fungible.verify.compare.lexemes import CLOCKS, Token, Type, instant, may_be_volatile, tokens, type_of
+from fungible.verify.compare.clock import Clock, Window, counts_down
+from fungible.verify.compare.lexemes import CLOCKS, Type, tokens, type_of
 from fungible.verify.compare.names import Names, Sighting, abstraction
+from fungible.verify.compare.orders import Order
 from fungible.verify.compare.patterns import (
     Bag,
     Entries,
@@ -28,28 +27,8 @@ from fungible.verify.compare.patterns import (
     is_loose,
     shape,
 )
-from fungible.verify.compare.signed import is_signed, payload
-from fungible.verify.compare.trees import Leaf, Map, Node, Seq, inside, scalars
-
-_SURE = 5e4
-"""An order is believed when chance would show it less than once in this many workloads."""
-_NEAR = 14 * 3600 + 60
-_FAR = 400 * 86400
-_TIME = re.compile(r"\d{1,2}:(\d\d):(\d\d)(?:\.\d+)?(?: ?[aApP]\.?[mM]\.?)?")
-_MOVED = frozenset({"retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"})
-"""Headers that count down: their presence is compared, their number is not."""
-
-Window = tuple[float, float]
-"""First and last second of a run, since 1970."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """How a group of values grew from step to step in every warm run."""
-
-    strict: bool
-    counter: bool
-    """The same growth in every run: a sequence, not the passing of time."""
+from fungible.verify.compare.signed import payload
+from fungible.verify.compare.trees import Leaf, Map, Node, Seq, children, inside, tag
 
 
 @dataclass(frozen=True)
@@ -91,7 +70,7 @@ class Learner:
         volatile: dict[int, tuple[Node, bool]],
     ) -> None:
         self.runs = runs
-        self.windows = windows
+        self.clock = Clock(windows)
         self.names = names
         self.orders = orders
         self.abstract = abstraction(names)
@@ -134,15 +113,11 @@ class Learner:
             sizes = [len(scope(value)) for value in (node, *values)]
             return Many(shape(node), min(sizes), max(sizes), node) if len(shapes) == 1 else Varied(shapes, node)
         if isinstance(node, Seq):
-            labels = (inside(path, node.what, i, _tag(item)) for i, item in enumerate(node.items))
-            return Items(
-                tuple(self.node([item] * self.runs, where) for item, where in zip(node.items, labels, strict=True)),
-                node.what,
-                unordered=node.what == "rows",
-            )
+            items = tuple(self.node([item] * self.runs, where) for where, item in children(node, path))
+            return Items(items, node.what, unordered=node.what == "rows")
         if isinstance(node, Map):
             fields = {k: self.node([v] * self.runs, inside(path, node.what, k)) for k, v in node.fields.items()}
-            return Fields(fields, node.what, label=_tag(node))
+            return Fields(fields, node.what, label=tag(node))
         return Fixed(node)
 
     def varying(self, nodes: Sequence[Node], path: str) -> Pattern:
@@ -164,14 +139,14 @@ class Learner:
             shared = in_common([row.items for row in rows], self.forms, unordered=what == "rows")
             self.moved = True
             anchors = (
-                self.node(column, f"{inside(path, what, index, _tag(column[0]))}+")
+                self.node(column, f"{inside(path, what, index, tag(column[0]))}+")
                 for index, column in enumerate(shared)
             )
             return Many(what, min(lengths), max(lengths), rows[0], tuple(anchors), what == "rows")
         aligned, unordered = same_order([row.items for row in rows], self.forms, anyway=what == "rows")
         self.moved |= unordered
         items = tuple(
-            self.node(column, inside(path, what, index, _tag(column[0])))
+            self.node(column, inside(path, what, index, tag(column[0])))
             for index, column in enumerate(zip(*aligned, strict=True))
         )
         return Items(items, what, unordered)
@@ -195,7 +170,7 @@ class Learner:
                 fields[key] = self.node(here, inside(path, first.what, key))
             else:
                 fields[key] = Varied(frozenset(map(shape, here)), here[0])
-        return Fields(fields, first.what, frozenset(keys - shared), _tag(first))
+        return Fields(fields, first.what, frozenset(keys - shared), tag(first))
 
     def renamed_keys(self, maps: Sequence[Map], path: str) -> Pattern | None:
         if len({len(item.fields) for item in maps}) > 1:
@@ -224,7 +199,7 @@ class Learner:
         if level is not None:
             self.moved = True
             return Bag(tuple(sorted(self.words(texts[0], 0, level))), sample)
-        parts = parts_of(texts, lambda token: self.volatile(token, path))
+        parts = parts_of(texts, lambda token: self.clock.volatile(token, path))
         moved = common_words("".join(part for part in parts or () if isinstance(part, str)), texts)
         if moved is not None:
             self.moved = True
@@ -248,7 +223,7 @@ class Learner:
     def slot(self, values: tuple[str, ...], path: str, timed: bool) -> Slot:
         """One varying part. `timed`: a clock stands beside it, so that it may be a signature over the second."""
         kind = type_of(values)
-        if path.split("#")[0].removeprefix("header ") in _MOVED:
+        if counts_down(path.split("#")[0]):
             kind = type_of([*values, "1"]) if kind.name == "int" else kind
             return Slot(kind, values[0])
         within = None
@@ -291,60 +266,8 @@ class Learner:
         key = id(node)
         if key not in self.known:
             # The node is kept too, so that its id stays its own.
-            self.known[key] = node, self.counts_down(node, path) or any(self.follows(leaf) for leaf in scalars(node))
+            self.known[key] = node, self.clock.below(node, path)
         return self.known[key][1]
-
-    def follows(self, leaf: Leaf) -> bool:
-        if leaf.kind in ("int", "float"):
-            return self.near(leaf.text)
-        return (
-            leaf.kind == "str"
-            and may_be_volatile(leaf.text)
-            and any(self.volatile(token, "") for token in tokens(leaf.text))
-        )
-
-    def counts_down(self, node: Node, path: str) -> bool:
-        if isinstance(node, Leaf):
-            return path.removeprefix("header ") in _MOVED and node.text.isdigit()
-        headers = node.fields.get("header") if path == "" and isinstance(node, Map) else node
-        return isinstance(headers, Map) and headers.what == "headers" and any(n in headers.fields for n in _MOVED)
-
-    def volatile(self, token: Token, path: str) -> bool:
-        """Whether a token follows the clock although all runs agree on it."""
-        if path.removeprefix("header ") in _MOVED:
-            return token.text.isdigit() or token.kind == "clock"
-        if token.kind == "age":
-            return "min" not in token.text or "ago" in token.text
-        if token.kind == "jwt":
-            return payload(token.text) is not None
-        if token.kind == "signed":
-            return is_signed(token.text)
-        return token.kind in ("clock", "word", "number") and self.near(token.text)
-
-    def near_time(self, text: str) -> bool:
-        """Whether a time of day, to the second, lies within one of the runs, in some time zone."""
-        time = _TIME.fullmatch(text)
-        if time is None:
-            return False
-        seconds = int(time[1]) * 60 + int(time[2])
-        return any((seconds - start + 5) % 900 <= end - start + 10 for start, end in self.windows)
-
-    def near(self, text: str) -> bool:
-        """Whether a date lies within one of the runs, in some time zone or some days off (an expiry)."""
-        if not self.windows or len(text) < 8:
-            return False
-        when = instant(text)
-        if when is None:
-            return self.near_time(text)
-        if when[1] > 60:
-            return False
-        slack = 5 + when[1]
-        for start, end in self.windows:
-            off = when[0] - (start + end) / 2
-            shift = round(off / 900) * 900 if abs(off) <= _NEAR else round(off / 86400) * 86400
-            if abs(off) <= _FAR and start - slack <= when[0] - shift <= end + slack:
-                return True
-        return False
 
 
 def common_words(constant: str, texts: Sequence[str]) -> Counter[str] | None:
@@ -369,38 +292,3 @@ def scope(node: Node) -> Sequence[object]:
     if isinstance(node, Leaf):
         return ()
     return node.items if isinstance(node, Seq) else tuple(node.fields)
-
-
-def _tag(node: Node) -> str:
-    tag = node.fields.get("tag") if isinstance(node, Map) and node.what == "element" else None
-    return tag.text if isinstance(tag, Leaf) else ""
-
-
-def learn_orders(values: Mapping[str, list[tuple[int, tuple[str, ...]]]], names: Names) -> dict[str, Order]:
-    orders = {}
-    for key, found in values.items():
-        rows = [vector for _, vector in sorted(found) if vector not in names.of]
-        if len(rows) < 3 or len({step for step, _ in found}) != len(found):
-            continue
-        runs = [[magnitude(row[run]) for row in rows] for run in range(len(rows[0]))]
-        if math.factorial(min(len(rows), 20)) ** len(runs) < _SURE:
-            continue
-        numbers = [[value for value in run if value is not None] for run in runs]
-        if any(len(run) != len(rows) for run in numbers):
-            continue
-        growth = [[b - a for a, b in pairwise(run)] for run in numbers]
-        if all(delta > 0 for run in growth for delta in run):
-            orders[key] = Order(strict=True, counter=all(run == growth[0] for run in growth))
-        elif all(delta >= 0 for run in growth for delta in run) and all(
-            sum(d > 0 for d in run) > 3 for run in growth
-        ):
-            orders[key] = Order(strict=False, counter=False)
-    return orders
-
-
-def magnitude(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        when = instant(text)
-        return None if when is None or when[1] > 1 else when[0]

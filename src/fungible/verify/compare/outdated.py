@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from fungible.verify.compare.deviations import Deviation
-from fungible.verify.compare.patterns import Fixed, label
 from fungible.verify.compare.relations import Relations
-from fungible.verify.compare.trees import Leaf, Map, Node, inside, signature
+from fungible.verify.compare.trees import Map, Node, children, signature
 from fungible.verify.transcript import Transcript
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -63,9 +62,5 @@ def _at(tree: Map, place: str) -> str | None:
 
 def _nodes(node: Node, path: str) -> Iterator[tuple[str, Node]]:
     yield path, node
-    if isinstance(node, Map):
-        for key, item in node.fields.items():
-            yield from _nodes(item, inside(path, node.what, key))
-    elif not isinstance(node, Leaf):
-        for index, item in enumerate(node.items):
-            yield from _nodes(item, inside(path, node.what, index, label(Fixed(item))))
+    for place, item in children(node, path):
+        yield from _nodes(item, place)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fungible.verify.compare.lexemes import Type
-from fungible.verify.compare.trees import Leaf, Map, Node, Seq, inside, scalars
+from fungible.verify.compare.trees import Leaf, Map, Node, Seq, inside, scalars, tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,7 @@ def expand(pattern: Fixed) -> Pattern:
     """One level of an equal subtree."""
     node = pattern.node
     if isinstance(node, Map):
-        tag = node.fields.get("tag")
-        label = tag.text if node.what == "element" and isinstance(tag, Leaf) else ""
-        return Fields({key: Fixed(item) for key, item in node.fields.items()}, node.what, label=label)
+        return Fields({key: Fixed(item) for key, item in node.fields.items()}, node.what, label=tag(node))
     if isinstance(node, Seq):
         return Items(tuple(Fixed(item) for item in node.items), node.what, unordered=node.what == "rows")
     return pattern
@@ -141,9 +139,8 @@ def expand(pattern: Fixed) -> Pattern:
 
 def label(pattern: Pattern) -> str:
     """The tag of a pattern that is an element."""
-    if isinstance(pattern, Fixed) and isinstance(pattern.node, Map):
-        tag = pattern.node.fields.get("tag")
-        return tag.text if isinstance(tag, Leaf) else ""
+    if isinstance(pattern, Fixed):
+        return tag(pattern.node)
     return pattern.label if isinstance(pattern, Fields) else ""
 
 

@@ -6,10 +6,12 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fungible.verify.compare.clock import Window
 from fungible.verify.compare.jars import jars
-from fungible.verify.compare.learner import Chance, Learner, Order, Window, learn_orders
+from fungible.verify.compare.learner import Chance, Learner
 from fungible.verify.compare.lexemes import instant, tokens
 from fungible.verify.compare.names import Names, learn_names
+from fungible.verify.compare.orders import Order, learn_orders
 from fungible.verify.compare.patterns import (
     Fixed,
     Pattern,

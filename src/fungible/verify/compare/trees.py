@@ -108,6 +108,22 @@ def scalars(node: Node) -> Iterator[Leaf]:
             stack.extend(top.fields.values())
 
 
+def tag(node: Node) -> str:
+    """The tag of an element; empty for anything else."""
+    found = node.fields.get("tag") if isinstance(node, Map) and node.what == "element" else None
+    return found.text if isinstance(found, Leaf) else ""
+
+
+def children(node: Node, place: str) -> Iterator[tuple[str, Node]]:
+    """What stands directly below a node, each with its place."""
+    if isinstance(node, Map):
+        for key, item in node.fields.items():
+            yield inside(place, node.what, key), item
+    elif isinstance(node, Seq):
+        for index, item in enumerate(node.items):
+            yield inside(place, node.what, index, tag(item)), item
+
+
 def inside(place: str, owner: str, key: str | int, label: str = "") -> str:
     """The place of a child: `body.items[2].id` in data, `body/html[0]/p[1]/@class` in a document."""
     if isinstance(key, int):

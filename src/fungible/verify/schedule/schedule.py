@@ -100,11 +100,6 @@ class Schedule:
         return len({life.disk for life in self.lives}) < len(self.lives)
 
     @property
-    def new_host(self) -> bool:
-        """Has each slot an identity (host name, paths, port, hash seed) of its own?"""
-        return len({life.host for life in self.lives}) == len(self.lives)
-
-    @property
     def separate(self) -> bool:
         """Do the slots share neither memory nor disk? Only such worlds count in `coverage`."""
         return not self.keep_disk
