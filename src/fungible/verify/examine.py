@@ -196,10 +196,10 @@ class Examination:
         self._say(f"{self._about}: confirming the difference")
         reference = evidence.reference
         forked = reference is not self._boot
-        if forked and None in await reference.repeat(case, like, CONFIRMATIONS):
+        if forked and None in await reference.repeat(case, like, CONFIRMATIONS, as_long=False):
             return False
         # An import that is forked was there before the first step, so what it read may be older than a newborn's.
-        for candidate in (case, replace(case, late=False)) if forked and case.late else (case,):
+        for candidate in (replace(case, late=True), replace(case, late=False)) if forked else (case,):
             once = forked and not self._boot.is_noisy(like)
             found = await self._boot.repeat(
                 candidate, like, 1 if once else CONFIRMATIONS, WARM_RUNS - 1 if once else WARM_RUNS

@@ -110,15 +110,17 @@ class Reference:
         """Run the case; is the observer different from the case's own warm run in the same way?"""
         return find_like(await self.deviations_of(case, like), case, like) is not None
 
-    async def repeat(self, case: Case, like: Deviation, times: int, least: int = WARM_RUNS) -> list[Deviation | None]:
+    async def repeat(
+        self, case: Case, like: Deviation, times: int, least: int = WARM_RUNS, *, as_long: bool = True
+    ) -> list[Deviation | None]:
         """The deviation that is like `like` in each of so many runs of the case, against `least` warm ones, one of
-        which took as long as these: what comes of waiting is the clock's, not a process's."""
+        which took as long as these (`as_long`): what comes of waiting is the clock's, not a process's."""
         workload = part(self.workload, case.kept)
         relations, runs = await asyncio.gather(
             self.relations_of(case.kept, like, least),
             asyncio.gather(*(self.run(case.schedule(), workload) for _ in range(times))),
         )
-        if any(find_like(compare(relations, run.transcript), case, like) is not None for run in runs):
+        if as_long and any(find_like(compare(relations, run.transcript), case, like) is not None for run in runs):
             relations = await self._wait_as_long(case.kept, relations, runs)
         return [_told(relations, run, find_like(compare(relations, run.transcript), case, like)) for run in runs]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fungible.app.load import load_app
+from fungible.verify import examine
 from fungible.verify.experiment import Experiment, Wishes
 from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.mend import mend_class
@@ -81,7 +82,9 @@ NINE = {
 def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     folder = tmp_path_factory.mktemp("sticky")
     shutil.copytree(STICKY, folder / "sticky", ignore=shutil.ignore_patterns(".*", "__pycache__"))
-    return asyncio.run(_verify(folder / "sticky", folder / "state"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examine, "EXAMINE_SECONDS", 3600.0)  # a slow machine is no reason to examine less
+        return asyncio.run(_verify(folder / "sticky", folder / "state"))
 
 
 async def _verify(app: Path, state: Path) -> Findings:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from fungible.sandbox.spec import Mount
-from fungible.verify.blame.agent.host import AgentError, AgentServer, Chance
+from fungible.verify.blame.agent.connections import AgentError
+from fungible.verify.blame.agent.host import AgentServer
+from fungible.verify.blame.agent.told import Chance
 from fungible.verify.compare import Deviation, Relations, compare
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.shrink.case import Case, part

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fungible.verify.blame.agent.host import AgentError
+from fungible.verify.blame.agent.connections import AgentError
 from fungible.verify.blame.bench import Bench, Question
 from fungible.verify.blame.constants import Constants
 from fungible.verify.blame.culprit import Culprit, container_of

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from fungible.verify.blame.agent.host import Roots, new_salt
+from fungible.verify.blame.agent.host import new_salt
 from fungible.verify.blame.agent.naming import ObjectPath, differing_atoms
+from fungible.verify.blame.agent.told import Roots
 from fungible.verify.blame.bench import Agents, Bench, Question, Ran
 from fungible.verify.blame.culprit import Line, container_of, culprit_of_object
 from fungible.verify.blame.least import least

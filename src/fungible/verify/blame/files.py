@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fungible.verify.blame.agent.host import FileEvent
+from fungible.verify.blame.agent.told import FileEvent
 from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question
 from fungible.verify.blame.culprit import Culprit, culprit_of_file
 from fungible.verify.blame.written import is_asked_for, left_behind, likelihood, readable

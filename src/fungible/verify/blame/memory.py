@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from fungible.verify.blame.agent.host import AgentServer, Change, Write
+from fungible.verify.blame.agent.host import AgentServer
 from fungible.verify.blame.agent.naming import ObjectPath, rank
+from fungible.verify.blame.agent.told import Change, Write
 from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question, Ran, Visit
 from fungible.verify.blame.culprit import Culprit, Line, container_of, culprit_of_object
 from fungible.verify.blame.proof import Proof, places_at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
-from fungible.verify.blame.agent.host import Chance, Draw
+from fungible.verify.blame.agent.told import Chance, Draw
 from fungible.verify.blame.bench import Agents, Bench, Question, Ran
 from fungible.verify.blame.culprit import culprit_of_object
 from fungible.verify.blame.least import least

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fungible.verify.blame.agent.host import FileEvent
+from fungible.verify.blame.agent.told import FileEvent
 from fungible.verify.blame.bench import Agents, Bench, Question
 from fungible.verify.blame.culprit import Culprit, culprit_of_file
 from fungible.verify.blame.proof import Proof, places_at

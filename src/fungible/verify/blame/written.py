@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from fungible.verify.blame.agent.host import FileEvent
+from fungible.verify.blame.agent.told import FileEvent
 
 _REMOVES = ("os.remove", "os.rmdir", "shutil.rmtree")
 _FOLDERS = ("os.mkdir", "tempfile.mkdtemp", "shutil.copytree")

@@ -4,18 +4,9 @@
 the environment that `AgentServer.environment` gives. `host` serves the other end, `naming` words what it finds.
 """
 
-from fungible.verify.blame.agent.host import (
-    AgentServer,
-    Atom,
-    Change,
-    FileEvent,
-    Greeting,
-    Place,
-    Restored,
-    Snapshot,
-    Write,
-)
+from fungible.verify.blame.agent.host import AgentServer
 from fungible.verify.blame.agent.naming import ObjectPath, differing_atoms
+from fungible.verify.blame.agent.told import Atom, Change, FileEvent, Greeting, Place, Restored, Snapshot, Write
 
 __all__ = [
     "AgentServer",

@@ -1,0 +1,136 @@
+"""What the agents of an app's processes tell of them, and are told, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fungible.verify.blame.agent.naming import ObjectPath
+
+Roots = Literal["app", "all"]
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """A process of the app that connected. `pid` is its own view, `host_pid` the kernel's for the host."""
+
+    pid: int
+    parent: int
+    host_pid: int
+    argv: tuple[str, ...]
+    python: str
+    root: str
+
+    @property
+    def main(self) -> str:
+        """The name by which people know the module `__main__`: that of the script."""
+        script = next((part for part in self.argv[1:] if part.endswith(".py")), "")
+        return Path(script).stem or "__main__"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a snapshot walked: `objects` in `seconds`; `truncated` when a bound was met first."""
+
+    pid: int
+    objects: int
+    seconds: float
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """An object whose shallow content changed since a snapshot.
+
+    `path` names the object to put back (for an attribute the attribute itself); `parts` the changed places within
+    it, such as the keys of a dict. `kind` is one of attribute, dict, list, set, deque, bytes, closure, default,
+    lru_cache, thread-local, context variable, counter, generator, environment, import, sqlite connection, order,
+    opaque. `what` is short text (`+['abc']`, `0 -> 1`). `in_app`: the path starts in a module of the app.
+    """
+
+    pid: int
+    path: ObjectPath
+    kind: str
+    what: str
+    type: str
+    parts: tuple[ObjectPath, ...]
+    restorable: bool
+    in_app: bool
+
+    def text(self, main: str = "__main__") -> str:
+        """The path for the report: the changed place itself if there is only one."""
+        return (self.parts[0] if len(self.parts) == 1 else self.path).text(main)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What `restore` could do. `suspects` could not be put back, each with the reason."""
+
+    restored: tuple[ObjectPath, ...]
+    suspects: tuple[tuple[ObjectPath, str], ...]
+    unknown: tuple[ObjectPath, ...]
+
+
+@dataclass(frozen=True)
+class Write:
+    """A change of a watched object, seen by the line tracer; places are `(absolute file, line)`. `written_at` is
+    the innermost line outside the standard library, `called_from` the nearest line of the app."""
+
+    pid: int
+    path: ObjectPath
+    written_at: tuple[str, int] | None
+    called_from: tuple[str, int] | None
+    function: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an object is made: `(absolute file, line)`."""
+
+    path: ObjectPath
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class FileEvent:
+    """A file opened for writing, renamed, removed, or a database connected to; places as in `Write`.
+
+    `event` is the audit event of CPython (`open`, `os.rename`, `sqlite3.connect`, `tempfile.mkstemp`, ...)."""
+
+    pid: int
+    path: str
+    event: str
+    written_at: tuple[str, int] | None
+    called_from: tuple[str, int] | None
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Randomness while a process boots: the draws of the lines in `shared` (`Draw.key`; None: of every line) are the
+    same in all processes that boot with the same `seed`."""
+
+    seed: str
+    shared: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A line that drew randomness while the process booted; places as in `Write`. `name` is what it makes, as the
+    source names it. The `key` is the same in every process."""
+
+    key: str
+    written_at: tuple[str, int] | None
+    called_from: tuple[str, int] | None
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A leaf value of a process after boot, known by a salted digest alone."""
+
+    pid: int
+    path: ObjectPath
+    digest: str
