@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -87,3 +88,48 @@ def test_what_a_running_function_holds_is_named_with_its_line(tmp_path: Path, na
     assert culprit.object is not None and re.match(OBJECTS[name], culprit.object), culprit
     lines = {f"app.py:{n}" for n, line in enumerate(SERVER.splitlines(), 1) if MARK in line and name in line}
     assert {culprit.declared_at, culprit.written_at} & lines
+
+
+LAZY = """
+from web import route, serve
+
+
+@route("POST", "/cart")
+def add(call):
+    import cart
+
+    cart.add(call.json["item"])
+    return 201, {"added": True}
+
+
+@route("GET", "/cart")
+def look(call):
+    import cart
+
+    return {"items": cart.ITEMS}
+
+
+serve()
+"""
+CART = """
+ITEMS = []  # <--
+
+
+def add(item):
+    ITEMS.append(item)  # <--
+"""
+
+
+def test_what_a_module_holds_that_the_first_request_imports_is_named(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "app.py").write_text(LAZY)
+    (app / "cart.py").write_text(CART)
+    (app / "Procfile").write_text("web: python app.py\n")
+    shutil.copy(Path(__file__).with_name("web.py"), app)
+    write_workload(app, [post("/cart", {"item": "tea"}), get("/cart")])
+    (difference,) = run(app, tmp_path / "state").differences
+    culprit = difference.culprit
+    assert culprit.confirmed and culprit.object is not None and culprit.object.startswith("cart.ITEMS"), culprit
+    assert culprit.declared_at == "cart.py:2"
+    assert culprit.written_at == "cart.py:6"

@@ -129,7 +129,8 @@ class Memory:
         return found
 
     async def _by(self, way: Way, found: Sequence[Change]) -> Proof | None:
-        changes = [change for change in found if change.restorable][:_MOST_CANDIDATES]
+        # To undo an import undoes all that the module holds, and names none of it: ask once it has been made.
+        changes = [change for change in found if change.restorable and change.kind != "import"][:_MOST_CANDIDATES]
         tried, guilty = await self._least(way, changes)
         if not guilty:
             return None

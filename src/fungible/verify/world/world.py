@@ -106,6 +106,8 @@ class _World:
             for index, step in enumerate(self.workload.steps):
                 for slot in self.schedule.births(index):
                     await self._bear(slot, index)
+                if isinstance(step, Request) and self.schedule.placement[index] != NOWHERE:
+                    await asyncio.sleep(step.wait)  # before the visit: what still goes on then is part of the past
                 if self.visit is not None:
                     await self.visit(index)
                 request, answer = await self._step(index, step, workers)
@@ -199,8 +201,6 @@ class _World:
             return None, await run_job(step.command, site, self.given.confine)
         if place == NOWHERE:
             return None, Answer(0)
-        if step.wait:
-            await asyncio.sleep(step.wait)
         variables = {**self.defaults, **self.variables}
         rendered = render(step, variables, self.workload.headers)
         jar = self.jars.setdefault(step.jar, Jar())
