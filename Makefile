@@ -6,10 +6,10 @@ DEMO := examples/almanac
 
 .PHONY: demo test lint bench corpus lock clean
 
-$(VENV)/ready: pyproject.toml requirements/dev.lock
+$(VENV)/ready: pyproject.toml kit/pyproject.toml requirements/dev.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e kit
 	touch $@
 
 $(DEMO)/.venv/ready: $(DEMO)/requirements.lock
@@ -24,8 +24,8 @@ test: $(VENV)/ready
 	$(BIN)/pytest
 
 lint: $(VENV)/ready
-	$(BIN)/ruff format --check src tests examples benchmarks
-	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/ruff format --check src kit tests examples benchmarks
+	$(BIN)/ruff check src kit tests examples benchmarks
 	$(BIN)/mypy
 
 bench: $(VENV)/ready
