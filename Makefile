@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := examples/almanac
+# Tests wait more than they compute: three side by side keep two cores busy. WORKERS=0 runs one after the other.
+WORKERS ?= 3
 
 .PHONY: demo test lint bench corpus lock clean
 
@@ -21,7 +23,7 @@ demo: $(VENV)/ready $(DEMO)/.venv/ready
 	PATH="$(CURDIR)/$(DEMO)/.venv/bin:$$PATH" $(BIN)/fungible start web=2 worker=1 clock=1 --app $(DEMO)
 
 test: $(VENV)/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check src kit tests examples benchmarks

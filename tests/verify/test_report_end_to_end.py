@@ -14,7 +14,7 @@ import pytest
 
 from fungible.verify.workload.file import load_workload
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("report")]
 
 BIN = Path(sys.executable).parent
 APP = """

@@ -29,7 +29,8 @@ class Ports:
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", start: int | None = None) -> None:
         highest = max(LOWEST + 100, ephemeral_start())
-        offset = (os.getpid() * 61 if start is None else start) % (highest - LOWEST)
+        # Supervisors that start one after the other begin far apart: those of another user have locks of their own.
+        offset = (os.getpid() * 7919 if start is None else start) % (highest - LOWEST)
         self._host = host
         self._folder = folder
         self._queue: deque[int] = deque([*range(LOWEST + offset, highest), *range(LOWEST, LOWEST + offset)])

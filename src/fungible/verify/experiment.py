@@ -64,13 +64,6 @@ class Experiment:
         """The whole experiment."""
         try:
             self._boot = await self._warm_up()
-            self._canaries = await self._laboratory.ground.canaries()
-            blind = [each for each in EXPECTED if each not in self._canaries]
-            if blind:
-                raise NotJudged(
-                    f"the planted {' and the '.join(blind)} were not found: this machine or set-up hides state, so "
-                    "nothing can be said about the app (fungible doctor)"
-                )
             self._fork = await self._warm_up_forks(self._boot)
             await self._run_worlds(self._boot)
             self._examination = Examination(self._boot, self._evidence, say=self._say)
@@ -99,7 +92,20 @@ class Experiment:
                 workload = written
                 second = await laboratory.run(schedule, workload, defaults=first.variables)
         reference = Reference(laboratory, laboratory.boot, workload, second.variables)
-        await reference.warm_up([second] if laboratory.skewed else [first, second])
+        # The warm worlds that are left pause: meanwhile the canaries are looked for.
+        canaries = asyncio.ensure_future(laboratory.ground.canaries())
+        try:
+            await reference.warm_up([second] if laboratory.skewed else [first, second])
+            self._canaries = await canaries
+        finally:
+            canaries.cancel()
+            await asyncio.wait([canaries])
+        blind = [each for each in EXPECTED if each not in self._canaries]
+        if blind:
+            raise NotJudged(
+                f"the planted {' and the '.join(blind)} were not found: this machine or set-up hides state, so "
+                "nothing can be said about the app (fungible doctor)"
+            )
         return reference
 
     async def _warm_up_forks(self, boot: Reference) -> Reference | None:

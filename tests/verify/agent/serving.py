@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -14,6 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fungible.services.place import free_port
 from fungible.verify.blame.agent import AgentServer, Change, ObjectPath
 
 APP = Path(__file__).parent / "shop_app"
@@ -69,12 +69,6 @@ class Running:
         return found[0]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def line_of(file: Path, mark: str) -> int:
     """The line that ends in the comment `# mark`."""
     for number, line in enumerate(file.read_text().splitlines(), 1):
@@ -88,7 +82,7 @@ async def serving(
     tmp_path: Path, command: list[str], root: Path, *, processes: int = 1, lines: bool = True, python_path: str = ""
 ) -> AsyncIterator[Running]:
     """Run `command` (with `{port}`) in `root` and wait until it listens and `processes` have greeted."""
-    port = free_port()
+    port = free_port(None, set())  # below the ephemeral range, where a client's connection could take it
     async with AgentServer(tmp_path / "agent.sock") as agent:
         environment = {
             **os.environ,

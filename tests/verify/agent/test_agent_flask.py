@@ -14,6 +14,8 @@ from fungible.verify.blame.agent.host import new_salt
 from fungible.verify.blame.culprit import Culprit, culprit_of_object
 from tests.verify.agent.serving import APP, Running, gunicorn, line_of, path_of, serving
 
+pytestmark = pytest.mark.xdist_group("agent in flask")
+
 STORE, VIEWS, LIBRARY = "shop/store.py", "shop/views.py", "lib/site-packages/cachelib_like.py"
 
 

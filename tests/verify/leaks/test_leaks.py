@@ -6,8 +6,9 @@ The classes are tiny modules of a few apps, for speed; each finding is one modul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,20 @@ _APPS = 4
 APPS = {each.name: TOGETHER[number % _APPS :: _APPS] for number, each in enumerate(TOGETHER)}
 APPS |= {each.name: (each,) for each in ALL if each.alone}
 TWINS = (ALL[::2], ALL[1::2])
+
+
+def _cases(leaks: Sequence[Leak]) -> list[Any]:
+    """These leaks as cases; those of one app run in one worker, where it is verified once."""
+    return [pytest.param(each, id=each.name, marks=_with(APPS[each.name])) for each in leaks]
+
+
+def _by_first(apps: Iterable[Sequence[Leak]]) -> dict[str, Sequence[Leak]]:
+    return {modules[0].name: modules for modules in apps}
+
+
+def _with(modules: Sequence[Leak]) -> pytest.MarkDecorator:
+    return pytest.mark.xdist_group(f"leaks with {modules[0].name}")
+
 
 Verify = Callable[[Sequence[Leak], bool], Findings]
 
@@ -63,7 +78,7 @@ def _difference(verify: Verify, leak: Leak) -> Difference:
     return at[0]
 
 
-@pytest.mark.parametrize("leak", ALL, ids=lambda leak: leak.name)
+@pytest.mark.parametrize("leak", _cases(ALL))
 def test_a_leak_is_found_and_minimal(verify: Verify, leak: Leak) -> None:
     difference = _difference(verify, leak)
     assert difference.minimal
@@ -73,7 +88,7 @@ def test_a_leak_is_found_and_minimal(verify: Verify, leak: Leak) -> None:
     assert len(set(difference.case.slots)) == 2
 
 
-@pytest.mark.parametrize("leak", [each for each in ALL if not each.unnamed], ids=lambda leak: leak.name)
+@pytest.mark.parametrize("leak", _cases([each for each in ALL if not each.unnamed]))
 def test_a_leak_is_blamed_on_the_object_and_its_line(verify: Verify, leak: Leak) -> None:
     culprit = _difference(verify, leak).culprit
     assert matches(leak.held_by, culprit.object, culprit.file), culprit
@@ -81,27 +96,41 @@ def test_a_leak_is_blamed_on_the_object_and_its_line(verify: Verify, leak: Leak)
     assert culprit.written_at in leak.lines or culprit.declared_at in leak.lines, (culprit, leak.lines)
 
 
-@pytest.mark.parametrize(("leak", "outdated"), [(caches.NEVER, True), (caches.ROWS, False)])
+@pytest.mark.parametrize(
+    ("leak", "outdated"),
+    [
+        pytest.param(caches.NEVER, True, marks=_with(APPS["never"])),
+        pytest.param(caches.ROWS, False, marks=_with(APPS["rows"])),
+    ],
+)
 def test_what_is_stored_is_expected_whoever_shows_it(verify: Verify, leak: Leak, outdated: bool) -> None:
     told = _difference(verify, leak).deviation
     assert (told.kind, told.expected, told.got, told.outdated) == ("stale", 99, 10, outdated)
 
 
-@pytest.mark.parametrize("leak", [each for each in ALL if each.unnamed], ids=lambda leak: leak.name)
+@pytest.mark.parametrize("leak", _cases([each for each in ALL if each.unnamed]))
 def test_nothing_is_blamed_where_nothing_holds_the_state(verify: Verify, leak: Leak) -> None:
     culprit = _difference(verify, leak).culprit
     assert culprit.object is None and culprit.file is None, culprit
 
 
-def test_what_a_start_does_to_a_store_is_told(verify: Verify) -> None:
-    culprit = _difference(verify, boots.SEEDING).culprit
+@pytest.mark.parametrize("leak", _cases([boots.SEEDING]))
+def test_what_a_start_does_to_a_store_is_told(verify: Verify, leak: Leak) -> None:
+    culprit = _difference(verify, leak).culprit
     assert (culprit.where, culprit.confirmed) == ("start", True)
-    assert _difference(verify, boots.PROMISE).culprit.where == "memory"
 
 
-def test_nothing_else_differs_in_the_leaking_apps(verify: Verify) -> None:
-    for modules in {id(each): each for each in APPS.values()}.values():
-        assert len(verify(modules, False).differences) == len(modules)
+@pytest.mark.parametrize("leak", _cases([boots.PROMISE]))
+def test_a_thread_that_ends_with_its_process_held_it_in_memory(verify: Verify, leak: Leak) -> None:
+    assert _difference(verify, leak).culprit.where == "memory"
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [pytest.param(modules, id=name, marks=_with(modules)) for name, modules in _by_first(APPS.values()).items()],
+)
+def test_nothing_else_differs_in_the_leaking_apps(verify: Verify, modules: Sequence[Leak]) -> None:
+    assert len(verify(modules, False).differences) == len(modules)
 
 
 @pytest.mark.parametrize("modules", TWINS, ids=("first half", "second half"))

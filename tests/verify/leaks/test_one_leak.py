@@ -12,7 +12,7 @@ from fungible.verify.findings import Findings
 from tests.verify.leaks.experiments import run, write_workload
 from tests.verify.leaks.leak import get, post
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("one leak")]
 
 APP = """
     import secrets

@@ -21,7 +21,7 @@ from fungible.verify.workload.file import load_workload
 from fungible.verify.world.ground import prepare_ground
 from fungible.verify.world.laboratory import Laboratory
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.xdist_group("sticky")]
 
 STICKY = Path(__file__).parents[3] / "examples" / "almanac_sticky"
 

@@ -50,7 +50,14 @@ async def find_canaries(
     def environment(own: Mapping[str, str]) -> dict[str, str]:
         return {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", **own}
 
-    own = replace(given, content=content, name="canary", folder=folder / "worlds", environment=environment)
+    own = replace(
+        given,
+        content=content,
+        name="canary",
+        folder=folder / "worlds",
+        environment=environment,
+        seed=f"{given.seed}/canary",  # worlds of the app that run meanwhile have the same numbers
+    )
     birth = BootBirth(_type(), ports, confine)
     workload = Workload(_STEPS)
     schedules = [warm(3), warm(3), newborn(3), from_placement((0, 1, 0))]
