@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+_LONGEST_NAME = 80
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side, those that may take long go first: the last to end is then a short one. One after the other, the
     written order stays, in which tests without a process come early."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: -_allowed_seconds(item))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long value is named after its argument: workers send each other the names of tests, megabytes and all."""
+    return argname if isinstance(val, str | bytes) and len(val) > _LONGEST_NAME else None
 
 
 def _allowed_seconds(item: pytest.Item) -> float:

@@ -40,7 +40,8 @@ server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 server.daemon_threads = True
 server.serve_forever()
 """
-READY = 'boot_timeout = "2s"\n[types.web]\nready = "/healthz"\n'
+READY = '[types.web]\nready = "/healthz"\n'
+IMPATIENT = 'boot_timeout = "2s"\n' + READY
 
 
 def who(bad: str = "") -> str:
@@ -76,7 +77,7 @@ def test_a_release_that_does_not_become_ready_is_abandoned_and_the_old_one_serve
     home.write({"Procfile": "web: python who.py\n", "who.py": who(), "fungible.toml": READY})
     with home.start("web=2") as formation:
         with load_on(formation.url, fresh=1, kept=1) as load:
-            home.write({"who.py": who(bad)})
+            home.write({"who.py": who(bad), "fungible.toml": IMPATIENT if why == "boot timed out" else READY})
             done = home.run("release")
         assert done.returncode == 1
         assert done.stdout == ""
@@ -89,7 +90,7 @@ def test_a_release_that_does_not_become_ready_is_abandoned_and_the_old_one_serve
         assert {(each["release"], each["state"]) for each in ps(home)["processes"]} == {("v1", "ready")}
         now = {each["name"]: each for each in releases(home)}
         assert now["v1"]["serves"] and not now["v2"]["serves"] and why in now["v2"]["abandoned"]
-        home.write({"who.py": who() + "# mended\n"})
+        home.write({"who.py": who() + "# mended\n", "fungible.toml": READY})
         assert home.run("release").stdout == "v3 serves\n"
         assert formation.get("/").text == "v3 GET /"
         assert formation.stop() == 0
