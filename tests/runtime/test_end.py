@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from fungible.runtime.start import SAME_SIGNAL
-from tests.runtime.harness import WEB, Formation, Home, wait_until
+from tests.runtime.harness import PATIENCE, WEB, Formation, Home, wait_until
 
 STUBBORN = (
     "import signal, time\nfor each in (signal.SIGTERM, signal.SIGINT):\n    signal.signal(each, signal.SIG_IGN)\n"
@@ -56,7 +56,7 @@ def test_a_signal_leaves_no_process_port_file_or_mount_behind(home: Home, number
     assert home.left == []
     assert mounts() == before
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url, trust_env=False)
+        httpx.get(url, trust_env=False, timeout=PATIENCE)
 
 
 def test_a_second_signal_kills(home: Home) -> None:
@@ -113,7 +113,7 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_start_cleans_up_and_
         formation.stop(signal.SIGKILL)
     home.wait_until_gone()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url, trust_env=False)
+        httpx.get(url, trust_env=False, timeout=PATIENCE)
     with home.start("web=1", "worker=0", "stubborn=0", "--isolation", level) as formation:
         assert formation.get().json()["process"] == "web.1"
         assert formation.stop() == 0
@@ -158,7 +158,10 @@ def test_a_killed_router_is_back_on_the_same_port(home: Home) -> None:
         url = formation.url
         os.kill(formation.wait("router.started")["pid"], signal.SIGKILL)
         assert formation.wait("router.restarted")["after_ms"] > 0
-        assert {httpx.get(url, trust_env=False).json()["process"] for _ in range(12)} == {"web.1", "web.2"}
+        assert {httpx.get(url, trust_env=False, timeout=PATIENCE).json()["process"] for _ in range(12)} == {
+            "web.1",
+            "web.2",
+        }
         assert formation.stop() == 0
 
 

@@ -654,7 +654,7 @@ def test_an_ipv6_address_is_written_as_the_standards_say() -> None:
         try:
             url = await router.start("::1", 0)
             await router.add(Upstream("web.1", "a", "v1", app.address))
-            async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
                 assert (await client.get("/")).text == "a"
             assert url.startswith("http://[::1]:")
             assert app.seen[0].all("x-forwarded-for") == ["::1"]

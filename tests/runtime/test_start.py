@@ -8,7 +8,7 @@ import socket
 import httpx
 import pytest
 
-from tests.runtime.harness import WEB, Home, processes_in_turn, wait_until
+from tests.runtime.harness import PATIENCE, WEB, Home, processes_in_turn, wait_until
 
 WORKER = "worker: python -c \"import time; print('working', flush=True); time.sleep(600)\"\n"
 
@@ -16,7 +16,7 @@ WORKER = "worker: python -c \"import time; print('working', flush=True); time.sl
 def test_the_first_line_is_the_url_once_the_processes_are_ready(home: Home) -> None:
     home.write({"Procfile": WEB})
     with home.start("web=2", as_json=False) as formation:
-        assert httpx.get(formation.url, trust_env=False).status_code == 200
+        assert httpx.get(formation.url, trust_env=False, timeout=PATIENCE).status_code == 200
         assert formation.stop() == 0
         assert formation.lines == [formation.url], "stdout has the URL alone"
     said = formation.say()
@@ -322,7 +322,7 @@ def test_a_type_that_forks_servers_is_named_with_the_mend(home: Home) -> None:
 
 def test_web_from_the_command_line_and_the_line_to_keep(home: Home) -> None:
     with home.start("--web", "python server.py", as_json=False) as formation:
-        assert httpx.get(formation.url, trust_env=False).json()["process"] == "web.1"
+        assert httpx.get(formation.url, trust_env=False, timeout=PATIENCE).json()["process"] == "web.1"
         assert formation.stop(signal.SIGTERM) == 0
     assert "called Procfile:\nweb: python server.py" in formation.say()
 
@@ -336,8 +336,8 @@ def test_build_and_release_commands_run_before_the_first_process(home: Home) -> 
     )
     with home.start(as_json=False) as formation:
         url = formation.url
-        assert httpx.get(url + "/read/built.txt", trust_env=False).json()["text"] == "asset\n"
-        assert httpx.get(url + "/read/lost.txt", trust_env=False).json()["text"] is None
+        assert httpx.get(url + "/read/built.txt", trust_env=False, timeout=PATIENCE).json()["text"] == "asset\n"
+        assert httpx.get(url + "/read/lost.txt", trust_env=False, timeout=PATIENCE).json()["text"] is None
         assert formation.stop() == 0
     assert not (home.app / "built.txt").exists()
     assert "asset" in formation.say()

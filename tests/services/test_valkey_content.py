@@ -147,5 +147,5 @@ def test_a_left_over_client_cannot_take_what_the_next_world_pushes(running: Runn
     while not int(client.info("clients")["blocked_clients"]):  # type: ignore[index]
         pass
     running.do(running.server.restore(taken))
-    thread.join(10)
+    thread.join(60)
     assert isinstance(ended[0], valkey.ConnectionError)

@@ -35,7 +35,7 @@ def _csrf(page: str) -> str:
 
 def visit(url: str, user: str, password: str = "s3cret") -> None:
     """A browser: log in, follow redirects by itself, add an item with a photo, look at it."""
-    with httpx.Client(base_url=url) as browser:
+    with httpx.Client(base_url=url, timeout=60) as browser:
         page = browser.get("/login").text
         browser.post("/login", data={"user": user, "password": password, "csrf_token": _csrf(page)})
         page = browser.get("/")
@@ -47,8 +47,8 @@ def visit(url: str, user: str, password: str = "s3cret") -> None:
 
 
 def _use_api(url: str) -> None:
-    token = httpx.post(f"{url}/api/token").json()["access_token"]
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as client:
+    token = httpx.post(f"{url}/api/token", timeout=60).json()["access_token"]
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
         made = client.post("/api/notes", json={"text": "one"})
         client.put(made.headers["location"], json={"text": "two"})
         tag = client.get(f"/api/notes/{made.json()['id']}").headers["etag"]
