@@ -307,32 +307,42 @@ def test_an_environment_that_the_import_did_not_see_is_refused(bench: Bench) -> 
 
 
 def test_everything_that_a_slot_started_ends_with_it(bench: Bench) -> None:
+    sleeper = f"7321.{os.getpid()}"  # a command line that no other test run has
     bench.write(
-        web="""
+        web=f"""
 import os, signal, subprocess, time
 def app(environ, start_response):
     start_response("200 OK", [])
-    if environ["PATH_INFO"] == "/hang":
+    hangs = environ["PATH_INFO"] == "/hang"
+    if hangs:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(99)
-    subprocess.Popen(["sleep", "7321"], start_new_session=True)
+    subprocess.Popen(["sleep", "{sleeper}"], start_new_session=True)
+    time.sleep(99 if hangs else 0)
     return [b"ok"]
 """
     )
 
+    def sleeps() -> bool:
+        return f"sleep\0{sleeper}\0".encode() in _command_lines()
+
+    async def until_it_sleeps() -> None:
+        while not sleeps():
+            await asyncio.sleep(0.01)
+
     async def scenario(birth: ForkBirth) -> None:
         slot = await birth.bear(bench.site(0))
         await ask(slot.address)
-        assert b"7321" in b"".join(_command_lines())
+        await asyncio.wait_for(until_it_sleeps(), 30)
         await slot.end(signal.SIGKILL)
-        assert b"7321" not in b"".join(_command_lines())
+        assert not sleeps()
         slot = await birth.bear(bench.site(2))
         hanging = asyncio.ensure_future(ask(slot.address, "/hang"))
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(until_it_sleeps(), 30)
         ended = await slot.end(signal.SIGTERM)  # ignored: KILL follows
         assert ended.status == -signal.SIGKILL
         with contextlib.suppress(OSError, IndexError):
             await hanging
+        assert not sleeps()
 
     bench.run(scenario, stop_timeout=0.3)
 
