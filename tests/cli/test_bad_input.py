@@ -86,7 +86,7 @@ CASES = [
     words("a-type-twice", (*START, "web=1", "web=2"), "twice"),
     words("release-wanted", (*START, "release=1"), "release"),
     words("port-too-large", ("start", "--port", "70000"), "--port", "65535"),
-    words("port-no-number", ("start", "--port", "http"), "--port", "integer"),
+    words("port-no-number", ("start", "--port", "http"), "--port", "whole number"),
     words("no-such-host", (*START, "--host", "no-such-host.invalid"), "--host no-such-host.invalid"),
     words("a-foreign-address", (*START, "--host", "192.0.2.1"), "192.0.2.1", code=3),
     words("no-such-level", (*START, "--isolation", "ful"), "--isolation", "ful"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ def _main(arguments: list[str]) -> int:
         if not arguments:
             sys.stderr.write(f"{error.format_message()}\n")
             return Exit.BAD_INPUT
-        return _say(f"{' '.join(error.format_message().split())} (fungible --help)", Exit.BAD_INPUT)
+        return _say(f"{_worded(error.format_message())} (fungible --help)", Exit.BAD_INPUT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.DONE
@@ -87,6 +88,11 @@ def _main(arguments: list[str]) -> int:
             traceback.print_exc()
         return _say(f"internal error, please report it: {error!r} (FUNGIBLE_DEBUG=1 shows where)", Exit.NOT_ALLOWED)
     return int(code) if isinstance(code, int) else Exit.DONE
+
+
+def _worded(message: str) -> str:
+    """One line, a number called what people call it."""
+    return re.sub(r"is not a valid int(eger)?( range)?\b", "is not a whole number", " ".join(message.split()))
 
 
 def _say(message: str, code: int) -> int:
