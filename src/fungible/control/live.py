@@ -150,8 +150,13 @@ class Live:
             each["leaves"] = process is None or running.formation.leaves(process)
         queued = await running.router.queued() if running.url() is not None else 0
         traffic = self._traffic.summary(self._clock())
+        types = running.formation.types.values()
+        more = {
+            "singletons": [type.name for type in types if type.singleton],
+            "stopping": running.formation.stopping,
+        }
         return {
-            "formation": document | {"stopping": running.formation.stopping},
+            "formation": document | more,
             "traffic": traffic | {"queued": queued, "crashes": self._history.crashes},
         }
 

@@ -2,7 +2,9 @@
 
 import { amount, byId, clock, milliseconds, plain, setText, shape } from "./parts.js";
 
-export function showFigures(traffic, formation, history) {
+const NEWS = 300; // seconds for which a crash is bad news
+
+export function showFigures(traffic, formation, history, now) {
   setText(byId("rate"), amount(traffic.rate));
   drawRates(traffic.rates);
   setText(byId("p50"), milliseconds(traffic.p50_ms));
@@ -15,9 +17,9 @@ export function showFigures(traffic, formation, history) {
   setText(byId("crashes"), amount(traffic.crashes));
   const last = history.findLast((entry) => entry.kind === "crash");
   setText(byId("last-crash"), last ? plain(`${last.name ?? "router"}: ${last.text}, ${clock(last.at)}`, 80) : "since the start");
-  for (const [id, count] of [["failed", traffic.failed], ["crashes", traffic.crashes], ["queued", traffic.queued]]) {
-    byId(id).classList.toggle("bad", count > 0);
-  }
+  byId("failed").classList.toggle("bad", traffic.failed > 0);
+  byId("queued").classList.toggle("bad", traffic.queued > 0);
+  byId("crashes").classList.toggle("bad", last !== undefined && now - last.at < NEWS);
 }
 
 function drawRates(rates) {

@@ -36,14 +36,14 @@ export class Lanes {
     if (!wide) return;
     const phone = wide < 520;
     const step = phone ? 9 : 13;
-    const room = wide - (phone ? 128 : 210);
+    const room = wide - (phone ? 128 : 226);
     const columns = Math.max(8, Math.floor(room / step));
     const seen = this.#requests.slice(-columns);
     const lanes = this.#wanted(seen);
     this.#arrange(lanes);
     const first = columns - seen.length;
     lanes.forEach((lane) => {
-      const { strip, share, row } = this.#lanes.get(lane.instance);
+      const { strip, share, row, small } = this.#lanes.get(lane.instance);
       const own = seen.map((request, index) => [request, first + index]).filter(([each]) => (each.instance ?? NOBODY) === lane.instance);
       const width = columns * step;
       strip.setAttribute("width", width);
@@ -53,8 +53,10 @@ export class Lanes {
       const percent = seen.length ? Math.round((own.length / seen.length) * 100) : 0;
       setText(share, `${percent} %`);
       row.classList.toggle("gone", lane.gone);
+      setText(small, lane.instance === NOBODY ? "no process" : plain(`${lane.release}${lane.gone ? " ended" : ""}`, 20));
     });
     byId("no-requests").hidden = this.#requests.length > 0;
+    byId("legend").hidden = this.#requests.length === 0;
     byId("lanes-scroll").hidden = lanes.length === 0;
     setText(byId("spread"), this.#spread(seen));
   }
@@ -67,7 +69,7 @@ export class Lanes {
       const instance = request.instance ?? NOBODY;
       if (known.has(instance)) continue;
       known.add(instance);
-      lanes.push({ instance, name: instance ? request.process : "none", release: request.release, gone: instance !== NOBODY });
+      lanes.push({ instance, name: instance ? request.process : "router", release: request.release, gone: instance !== NOBODY });
     }
     const number = (lane) => (lane.instance === NOBODY ? Infinity : Number(lane.name.split(".").pop()));
     return lanes.sort((a, b) => number(a) - number(b) || Number(b.gone) - Number(a.gone));
@@ -88,8 +90,9 @@ export class Lanes {
         const strip = shape("svg", { height: 20, "aria-hidden": "true" });
         const share = element("td", { class: "share" });
         const label = element("th", { scope: "row" }, element("span", {}, plain(lane.name, 40)));
-        label.append(element("small", {}, plain(lane.release ?? "router", 12)));
-        made = { row: element("tr", {}, label, element("td", { class: "strip" }, strip), share), strip, share };
+        const small = element("small");
+        label.append(small);
+        made = { small, row: element("tr", {}, label, element("td", { class: "strip" }, strip), share), strip, share };
         this.#lanes.set(lane.instance, made);
       }
       if (body.children[index] !== made.row) body.insertBefore(made.row, body.children[index] ?? null);
@@ -123,7 +126,7 @@ export class Lanes {
     if (met.length < 2) return "";
     const again = met.filter((request, index) => index > 0 && request.instance === met[index - 1].instance).length;
     const ready = this.#processes.filter((each) => each.state === "ready").length;
-    if (ready < 2) return "One process serves everything.";
+    if (ready === 1) return "One process serves everything.";
     return `${again === 0 ? "None" : again} of the last ${met.length} met the same process as the one before.`;
   }
 

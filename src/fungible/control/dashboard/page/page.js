@@ -68,7 +68,7 @@ function draw() {
   const { formation, traffic } = last;
   const entries = all("history");
   history.show(entries);
-  showFigures(traffic, formation, history.entries);
+  showFigures(traffic, formation, history.entries, last.at);
   lanes.show(all("requests"), formation.processes);
   processes.show(formation);
   log.show(all("lines"), messages.reduce((sum, message) => sum + message.lines_missed, 0));
@@ -84,32 +84,38 @@ function showHead(formation) {
     byId("url").href = formation.url;
     setText(byId("url"), formation.url.replace(/^https?:\/\//, ""));
   }
-  banner(restarted || doing(formation));
+  showBanner();
+  const words = formation.stopping ? "" : doing(formation);
+  byId("doing").hidden = words === "";
+  setText(byId("doing"), plain(words, 200));
 }
 
-/** What is under way, in one sentence. */
+/** The roll that is under way, in one sentence. */
 function doing(formation) {
-  if (formation.stopping) return `Stopping: ${formation.processes.length} processes finish what they have.`;
   const leaving = formation.processes.filter((each) => each.leaves);
   if (!leaving.length) return "";
-  const fresh = formation.processes.filter((each) => !each.leaves && each.release === formation.release);
+  const types = new Set(leaving.map((each) => each.type));
+  const fresh = formation.processes.filter((each) => !each.leaves && types.has(each.type));
   const of = leaving.some((each) => each.release !== formation.release) ? `to ${formation.release}` : `of ${leaving.map((each) => each.name).slice(0, 3).join(", ")}`;
-  return `Rolling ${of}: ${leaving.length} to go, ${fresh.filter((each) => each.state === "ready").length} new ones ready.`;
+  const done = fresh.filter((each) => each.state === "ready").length;
+  return `Rolling ${of}: ${done} of ${done + leaving.length} done`;
 }
 
 function moved(to) {
   if (to === link) return;
   link = to;
-  const [text, sentence] = LINKS[link];
   byId("link").className = `link ${link}`;
-  setText(byId("link-text"), text);
+  setText(byId("link-text"), LINKS[link][0]);
   document.body.classList.toggle("stale", link !== "live");
-  banner(sentence, link === "refused");
+  showBanner();
 }
 
-function banner(text, bad = false) {
+/** One sentence above everything, about the link or the formation as a whole. */
+function showBanner() {
+  const stopping = state?.formation.stopping && `Stopping: ${state.formation.processes.length} processes finish what they have.`;
+  const text = LINKS[link]?.[1] || stopping || restarted;
   const box = byId("banner");
-  box.classList.toggle("bad", bad);
+  box.classList.toggle("bad", link === "refused");
   box.hidden = text === "";
   setText(box, plain(text, 400));
 }

@@ -60,8 +60,11 @@ export function milliseconds(value) {
   return value < 1000 ? `${value} ms` : `${(value / 1000).toFixed(value < 10000 ? 1 : 0)} s`;
 }
 
+/** 3.2 MiB, 34 MiB; a dash where nothing is known. */
 export function memory(bytes) {
-  return bytes === null || bytes === undefined ? "–" : `${Math.round(bytes / 2 ** 20)} MiB`;
+  if (bytes === null || bytes === undefined) return "–";
+  const mebibytes = bytes / 2 ** 20;
+  return `${mebibytes < 10 ? mebibytes.toFixed(1) : Math.round(mebibytes)} MiB`;
 }
 
 /** 3.4, 34, 3 400: as many figures as are worth reading. */

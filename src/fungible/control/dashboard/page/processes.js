@@ -1,15 +1,15 @@
 // A table for each process type, with buttons to scale and restart. Rows stay the same elements while they live, so
 // that a focused button keeps its focus.
 
-import { byId, duration, element, memory, plain, setText } from "./parts.js";
+import { amount, byId, duration, element, memory, plain, setText } from "./parts.js";
 
 const COLUMNS = [
-  ["State", (each) => each.state + (each.leaves && each.state === "ready" ? ", leaves" : "")],
+  ["State", (each) => each.state + (each.leaves && each.state === "ready" ? ", to go" : "")],
   ["Release", (each) => each.release],
   ["Up", (each) => duration(each.uptime_s)],
   ["Memory", (each) => memory(each.memory_bytes)],
-  ["In flight", (each) => String(each.in_flight), "web"],
-  ["Requests", (each) => each.requests.toLocaleString("en").replaceAll(",", "\u202f"), "web"],
+  ["In flight", (each) => (each.type === "web" ? amount(each.in_flight) : "–")],
+  ["Requests", (each) => (each.type === "web" ? amount(each.requests) : "–")],
   ["PID", (each) => (each.pid === null ? "–" : String(each.pid))],
   ["Restarts", (each) => String(each.restarts)],
   ["Last end", (each) => each.last_end ?? "–"],
@@ -48,14 +48,13 @@ export class Processes {
   }
 
   #make(name) {
-    const columns = COLUMNS.filter(([, , only]) => !only || only === name);
     const count = element("output", { "aria-label": `${name} processes wanted` });
     const button = (text, label, act) => element("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
-    const type = { name, columns, count, rows: new Map(), wanted: 0, target: null, timer: 0 };
+    const type = { name, count, rows: new Map(), wanted: 0, target: null, timer: 0 };
     const stepper = element("div", { class: "stepper", role: "group", "aria-label": `Scale ${name}` },
       (type.fewer = button("−", `One ${name} process fewer`, () => this.#step(type, -1))),
       count,
-      button("+", `One ${name} process more`, () => this.#step(type, 1)));
+      (type.more = button("+", `One ${name} process more`, () => this.#step(type, 1))));
     type.body = element("tbody");
     type.soft = element("span", { class: "soft" });
     type.box = element("div", { class: "type card" },
@@ -63,7 +62,7 @@ export class Processes {
         element("button", { type: "button", onclick: () => this.#operate("/v1/restart", { name }, `restart of ${name}`) }, "Restart ", element("span", { class: "unseen" }, name))),
       element("table", { class: "processes" },
         element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Name"),
-          ...columns.map(([title]) => element("th", { scope: "col" }, title)), element("th", { scope: "col" }, element("span", { class: "unseen" }, "Restart")))),
+          ...COLUMNS.map(([title]) => element("th", { scope: "col" }, title)), element("th", { scope: "col" }, element("span", { class: "unseen" }, "Restart")))),
         type.body));
     this.#types.set(name, type);
     byId("types").append(type.box);
@@ -88,6 +87,7 @@ export class Processes {
     type.wanted = formation.wanted[type.name] ?? 0;
     setText(type.count, String(type.target ?? type.wanted));
     type.fewer.disabled = (type.target ?? type.wanted) === 0;
+    type.more.disabled = formation.singletons.includes(type.name) && (type.target ?? type.wanted) >= 1;
     const ready = processes.filter((each) => each.state === "ready" && !each.leaves).length;
     setText(type.soft, ready === type.wanted ? "" : `${ready} of ${type.wanted} ready`);
     const rows = processes.map((each) => [each.instance, each]);
@@ -111,17 +111,21 @@ export class Processes {
     const line = element("tr", {}, element("th", { scope: "row" }, name));
     let show;
     if (key.startsWith("resting ")) {
-      const cell = element("td", { class: "resting", colspan: String(type.columns.length + 1) });
+      const cell = element("td", { class: "resting", colspan: String(COLUMNS.length + 1) });
       line.append(cell);
       show = (now) => setText(cell, plain(`crashed ${now.crashes} times in a row (${now.cause ?? "unknown"}): next start in ${Math.max(0, now.next_start_s)} s`, 200));
     } else {
-      const cells = type.columns.map(([title]) => element("td", { "data-title": title }));
+      const cells = COLUMNS.map(([title]) => element("td", { "data-title": title }));
       const badge = element("span", { class: "state" });
       cells[0].append(badge);
       const restart = element("button", { type: "button", "aria-label": `Restart ${name}`, onclick: () => this.#operate("/v1/restart", { name: each.name }, `restart of ${name}`) }, "Restart");
       line.append(...cells, element("td", { class: "act" }, restart));
       show = (now) => {
-        type.columns.forEach(([title, told], index) => setText(title === "State" ? badge : cells[index], plain(told(now), 80)));
+        COLUMNS.forEach(([title, told], index) => {
+          const text = plain(told(now), 80);
+          setText(title === "State" ? badge : cells[index], text);
+          cells[index].classList.toggle("nil", text === "–" || (text === "0" && title === "Restarts"));
+        });
         badge.className = `state ${now.leaves && now.state === "ready" ? "leaves" : now.state}`;
         const asked = document.activeElement === restart;
         restart.hidden = now.leaves && !asked;
