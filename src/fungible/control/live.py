@@ -93,7 +93,7 @@ class Live:
             while True:
                 while self._number <= number and not self._ended:
                     await asyncio.wait({self._next, self._reading}, return_when=asyncio.FIRST_COMPLETED)
-                    if self._reading.done():
+                    if self._reading.done() and not self._ended:
                         self._reading.result()  # what could not be read is an error of ours: say so
                         return
                 number = self._number

@@ -88,6 +88,10 @@ class Server:
         try:
             with contextlib.suppress(OSError, h11.RemoteProtocolError, TimeoutError):
                 await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            # The server ends, and whoever takes nothing is not waited for. A task that ended as cancelled would be
+            # reported as an error: in 3.11, asyncio asks it for its exception.
+            writer.transport.abort()
         finally:
             self._tasks.discard(task)
             writer.close()

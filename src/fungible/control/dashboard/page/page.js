@@ -130,6 +130,7 @@ function announce(entries) {
   if (told.length) say(told.map((entry) => plain(`${subject(entry)} ${entry.kind === "crash" ? "crashed: " : ""}${entry.text}`, 120)).join(". "));
 }
 
+/** Asks for an operation and says what comes of it; whether it was done. */
 async function operate(path, body, words) {
   fail("");
   say(`${words} …`);
@@ -137,8 +138,10 @@ async function operate(path, body, words) {
   try {
     const { message } = await ask(path, body);
     say(plain(message, 200));
+    return true;
   } catch (error) {
     fail(`${words}: ${error.message}`);
+    return false;
   } finally {
     document.body.classList.remove("busy");
   }

@@ -15,6 +15,7 @@ const COLUMNS = [
   ["Last end", (each) => each.last_end ?? "–"],
 ];
 const SETTLE = 450; // several clicks are one wish
+const HEARD_OF = 3000;
 
 export class Processes {
   #types = new Map();
@@ -50,7 +51,7 @@ export class Processes {
   #make(name) {
     const count = element("output", { "aria-label": `${name} processes wanted` });
     const button = (text, label, act) => element("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
-    const type = { name, count, rows: new Map(), wanted: 0, target: null, timer: 0 };
+    const type = { name, count, rows: new Map(), wanted: 0, target: null, forget: Infinity, timer: 0 };
     const stepper = element("div", { class: "stepper", role: "group", "aria-label": `Scale ${name}` },
       (type.fewer = button("−", `One ${name} process fewer`, () => this.#step(type, -1))),
       count,
@@ -72,19 +73,21 @@ export class Processes {
   #step(type, by) {
     const target = Math.max(0, (type.target ?? type.wanted) + by);
     type.target = target;
+    type.forget = Infinity;
     setText(type.count, String(target));
     clearTimeout(type.timer);
     type.timer = setTimeout(async () => {
       const sure = target > 0 || type.name !== "web" || type.wanted === 0 ||
         (await this.#confirm("Without a web process every request is answered with 503. Scale web to zero?"));
-      if (sure) await this.#operate("/v1/scale", { formation: [`${type.name}=${target}`] }, `${type.name}=${target}`);
-      if (type.target === target) type.target = null;
-      setText(type.count, String(type.target ?? type.wanted));
+      const done = sure && (await this.#operate("/v1/scale", { formation: [`${type.name}=${target}`] }, `${type.name}=${target}`));
+      // What was wished stays shown until it is heard of; not for long, as others may wish something else.
+      if (type.target === target) type.forget = done ? Date.now() + HEARD_OF : 0;
     }, SETTLE);
   }
 
   #showType(type, formation, processes) {
     type.wanted = formation.wanted[type.name] ?? 0;
+    if (type.target === type.wanted || Date.now() > type.forget) type.target = null;
     setText(type.count, String(type.target ?? type.wanted));
     type.fewer.disabled = (type.target ?? type.wanted) === 0;
     type.more.disabled = formation.singletons.includes(type.name) && (type.target ?? type.wanted) >= 1;
