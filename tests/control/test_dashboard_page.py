@@ -114,6 +114,8 @@ def test_a_formation_is_seen_and_steered_by_keyboard(home: Home, browser: Browse
         assert page.title() == "app · Fungible"
         assert formation.stop() == 0
         expect(page.locator("#link-text")).to_have_text("not running")
+        page.get_by_role("button", name="Restart all").click()
+        expect(page.get_by_role("alert")).to_contain_text("no formation of this app runs")
     assert [each for each in complaints if "503" not in each and "ERR_CONNECTION" not in each] == []
 
 

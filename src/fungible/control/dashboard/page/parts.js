@@ -56,8 +56,8 @@ export function duration(seconds) {
 /** 12 ms, 1.4 s; a dash where there is none. */
 export function milliseconds(value) {
   if (value === null || value === undefined) return "–";
-  if (value < 1) return "< 1 ms";
-  return value < 1000 ? `${value} ms` : `${(value / 1000).toFixed(value < 10000 ? 1 : 0)} s`;
+  if (value < 1) return "<\u00a01\u00a0ms";
+  return value < 1000 ? `${value}\u00a0ms` : `${(value / 1000).toFixed(value < 10000 ? 1 : 0)}\u00a0s`;
 }
 
 /** 3.2 MiB, 34 MiB; a dash where nothing is known. */
