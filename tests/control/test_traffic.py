@@ -43,6 +43,9 @@ def test_rate_failures_and_the_last_minute() -> None:
     assert summary["rate"] == pytest.approx((2 * WINDOW + 2) / WINDOW)
     assert (summary["failed"], summary["retried"]) == (2, 1)
     assert summary["rates"] == [2] * 59 + [4]
+    assert summary["wait_p99_ms"] == 0
+    traffic(request(NOW + 1, queue_ms=300))
+    assert 300 <= traffic.summary(NOW + 2)["wait_p99_ms"] <= 315
     later = traffic.summary(NOW + 1000)
     assert (later["rate"], later["p99_ms"], later["rates"]) == (0, None, [0] * 60)
 

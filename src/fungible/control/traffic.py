@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from fungible.runtime.events import Event
 
 _REQUESTS = 500
+_NO_FAILURES = frozenset({"client-closed", "client-timeout", "closed"})
 SECONDS = 60
 """How far back the rate goes, second by second."""
 WINDOW = 10
@@ -35,8 +36,8 @@ class _Second:
     count: int = 0
     failed: int = 0
     retried: int = 0
-    times: dict[int, int] = field(default_factory=dict)
-    waits: dict[int, int] = field(default_factory=dict)
+    times: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    waits: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
 class Traffic:
@@ -53,13 +54,16 @@ class Traffic:
             return
         self._last.append(event)
         self._taken += 1
+        # Once a request, beside a router under load: what is not there is not counted.
         second, data = self._second(int(event.at)), event.data
         second.count += 1
-        second.failed += is_failure(data.get("status"), data.get("cause"))
-        second.retried += bool(data.get("retries"))
-        for kept, milliseconds in ((second.times, data.get("total_ms")), (second.waits, data.get("queue_ms"))):
-            index = bisect_left(_BOUNDS, int(milliseconds or 0))
-            kept[index] = kept.get(index, 0) + 1
+        second.times[bisect_left(_BOUNDS, data.get("total_ms") or 0)] += 1
+        if waited := data.get("queue_ms"):
+            second.waits[bisect_left(_BOUNDS, waited)] += 1
+        if data.get("retries"):
+            second.retried += 1
+        if is_failure(data.get("status"), data.get("cause")):
+            second.failed += 1
 
     def since(self, number: int, most: int) -> tuple[int, list[Event]]:
         """How many requests there have been, and those kept after the first `number`, at most the last `most`."""
@@ -73,11 +77,12 @@ class Traffic:
         by_second = {second.at: second for second in self._seconds if end - SECONDS <= second.at < end}
         window = [second for second in by_second.values() if second.at >= end - WINDOW]
         times, waits = [second.times for second in window], [second.waits for second in window]
+        at_once = {0: sum(second.count - sum(second.waits.values()) for second in window)}
         return {
             "rate": round(sum(second.count for second in window) / WINDOW, 1),
             "p50_ms": percentile(times, 0.5),
             "p99_ms": percentile(times, 0.99),
-            "wait_p99_ms": percentile(waits, 0.99),
+            "wait_p99_ms": percentile([at_once, *waits] if window else [], 0.99),
             "failed": sum(second.failed for second in by_second.values()),
             "retried": sum(second.retried for second in by_second.values()),
             "rates": [by_second[at].count if at in by_second else 0 for at in range(end - SECONDS, end)],
@@ -96,12 +101,12 @@ class Traffic:
 def is_failure(status: object, cause: object) -> bool:
     """Whether a request failed: the router answered in place of a process, the answer was cut, or the app answered
     with 5xx. That a client left, or a stream was closed with its process, is none."""
-    if cause in ("client-closed", "client-timeout", "closed"):
-        return False
-    return cause is not None or (isinstance(status, int) and status >= 500)
+    if cause is None:
+        return isinstance(status, int) and status >= 500
+    return cause not in _NO_FAILURES
 
 
-def percentile(histograms: Iterable[dict[int, int]], share: float) -> int | None:
+def percentile(histograms: Iterable[Mapping[int, int]], share: float) -> int | None:
     """The time in milliseconds, at most a twentieth too high, that `share` of the requests did not exceed."""
     merged: dict[int, int] = {}
     for histogram in histograms:
