@@ -129,7 +129,8 @@ def test_the_defaults_of_the_table_are_read_back_as_the_defaults() -> None:
 
 def test_options_are_settings_with_a_flag_and_a_twin() -> None:
     by_name = {option.name: option for option in options()}
-    assert set(by_name) == {"isolation", "boot_timeout", "drain_timeout", "stop_timeout"}
+    times = {"boot_timeout", "drain_timeout", "stop_timeout"}
+    assert set(by_name) == {"isolation", *times, "metrics_port", "metrics_host"}
     assert by_name["boot_timeout"].flag == "--boot-timeout"
     assert by_name["boot_timeout"].environment == "FUNGIBLE_BOOT_TIMEOUT"
     assert by_name["isolation"].default == "auto"

@@ -157,6 +157,15 @@ def _read_signal(value: object) -> str:
     return name
 
 
+def _read_port(value: object) -> int:
+    """From the command line it comes as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 5:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65535:
+        raise ValueError
+    return value
+
+
 def _read_inner_path(value: object) -> str:
     found = _bounded(value)
     if not found.strip() or found.startswith(("/", "~")) or ".." in found.split("/"):
@@ -182,6 +191,8 @@ def _toml(value: object) -> str:
 
 FLAG = Kind("true or false", "true or false", _read_flag)
 SIGNAL = Kind("signal", 'the name of a signal such as "TERM", "INT" or "QUIT"', _read_signal)
+PORT = Kind("port", "a port from 0 (a free one) to 65535", _read_port)
+HOST = text("host", "a host name or an address of this machine", r"[!-~]{1,253}")
 COMMAND = text("command", "a command", r"(?s)(?=.*\S).*")
 COMMANDS = some(COMMAND, "commands")
 PATH = text("path", "a path", r"(?s)(?=.*\S)[^\n]*")

@@ -156,6 +156,13 @@ class Settings(Table, frozen=True):
             option=True,
         ),
     ] = 30.0
+    metrics_port: Annotated[
+        int | None,
+        Setting(
+            "TCP port where Prometheus may ask for metrics; 0 is a free one; default: none.", kinds.PORT, option=True
+        ),
+    ] = None
+    metrics_host: Annotated[str, Setting("Address of that port.", kinds.HOST, option=True)] = "127.0.0.1"
     types: Mapping[str, TypeSettings] = {}
     router: RouterSettings = RouterSettings()
     services: Annotated[

@@ -34,6 +34,16 @@ StopTimeout = Annotated[
     str | None,
     typer.Option(metavar="TIME", envvar="FUNGIBLE_STOP_TIMEOUT", help="How long it may take to stop, before KILL."),
 ]
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PORT", envvar="FUNGIBLE_METRICS_PORT", help="Where Prometheus may ask; 0 picks a free one."
+    ),
+]
+MetricsHost = Annotated[
+    str | None,
+    typer.Option(metavar="HOST", envvar="FUNGIBLE_METRICS_HOST", help="Address of that port; 127.0.0.1 otherwise."),
+]
 Web = Annotated[
     str | None,
     typer.Option("--web", metavar="COMMAND", envvar="FUNGIBLE_WEB", help="The web command, without a Procfile."),

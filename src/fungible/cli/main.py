@@ -13,7 +13,7 @@ import typer
 
 from fungible import __version__
 from fungible.app.problem import Exit, Problem
-from fungible.cli import config, doctor, logs, ps, record, release, restart, run, scale, start, verify
+from fungible.cli import config, dashboard, doctor, logs, ps, record, release, restart, run, scale, start, verify
 
 # Whatever can be wrong with the words on a command line; some versions of Typer bring a Click of their own.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -34,6 +34,7 @@ app.command("scale")(scale.scale)
 app.command("restart")(restart.restart)
 app.command("stop")(restart.stop)
 app.command("logs")(logs.logs)
+app.command("dashboard")(dashboard.dashboard)
 app.add_typer(config.config)
 app.command("release")(release.release)
 app.command("releases")(release.releases)

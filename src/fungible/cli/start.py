@@ -16,6 +16,8 @@ from fungible.cli.common import (
     BootTimeout,
     DrainTimeout,
     Isolation,
+    MetricsHost,
+    MetricsPort,
     StopTimeout,
     Web,
     inherited_environment,
@@ -43,6 +45,8 @@ def start(
     boot_timeout: BootTimeout = None,
     drain_timeout: DrainTimeout = None,
     stop_timeout: StopTimeout = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = None,
     json: Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="Every event as a JSON line.")] = False,
 ) -> int:
     """Build if needed, release, and run the formation until Ctrl-C.
@@ -60,6 +64,8 @@ def start(
         "boot_timeout": boot_timeout,
         "drain_timeout": drain_timeout,
         "stop_timeout": stop_timeout,
+        "metrics_port": metrics_port,
+        "metrics_host": metrics_host,
     }
 
     def load(folder: Path) -> App:

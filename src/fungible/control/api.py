@@ -13,11 +13,15 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.wording import shown
 from fungible.control import SOCKET
 from fungible.control.documents import formation_document, release_document
-from fungible.control.metrics import TYPE, Counts, formation_lines
+from fungible.control.live import TYPE as EVENTS
+from fungible.control.live import Live
+from fungible.control.log_lines import is_for_people
+from fungible.control.metrics import TYPE, Counts, formation_lines, router_lines
+from fungible.control.scraping import scraped
 from fungible.control.server import Answer, Request, Server, json_answer
-from fungible.runtime.console import format_event
 from fungible.runtime.events import Event
 from fungible.runtime.operations import Done
+from fungible.runtime.router.listener import listen_at_path
 from fungible.runtime.start import Running
 
 _MOST_LINES = 5000
@@ -27,17 +31,21 @@ _ALIVE_EVERY = 15.0
 
 @contextlib.asynccontextmanager
 async def attend(running: Running) -> AsyncIterator[None]:
-    """Serve the API of a formation for as long as it runs."""
-    api = Api(running)
-    unsubscribe = running.bus.subscribe(api.counts)
+    """Serve the API of a formation for as long as it runs, and its metrics where the settings ask for a port of
+    their own. Raises Problem where that port cannot be had."""
+    api, path = Api(running), running.folders.run / SOCKET
+    ended = [running.bus.subscribe(each) for each in (api.counts, api.live)]
     try:
-        async with Server(running.folders.run / SOCKET, api.respond):
+        async with scraped(running, api.metrics), Server(listen_at_path(path), api.respond):
             try:
                 yield
             finally:
+                path.unlink(missing_ok=True)
                 running.tail.end()
+                await api.live.end()
     finally:
-        unsubscribe()
+        for unsubscribe in ended:
+            unsubscribe()
 
 
 class Api:
@@ -47,6 +55,7 @@ class Api:
         self._running = running
         self._tasks: set[asyncio.Task[Any]] = set()
         self.counts = Counts()
+        self.live = Live(running)
         self._paths: dict[tuple[str, str], Callable[[Request], Awaitable[Answer]]] = {
             ("GET", "/v1/formation"): self._formation,
             ("POST", "/v1/scale"): self._scale,
@@ -57,7 +66,8 @@ class Api:
             ("GET", "/v1/releases"): self._releases,
             ("POST", "/v1/rollback"): self._rollback,
             ("POST", "/v1/config"): self._config,
-            ("GET", "/metrics"): self._metrics,
+            ("GET", "/v1/live"): self._live,
+            ("GET", "/metrics"): self.metrics,
         }
 
     async def respond(self, request: Request) -> Answer:
@@ -119,10 +129,18 @@ class Api:
             {"releases": [release_document(each, serves) for each, serves in self._running.operations.releases()]}
         )
 
-    async def _metrics(self, request: Request) -> Answer:
-        document = await formation_document(self._running)
-        text = "\n".join([*formation_lines(document), *self.counts.lines()]) + "\n"
-        return Answer(200, text.encode(), TYPE)
+    async def metrics(self, request: Request) -> Answer:
+        """What was counted, and what is so now."""
+        running = self._running
+        document = await formation_document(running)
+        lines = [*formation_lines(document), *self.counts.lines()]
+        if running.url() is not None:
+            router = running.router
+            lines += router_lines(router.pid is not None, await router.queued(), await router.dropped())
+        return Answer(200, ("\n".join(lines) + "\n").encode(), TYPE)
+
+    async def _live(self, request: Request) -> Answer:
+        return Answer(200, self.live.watch(), EVENTS)
 
     async def _logs(self, request: Request) -> Answer:
         name = request.query.get("name") or None
@@ -160,11 +178,6 @@ class Api:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             await events.aclose()
-
-
-def is_for_people(event: Event) -> bool:
-    """Whether the event is a line of the log for people."""
-    return format_event(event, False) is not None
 
 
 def _line(event: Event) -> str:

@@ -20,7 +20,7 @@ from fungible.runtime.folders import folders_for
 
 _ANSWER_WITHIN = 30.0
 """Seconds for what needs no roll."""
-_NOT_RUNNING = "no formation of this app runs: `fungible start` starts one"
+NOT_RUNNING = "no formation of this app runs: `fungible start` starts one"
 
 
 class Refused(Problem):
@@ -121,6 +121,6 @@ class Client:
             try:
                 yield session
             except httpx.ConnectError:
-                raise Problem(_NOT_RUNNING, Exit.NOT_ALLOWED) from None
+                raise Problem(NOT_RUNNING, Exit.NOT_ALLOWED) from None
             except httpx.TimeoutException:
                 raise Problem("the formation does not answer: is its supervisor stopped?", Exit.NOT_ALLOWED) from None

@@ -8,8 +8,13 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from fungible.runtime.console import format_event
+from fungible.runtime.console import format_event, text_of
 from fungible.runtime.events import Event
+
+
+def is_for_people(event: Event) -> bool:
+    """Whether the event is a line of the log for people."""
+    return text_of(event) is not None
 
 
 def event_of(document: dict[str, Any]) -> Event:

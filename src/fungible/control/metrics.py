@@ -24,6 +24,7 @@ class Counts:
         self.ends: Counter[tuple[str, str]] = Counter()
         self.starts: Counter[str] = Counter()
         self.rolls: Counter[str] = Counter()
+        self.router_deaths = 0
         self._buckets = [0] * (len(_BOUNDS) + 1)
         self._seconds = 0.0
         self._queued = 0.0
@@ -41,6 +42,8 @@ class Counts:
             self.ends[type, cause] += 1
         elif event.kind in ("release.rolled", "release.abandoned"):
             self.rolls[event.kind.removeprefix("release.")] += 1
+        elif event.kind == "router.died":
+            self.router_deaths += 1
 
     def _request(self, type: str, data: Mapping[str, Any]) -> None:
         method = str(data.get("method"))
@@ -84,6 +87,8 @@ class Counts:
         yield from metric("fungible_process_ends_total", "counter", "Processes ended, by cause.", ends)
         rolls = {_labels(outcome=outcome): count for outcome, count in self.rolls.items()}
         yield from metric("fungible_releases_total", "counter", "Releases rolled or abandoned.", rolls)
+        deaths = {"": self.router_deaths}
+        yield from metric("fungible_router_deaths_total", "counter", "Routers that died and were replaced.", deaths)
 
 
 def formation_lines(document: Mapping[str, Any]) -> Iterable[str]:
@@ -97,8 +102,28 @@ def formation_lines(document: Mapping[str, Any]) -> Iterable[str]:
     yield from metric("fungible_process_memory_bytes", "gauge", "Memory that a process has for itself.", memory)
     in_flight = {_labels(process=each["name"]): each["in_flight"] for each in processes if each["type"] == "web"}
     yield from metric("fungible_in_flight", "gauge", "Requests that a process has now.", in_flight)
+    requests = {_labels(process=each["name"]): each["requests"] for each in processes if each["type"] == "web"}
+    help = "Requests that a process has answered since its start."
+    yield from metric("fungible_process_requests_total", "counter", help, requests)
+    uptime = {_labels(process=each["name"]): each["uptime_s"] for each in processes}
+    yield from metric("fungible_process_uptime_seconds", "gauge", "Since the start of a process.", uptime)
+    restarts = {_labels(process=each["name"]): each["restarts"] for each in processes}
+    help = "Starts of a process after it had crashed."
+    yield from metric("fungible_process_restarts_total", "counter", help, restarts)
+    resting = Counter({_labels(type=type): 0 for type in document["wanted"]})
+    resting.update(_labels(type=each["type"]) for each in document["resting"])
+    yield from metric("fungible_processes_resting", "gauge", "Processes that wait after crashes.", resting)
     release = {_labels(release=document["release"]): 1}
     yield from metric("fungible_release", "gauge", "The release that serves.", release)
+
+
+def router_lines(is_up: bool, queued: int, dropped: int) -> Iterable[str]:
+    """What the router says at this moment: whether it runs, how many requests wait for a process, and how many lines
+    of its log it dropped, so that counts are too low by so many."""
+    yield from metric("fungible_router_up", "gauge", "Whether the router runs.", {"": int(is_up)})
+    yield from metric("fungible_router_queue", "gauge", "Requests that wait for a process now.", {"": queued})
+    help = "Requests that were not counted: lines that this router dropped from its log."
+    yield from metric("fungible_router_uncounted_total", "counter", help, {"": dropped})
 
 
 def metric(name: str, type: str, help: str, values: Mapping[str, float]) -> Iterable[str]:

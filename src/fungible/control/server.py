@@ -1,20 +1,19 @@
-"""A small HTTP/1.1 server for one Unix socket: one request a connection, everything bounded (RFC 9112, by h11)."""
+"""A small HTTP/1.1 server for one socket: one request a connection, everything bounded (RFC 9112, by h11)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import h11
 
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.router.listener import listen_at_path
 
 _LARGEST_HEAD = 16 * 1024
 _LARGEST_BODY = 1024 * 1024
@@ -28,12 +27,14 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Request:
-    """A request: its `query` by name, its `body` as the JSON in it, {} where there is none."""
+    """A request: its `query` by name, its `body` as the JSON in it, {} where there is none, its `headers` by name in
+    small letters."""
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Answer:
     status: int
     body: bytes | AsyncGenerator[bytes, None]
     type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def json_answer(document: object, status: int = 200) -> Answer:
@@ -54,22 +56,25 @@ Respond = Callable[[Request], Awaitable[Answer]]
 
 
 class Server:
-    """Answers requests at the Unix socket `path` by `respond` while it is used as a context."""
+    """Answers requests at the socket `listener`, which it closes, by `respond` while it is used as a context.
 
-    def __init__(self, path: Path, respond: Respond) -> None:
-        self._path = path
+    A client that takes nothing of an answer for `patience` seconds is cut; None: it is waited for.
+    """
+
+    def __init__(self, listener: socket.socket, respond: Respond, *, patience: float | None = None) -> None:
+        self._listener = listener
         self._respond = respond
+        self._patience = patience
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Server:
-        self._server = await asyncio.start_unix_server(self._connected, sock=listen_at_path(self._path))
+        self._server = await asyncio.start_server(self._connected, sock=self._listener)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
-        self._path.unlink(missing_ok=True)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
         for task in tuple(self._tasks):
@@ -83,6 +88,10 @@ class Server:
         try:
             with contextlib.suppress(OSError, h11.RemoteProtocolError, TimeoutError):
                 await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            # The server ends, and whoever takes nothing is not waited for. A task that ended as cancelled would be
+            # reported as an error: in 3.11, asyncio asks it for its exception.
+            writer.transport.abort()
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -94,14 +103,14 @@ class Server:
                 raise _Refused(503, f"more than {_AT_ONCE} connections at once")
             async with asyncio.timeout(_SEND_WITHIN):
                 request = await _receive(wire, reader)
-            answer = await self._attend(request, reader)
+            answer = await self._attend(request)
         except _Refused as refused:
             answer = json_answer({"error": refused.message, "exit": int(Exit.BAD_INPUT)}, refused.status)
         except h11.RemoteProtocolError:
             answer = json_answer({"error": "this is not HTTP/1.1", "exit": int(Exit.BAD_INPUT)}, 400)
-        await _send(wire, writer, answer)
+        await _send(wire, writer, answer, self._patience)
 
-    async def _attend(self, request: Request, reader: asyncio.StreamReader) -> Answer:
+    async def _attend(self, request: Request) -> Answer:
         try:
             return await self._respond(request)
         except Problem as problem:
@@ -140,13 +149,14 @@ async def _receive(wire: h11.Connection, reader: asyncio.StreamReader) -> Reques
         document = json.loads(body) if body else {}
     except (ValueError, RecursionError):
         raise _Refused(400, "the body is not JSON") from None
-    return Request(head.method.decode("ascii", "replace"), url.path, dict(parse_qsl(url.query)), document)
+    headers = {name.decode("ascii", "replace"): value.decode("latin-1") for name, value in head.headers}
+    return Request(head.method.decode("ascii", "replace"), url.path, dict(parse_qsl(url.query)), document, headers)
 
 
-async def _send(wire: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> None:
+async def _send(wire: h11.Connection, writer: asyncio.StreamWriter, answer: Answer, patience: float | None) -> None:
     if wire.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
         return
-    headers = [("Content-Type", answer.type), ("Connection", "close"), ("Cache-Control", "no-store")]
+    headers = [("Content-Type", answer.type), ("Connection", "close"), ("Cache-Control", "no-store"), *answer.headers]
     if isinstance(answer.body, bytes):
         headers.append(("Content-Length", str(len(answer.body))))
         pieces = _one(answer.body)
@@ -157,9 +167,19 @@ async def _send(wire: h11.Connection, writer: asyncio.StreamWriter, answer: Answ
     async with contextlib.aclosing(pieces):
         async for piece in pieces:
             writer.write(wire.send(h11.Data(data=piece)) or b"")
-            await writer.drain()
+            await _taken(writer, patience)
     writer.write(wire.send(h11.EndOfMessage()) or b"")
-    await writer.drain()
+    await _taken(writer, patience)
+
+
+async def _taken(writer: asyncio.StreamWriter, patience: float | None) -> None:
+    """Wait until there is room for more."""
+    try:
+        async with asyncio.timeout(patience):
+            await writer.drain()
+    except TimeoutError:
+        writer.transport.abort()
+        raise
 
 
 async def _one(body: bytes) -> AsyncGenerator[bytes, None]:

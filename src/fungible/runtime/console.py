@@ -22,7 +22,7 @@ _WAITING_AT_MOST = 16 * 1024 * 1024  # characters
 
 def format_event(event: Event, colour: bool) -> str | None:
     """The event as a line for people; None for those that only machines want."""
-    text = _text(event)
+    text = text_of(event)
     if text is None:
         return None
     clock = time.strftime("%H:%M:%S", time.localtime(event.at))
@@ -34,7 +34,8 @@ def format_event(event: Event, colour: bool) -> str | None:
     return f"{head} {text}"
 
 
-def _text(event: Event) -> str | None:
+def text_of(event: Event) -> str | None:
+    """What the line says, without its time and whose it is."""
     data = event.data
     match event.kind:
         case "log.line":
@@ -85,6 +86,8 @@ def _text(event: Event) -> str | None:
             return f"killing {_processes(data['processes'])}"
         case "router.died" | "router.restarted" | "formation.failed" | "router.dropped":
             return f"{event.kind.replace('.', ' ')} {json.dumps(dict(data)) if data else ''}".rstrip()
+        case "metrics.url":
+            return f"metrics are at {data['url']}"
         case "notice":
             return str(data["text"])
     return None

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from fungible.runtime.events import Event
@@ -24,13 +25,15 @@ class Tail:
         self._most = (events, characters)
         self._kept: deque[tuple[int, Event]] = deque()
         self._size = 0
+        self._taken = 0
         self._followers: set[_Follower] = set()
 
     def __call__(self, event: Event) -> None:
         """Take an event; never blocks."""
         if event.kind in _NOT_KEPT:
             return
-        event = replace(event, data=_masked(event.data, self._mask))
+        event = self.masked(event)
+        self._taken += 1
         size = 200 + len(str(event.data.get("text", "")))
         self._kept.append((size, event))
         self._size += size
@@ -44,6 +47,17 @@ class Tail:
         found: deque[Event] = deque(maxlen=count)
         found.extend(event for _, event in self._kept if concerns(event, name) and wanted(event))
         return list(found)
+
+    def masked(self, event: Event) -> Event:
+        """The event with secrets struck out."""
+        return replace(event, data=_masked(event.data, self._mask))
+
+    def since(self, number: int, most: int) -> tuple[int, list[Event]]:
+        """How many events have been taken, and what is kept of those after the first `number`, at most the last
+        `most`: whoever keeps the number misses what it asks for too late, and costs nothing."""
+        count = min(most, len(self._kept), max(0, self._taken - number))
+        found = [event for _, event in islice(reversed(self._kept), count)]
+        return self._taken, found[::-1]
 
     def lines_of(self, instance: str, count: int) -> list[str]:
         """The last `count` lines that a process wrote."""

@@ -66,3 +66,9 @@ def read_loads(stat: str, table: str) -> dict[str, Load]:
         if row.get("svname") and (row.get("scur") or "").isdigit():
             loads[row["svname"]] = Load(int(row["scur"]), streams.get(row["svname"], 0))
     return loads
+
+
+def read_queue(stat: str) -> int:
+    """Requests that wait for any server, from the answer to `show stat BACKEND 6 -1`."""
+    rows = csv.DictReader(io.StringIO(stat.lstrip("# \n")))
+    return sum(int(row["qcur"]) for row in rows if (row.get("qcur") or "").isdigit())

@@ -12,8 +12,9 @@ from fungible.app.problem import Exit, Problem
 _BACKLOG = 1024
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket at `host` (a name or an address) and `port` (0: a free one).
+def listen(host: str, port: int, option: str = "") -> socket.socket:
+    """A listening TCP socket at `host` (a name or an address) and `port` (0: a free one). Messages name the options
+    `--host` and `--port`, with `option` before the word (`metrics-`).
 
     It is held here and inherited by HAProxy, so that what a client sends while HAProxy is replaced waits in
     its queue instead of being refused. Raises `Problem` for a host that is none and a port that is not free.
@@ -21,7 +22,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, OverflowError, UnicodeError):
-        raise Problem(f"--host {host}: no such host; write an address of this machine") from None
+        raise Problem(f"--{option}host {host}: no such host; write an address of this machine") from None
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
     try:
@@ -32,13 +33,13 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         code = error.errno if isinstance(error, OSError) else None
         if code == errno.EADDRINUSE:
-            text = f"port {port} of {host} is in use; stop what listens there, or choose another with --port"
+            text = f"port {port} of {host} is in use; stop what listens there, or choose another with --{option}port"
             raise Problem(text, Exit.NOT_ALLOWED) from None
         if code == errno.EACCES:
-            text = f"port {port} is not allowed to this user; choose one from 1024 with --port"
+            text = f"port {port} is not allowed to this user; choose one from 1024 with --{option}port"
             raise Problem(text, Exit.NOT_ALLOWED) from None
         if code == errno.EADDRNOTAVAIL:
-            raise Problem(f"--host {host}: not an address of this machine", Exit.NOT_ALLOWED) from None
+            raise Problem(f"--{option}host {host}: not an address of this machine", Exit.NOT_ALLOWED) from None
         raise Problem(f"cannot listen on {host}:{port}: {error}", Exit.NOT_ALLOWED) from None
     return listener
 

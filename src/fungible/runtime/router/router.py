@@ -198,6 +198,11 @@ class Router:
         """Instance -> requests that ended with it, as the access log counted them."""
         return {instance: self._requests[instance] for instance in self._servers}
 
+    async def queued(self) -> int:
+        """Requests that wait for a process now."""
+        stat = await self._haproxy.tell(f"show stat {BACKEND} 6 -1")
+        return admin.read_queue(stat or "")
+
     async def dropped(self) -> int:
         """Log lines that this HAProxy threw away because they were not read in time."""
         info = await self._haproxy.tell("show info") or ""
