@@ -102,14 +102,14 @@ class Download:
         except FetchError:
             self._check_stop()
             raise
+        except _OfTheFile as error:
+            raise error.why from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._check_stop()
             if self._over():
                 raise FetchError(
                     f"{target.shown} did not come within {self._policy.timeout:g} seconds", retry=True
                 ) from None
-            if getattr(error, "errno", None) is not None and not isinstance(error, _NETWORK):
-                raise  # of the file that is written, not of the network
             raise FetchError(f"{target.shown} cannot be had: {_cause(error)}", retry=True) from None
 
     def _exchange(
@@ -206,7 +206,7 @@ class Download:
         announced, received = response.length, 0
         if announced is not None and announced > self._policy.max_bytes:
             raise self._too_large(target, announced)
-        file = begin(announced)
+        file = _Sink(begin, announced)
         while received != announced and (chunk := response.read1(_CHUNK)):
             received += len(chunk)
             if received > self._policy.max_bytes:
@@ -248,7 +248,27 @@ class Download:
                 socket.socket.shutdown(held, socket.SHUT_RDWR)
 
 
-_NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+class _OfTheFile(Exception):
+    """The file could not be written: no fault of the network, though an OSError as well."""
+
+    def __init__(self, why: Exception) -> None:
+        self.why = why
+
+
+class _Sink:
+    """The file, its errors told from those of the network."""
+
+    def __init__(self, begin: Callable[[int | None], IO[bytes]], announced: int | None) -> None:
+        try:
+            self._file = begin(announced)
+        except Exception as error:
+            raise _OfTheFile(error) from None
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except Exception as error:
+            raise _OfTheFile(error) from None
 
 
 def _cause(error: Exception) -> str:
@@ -256,7 +276,7 @@ def _cause(error: Exception) -> str:
         return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
         return "the TLS connection failed"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):
         return "its name is not known"
     if isinstance(error, ConnectionRefusedError):
         return "the connection was refused"
@@ -264,4 +284,6 @@ def _cause(error: Exception) -> str:
         return "no answer"
     if isinstance(error, http.client.IncompleteRead | ConnectionError):
         return "the answer broke off"
+    if isinstance(error, OSError):
+        return (error.strerror or "no connection").lower()
     return f"the answer is no HTTP ({type(error).__name__})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from typing import IO, Any
 
 from fungible_kit.scratch_space.errors import ScratchError
@@ -81,28 +82,38 @@ def open_below(root: int, parts: tuple[str, ...], flags: int, quota: Quota) -> i
     """A descriptor of the file; missing folders are made where `flags` may create it."""
     folder = open_folder(root, parts[:-1], quota if flags & os.O_CREAT else None)
     try:
-        common = os.O_NOFOLLOW | os.O_CLOEXEC
-        if not flags & os.O_CREAT:
-            return os.open(parts[-1], flags | common, dir_fd=folder)
-        quota.reserve(0, 1)
-        try:
-            return os.open(parts[-1], flags | common | os.O_EXCL, 0o600, dir_fd=folder)
-        except FileExistsError:
-            quota.give_back(0, 1)
-            if flags & os.O_EXCL:
-                raise
+        if flags & os.O_EXCL:
+            return _made(folder, parts[-1], flags, quota)
+        while True:
             cut = _size_at(folder, parts[-1]) if flags & os.O_TRUNC else 0
-            descriptor = os.open(parts[-1], (flags & ~os.O_CREAT) | common, dir_fd=folder)
-            quota.give_back(cut)
-            return descriptor
-        except BaseException:
-            quota.give_back(0, 1)
-            raise
+            try:
+                found = os.open(parts[-1], (flags & ~os.O_CREAT) | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            except FileNotFoundError:
+                if not flags & os.O_CREAT:
+                    raise
+            else:
+                quota.give_back(cut)
+                return found
+            with suppress(FileExistsError):  # another thread made it just now
+                return _made(folder, parts[-1], flags, quota)
+    except ScratchError:
+        raise
     except OSError as error:
         error.filename = "/".join(parts)
         raise
     finally:
         os.close(folder)
+
+
+def _made(folder: int, name: str, flags: int, quota: Quota) -> int:
+    quota.reserve(0, 1)
+    made = 0
+    try:
+        found = os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        made = 1
+        return found
+    finally:
+        quota.settle(0, 1, 0, made)
 
 
 def open_folder(root: int, parts: tuple[str, ...], quota: Quota | None) -> int:
@@ -127,13 +138,13 @@ def _make_folder(at: int, name: str, quota: Quota) -> None:
         return
     except FileNotFoundError:
         quota.reserve(0, 1)
+    made = 0
     try:
-        os.mkdir(name, 0o700, dir_fd=at)
-    except FileExistsError:  # another thread was faster, and counted it
-        quota.give_back(0, 1)
-    except BaseException:
-        quota.give_back(0, 1)
-        raise
+        with suppress(FileExistsError):  # another thread was faster, and counted it
+            os.mkdir(name, 0o700, dir_fd=at)
+            made = 1
+    finally:
+        quota.settle(0, 1, 0, made)
 
 
 def _size_at(folder: int, name: str) -> int:
@@ -157,29 +168,34 @@ class CountedFile(io.FileIO):
         self.name = path
 
     def write(self, data: Any, /) -> int:
-        size = memoryview(data).nbytes
         begin = os.fstat(self.fileno()).st_size if self._appends else self.tell()
-        growth = max(0, begin + size - self._size)
-        if growth:
-            self._quota.reserve(growth, named=self._named_file)
-        done = 0
+        growth = max(0, begin + memoryview(data).nbytes - self._size)
+        if growth == 0:
+            return super().write(data) or 0
+        self._quota.reserve(growth, named=self._named_file)
+        grown = 0
         try:
             done = super().write(data) or 0
+            grown = max(0, begin + done - self._size)
         finally:
-            grown = max(0, begin + done - self._size) if done else 0
             self._size += grown
-            if growth > grown:
-                self._quota.give_back(growth - grown, named=self._named_file)
+            self._quota.settle(growth, 0, grown, 0, named=self._named_file)
         return done
 
     def truncate(self, size: int | None = None, /) -> int:
         wanted = self.tell() if size is None else size
-        if wanted > self._size:
-            self._quota.reserve(wanted - self._size, named=self._named_file)
-        done = super().truncate(wanted)
-        if wanted < self._size:
-            self._quota.give_back(self._size - wanted, named=self._named_file)
-        self._size = wanted
+        growth = max(0, wanted - self._size)
+        if growth:
+            self._quota.reserve(growth, named=self._named_file)
+        cut = kept = 0
+        try:
+            done = super().truncate(wanted)
+            cut, kept, self._size = max(0, self._size - wanted), growth, wanted
+        finally:
+            if growth:
+                self._quota.settle(growth, 0, kept, 0, named=self._named_file)
+        if cut:
+            self._quota.give_back(cut, named=self._named_file)
         return done
 
     def close(self) -> None:

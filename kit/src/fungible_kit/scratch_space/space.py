@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import hashlib
 import os
+import re
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -32,6 +33,7 @@ Digest = str
 """A SHA-256 in hexadecimal."""
 
 _PART = ".part"
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.1
 
 
 def scratch(
@@ -278,6 +280,9 @@ class Scratch:
             sha256 = sha256.strip().lower()
             if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
                 raise ValueError("sha256 is 64 hexadecimal digits")
+        for key, value in (headers or {}).items():
+            if not _HEADER.fullmatch(key) or not value.isprintable() or not value.isascii():
+                raise ValueError(f"headers: {key[:40]!r} has a name or a value that no header may have")
         most = self._living()[1].left if max_bytes is None else size_of(max_bytes, "max_bytes")
         allowed = None if hosts is None else tuple(hosts)
         policy = Policy(most, timeout, allowed, networks_of(networks), max(0, redirects), dict(headers or {}), tls)
@@ -325,8 +330,8 @@ class Scratch:
         """Unpack a zip or a tar (plain, gzip, bzip2, xz) into a new folder; its path.
 
         `archive` is a path or a seekable binary file (an upload). Only files and folders come out: at most
-        `max_bytes` and `max_files` (default: what is left of the limits), and at most `max_ratio` times the archive's size once
-        that is more than 1 MiB. Raises `UnsafeArchive` or `ScratchFull`, and then nothing of it is left.
+        `max_bytes` and `max_files` (default: what is left of the limits), and at most `max_ratio` times the archive's
+        size once that is more than 1 MiB. Raises `UnsafeArchive` or `ScratchFull`, and then nothing of it is left.
         """
         from fungible_kit.scratch_space.unpack import Bounds, unpack
 

@@ -31,8 +31,8 @@ _LARGEST_HEADER = 1024 * 1024  # bytes of one header of a tar, extended names in
 _LZMA_MEMORY = 128 * 1024 * 1024  # what `xz -9` needs to unpack is 65 MiB
 _DIRECTORY_ENTRY = 512  # bytes of a zip's directory for one entry, generously
 _BROKEN = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError, struct.error,
-    NotImplementedError, UnicodeError,
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, OSError, RuntimeError,
+    ValueError, LookupError, OverflowError,
 )  # fmt: skip
 
 
@@ -113,6 +113,9 @@ def unpack(archive: BinaryIO, bounds: Bounds, create: Create, make_folder: MakeF
         else:
             _unpack_tar(_plain(archive, begin), budget, create, make_folder)
     except _BROKEN as error:
+        # An OSError with a number is of the disk; those of the decompressors have none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UnsafeArchive(f"the archive is neither a zip nor a tar that can be read ({error})") from None
 
 
@@ -160,7 +163,7 @@ def _directory_size(archive: BinaryIO, packed: int) -> int:
     return size
 
 
-def _unpack_tar(source: IO[bytes], budget: _Budget, create: Create, make_folder: MakeFolder) -> None:
+def _unpack_tar(source: Any, budget: _Budget, create: Create, make_folder: MakeFolder) -> None:
     with tarfile.open(fileobj=_Forward(source, budget), mode="r:") as opened:
         for member in opened:
             if member.issparse() or not (member.isreg() or member.isdir()):
@@ -191,13 +194,13 @@ def _pour(source: IO[bytes], target: IO[bytes], budget: _Budget) -> None:
         target.write(chunk)
 
 
-def _plain(archive: BinaryIO, begin: bytes) -> IO[bytes]:
+def _plain(archive: BinaryIO, begin: bytes) -> BinaryIO | gzip.GzipFile | bz2.BZ2File | io.BufferedReader:
     if begin[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=archive, mode="rb")
     if begin[:3] == b"BZh":
         return bz2.BZ2File(archive)
     if begin[:6] == b"\xfd7zXZ\0":
-        return io.BufferedReader(_Xz(archive))  # type: ignore[return-value]
+        return io.BufferedReader(_Xz(archive))
     return archive
 
 
@@ -229,7 +232,7 @@ class _Forward(io.RawIOBase):
     `tarfile` reads extended headers whole, of whatever size they say they are.
     """
 
-    def __init__(self, source: IO[bytes], budget: _Budget) -> None:
+    def __init__(self, source: Any, budget: _Budget) -> None:
         self._source, self._budget = source, budget
         self._at = 0
 
