@@ -106,14 +106,13 @@ def open_below(root: int, parts: tuple[str, ...], flags: int, quota: Quota) -> i
 
 
 def _made(folder: int, name: str, flags: int, quota: Quota) -> int:
-    quota.reserve(0, 1)
-    made = 0
-    try:
-        found = os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        made = 1
-        return found
-    finally:
-        quota.settle(0, 1, 0, made)
+    with quota.writing:
+        quota.reserve(0, 1)
+        try:
+            return os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        except BaseException:
+            quota.give_back(0, 1)
+            raise
 
 
 def open_folder(root: int, parts: tuple[str, ...], quota: Quota | None) -> int:
@@ -133,18 +132,16 @@ def open_folder(root: int, parts: tuple[str, ...], quota: Quota | None) -> int:
 
 
 def _make_folder(at: int, name: str, quota: Quota) -> None:
-    try:
-        os.stat(name, dir_fd=at, follow_symlinks=False)
-        return
-    except FileNotFoundError:
-        quota.reserve(0, 1)
-    made = 0
-    try:
-        with suppress(FileExistsError):  # another thread was faster, and counted it
-            os.mkdir(name, 0o700, dir_fd=at)
-            made = 1
-    finally:
-        quota.settle(0, 1, 0, made)
+    with quota.writing:
+        try:
+            os.stat(name, dir_fd=at, follow_symlinks=False)
+        except FileNotFoundError:
+            quota.reserve(0, 1)
+            try:
+                os.mkdir(name, 0o700, dir_fd=at)
+            except BaseException:
+                quota.give_back(0, 1)
+                raise
 
 
 def _size_at(folder: int, name: str) -> int:
@@ -168,46 +165,46 @@ class CountedFile(io.FileIO):
         self.name = path
 
     def write(self, data: Any, /) -> int:
-        begin = os.fstat(self.fileno()).st_size if self._appends else self.tell()
-        growth = max(0, begin + memoryview(data).nbytes - self._size)
-        if growth == 0:
-            return super().write(data) or 0
-        self._quota.reserve(growth, named=self._named_file)
-        grown = 0
-        try:
-            done = super().write(data) or 0
-            grown = max(0, begin + done - self._size)
-        finally:
-            self._size += grown
-            self._quota.settle(growth, 0, grown, 0, named=self._named_file)
-        return done
+        size = memoryview(data).nbytes
+        with self._quota.writing:
+            begin = os.fstat(self.fileno()).st_size if self._appends else self.tell()
+            self._grow(begin + size)
+            done = 0
+            try:
+                done = super().write(data) or 0
+            finally:
+                if done < size:
+                    self._settle()
+            return done
 
     def truncate(self, size: int | None = None, /) -> int:
-        wanted = self.tell() if size is None else size
-        growth = max(0, wanted - self._size)
-        if growth:
-            self._quota.reserve(growth, named=self._named_file)
-        cut = kept = 0
-        try:
-            done = super().truncate(wanted)
-            cut, kept, self._size = max(0, self._size - wanted), growth, wanted
-        finally:
-            if growth:
-                self._quota.settle(growth, 0, kept, 0, named=self._named_file)
-        if cut:
-            self._quota.give_back(cut, named=self._named_file)
-        return done
+        with self._quota.writing:
+            wanted = self.tell() if size is None else size
+            self._grow(wanted)
+            try:
+                return super().truncate(wanted)
+            finally:
+                self._settle()
 
     def close(self) -> None:
-        if not self.closed:
-            if not self._named_file:
-                self._quota.give_back(self._size, 1, named=False)
-            elif self.writable():
-                actual = os.fstat(self.fileno()).st_size
-                if actual < self._size:
-                    self._quota.give_back(self._size - actual)
-                self._size = actual
+        if not self.closed and self.writable():
+            with self._quota.writing:
+                self._settle()
+                if not self._named_file:
+                    self._quota.give_back(self._size, 1, named=False)
         super().close()
+
+    def _grow(self, size: int) -> None:
+        if size > self._size:
+            self._quota.reserve(size - self._size, named=self._named_file)
+            self._size = size
+
+    def _settle(self) -> None:
+        """What was reserved and is not there is given back."""
+        actual = os.fstat(self.fileno()).st_size
+        if actual < self._size:
+            self._quota.give_back(self._size - actual, named=self._named_file)
+            self._size = actual
 
 
 def _dressed(raw: CountedFile, mode: str, *, binary: bool, **text: Any) -> IO[Any]:
