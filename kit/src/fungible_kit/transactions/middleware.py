@@ -153,6 +153,11 @@ class _Body:
             entered(before)
             self._end(self._begun)
 
+    def __del__(self) -> None:
+        # A server must close it (PEP 3333); clients of tests do not all do so.
+        if not self._begun.ended:
+            self._end(self._begun)
+
 
 class _SizedBody(_Body):
     """As `_Body`, of a list: a server that counts the items may go on to do so."""
