@@ -391,3 +391,13 @@ def test_f4_a_request_that_is_cancelled_is_wiped(base: Path) -> None:
         assert list(base.iterdir()) == []
 
     asyncio.run(main())
+
+
+def test_an_on_leak_that_fails_is_not_the_answers_error(base: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(_: Leak) -> None:
+        raise RuntimeError("of the ledger")
+
+    app = flask_app()
+    app.wsgi_app = Transactions(on_leak=fails).wsgi(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    assert ClosingClient(app).get("/leak").status_code == 200
+    assert "of the ledger" in caplog.text and list(base.iterdir()) == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from typing import Protocol
+
+log = logging.getLogger("fungible_kit.scratch")
 
 INTERVAL = 0.5
 """Seconds between two counts."""
@@ -15,7 +18,7 @@ class Watched(Protocol):
     """A space that can be counted."""
 
     def watch(self) -> None:
-        """Count, and keep what is wrong. Must not raise."""
+        """Count, and keep what is wrong."""
 
 
 class _Watcher:
@@ -43,7 +46,11 @@ class _Watcher:
                 self._wake.wait(INTERVAL if self._spaces else None)
                 spaces = list(self._spaces)
             for space in spaces:
-                space.watch()
+                try:
+                    space.watch()
+                except Exception:  # one `on_full` that fails must not end the watch over the others
+                    log.exception("a space could not be watched")
+            del spaces
 
 
 _watcher = _Watcher()

@@ -113,7 +113,10 @@ def report(leaks: list[Leak], on_leak: Callable[[Leak], object] | None = None) -
     for leak in leaks:
         log.warning("scratch.leak: %s", leak)
         if on_leak is not None:
-            on_leak(leak)
+            try:
+                on_leak(leak)
+            except Exception:  # the answer has been given: this must not become its error
+                log.exception("on_leak failed")
 
 
 class transaction:  # noqa: N801 - a context manager, named like those of contextlib

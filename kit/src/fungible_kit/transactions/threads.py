@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
+_POOLS = ("concurrent.futures", "multiprocessing", "anyio", "fungible_kit")
 _lock = threading.Lock()
 _shared = False
 
@@ -81,4 +82,4 @@ def _running(variable: ContextVar[Any], held: object, function: Callable[..., An
 def _of_a_pool(thread: threading.Thread) -> bool:
     target = getattr(thread, "_target", None)
     homes = (getattr(target, "__module__", ""), type(thread).__module__)
-    return any((home or "").startswith(("concurrent.futures", "multiprocessing", "anyio")) for home in homes)
+    return any((home or "").startswith(_POOLS) for home in homes)
