@@ -146,8 +146,9 @@ def test_a_file_comes_whole_and_under_its_name(tmp: Scratch, server: FileServer)
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 def test_f3_a_private_address_is_refused_however_it_is_written(tmp: Scratch, server: FileServer, host: str) -> None:
-    with pytest.raises(FetchRefused, match="not on the public internet"):
+    with pytest.raises(FetchRefused, match="not on the public internet") as caught:
         tmp.fetch(server.url("file", host))
+    assert caught.value.reason == "address" and not caught.value.retry
     assert server.asked == [] and names_of(tmp) == []
 
 
@@ -277,6 +278,7 @@ def test_a_failure_is_a_sentence_and_leaves_nothing(
     with pytest.raises(FetchError, match=sentence) as caught:
         tmp.fetch(server.url(f"{path}?token=s3cret"), networks=LOOPBACK)
     assert caught.value.retry == retry and "s3cret" not in str(caught.value)
+    assert caught.value.reason == ("status" if "answered" in sentence else "network")
     assert names_of(tmp) == []
 
 

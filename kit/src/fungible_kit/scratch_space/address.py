@@ -48,24 +48,24 @@ class Target:
 def target_of(url: str) -> Target:
     """The parts of an http(s) URL. Raises `FetchRefused` for everything else."""
     if not isinstance(url, str) or len(url) > _LONGEST:
-        raise FetchRefused(f"this is no URL of at most {_LONGEST} characters")
+        raise FetchRefused(f"this is no URL of at most {_LONGEST} characters", "url")
     if not url.isprintable() or " " in url or "\\" in url:
-        raise FetchRefused("the URL has a character that no URL may have")
+        raise FetchRefused("the URL has a character that no URL may have", "url")
     try:
         parts = urlsplit(url)
         port = parts.port
         host = _ascii(parts.hostname or "")
     except ValueError:
-        raise FetchRefused("the URL cannot be read: its host or port is malformed") from None
+        raise FetchRefused("the URL cannot be read: its host or port is malformed", "url") from None
     if parts.scheme not in ("http", "https"):
-        raise FetchRefused("only http:// and https:// are fetched")
+        raise FetchRefused("only http:// and https:// are fetched", "url")
     if not host or port == 0:
-        raise FetchRefused("the URL names no host")
+        raise FetchRefused("the URL names no host", "url")
     if "@" in parts.netloc:
-        raise FetchRefused("the URL holds a user name or password: give `headers` instead")
+        raise FetchRefused("the URL holds a user name or password: give `headers` instead", "url")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not path.isascii():
-        raise FetchRefused("the URL's path is not ASCII: percent-encode it")
+        raise FetchRefused("the URL's path is not ASCII: percent-encode it", "url")
     secure = parts.scheme == "https"
     return Target(secure, host, port or (443 if secure else 80), path)
 
@@ -75,10 +75,10 @@ def redirected(source: Target, location: str) -> Target:
     try:
         absolute = urljoin(_written(source), location)
     except ValueError:
-        raise FetchRefused(f"{source.shown} redirects to what is no URL") from None
+        raise FetchRefused(f"{source.shown} redirects to what is no URL", "redirect") from None
     target = target_of(absolute)
     if source.secure and not target.secure:
-        raise FetchRefused(f"{source.shown} redirects from https to http")
+        raise FetchRefused(f"{source.shown} redirects from https to http", "redirect")
     return target
 
 

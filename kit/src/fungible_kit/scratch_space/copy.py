@@ -80,7 +80,7 @@ def _pour(source: IO[bytes], target: IO[bytes], stop: Callable[[], bool]) -> Non
     while chunk := source.read(_CHUNK):
         target.write(chunk)
         if stop():
-            raise FetchStopped("the copy was stopped")
+            raise FetchStopped("the copy was stopped", "stop")
 
 
 def _shown(place: str) -> str:

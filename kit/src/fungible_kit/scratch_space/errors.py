@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Literal
 
 
 class ScratchError(Exception):
@@ -19,13 +20,24 @@ class ScratchFull(ScratchError, OSError):
         return str(self.args[1])
 
 
-class FetchError(ScratchError):
-    """A file could not be fetched. `retry`: it may work later. `status`: what the server answered, if it did."""
+Reason = Literal[
+    "url", "host", "address", "redirect", "size", "coding", "digest", "status", "time", "network", "stop"
+]
+"""Why there is no file, for an app that tells its users in words of its own."""
 
-    def __init__(self, message: str, *, retry: bool = False, status: int | None = None) -> None:
+
+class FetchError(ScratchError):
+    """A file could not be fetched. `retry`: it may work later.
+
+    `reason` is one word for a program, `detail` what a "network" error was; `status` is what the server answered, if
+    it did.
+    """
+
+    def __init__(
+        self, message: str, reason: Reason, *, retry: bool = False, detail: str = "", status: int | None = None
+    ) -> None:
         super().__init__(message)
-        self.retry = retry
-        self.status = status
+        self.reason, self.retry, self.detail, self.status = reason, retry, detail, status
 
 
 class FetchRefused(FetchError):

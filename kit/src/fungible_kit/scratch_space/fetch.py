@@ -83,7 +83,8 @@ class Download:
                 if left == 0:
                     raise FetchRefused(
                         f"{target.shown} redirects to {onward.shown}: "
-                        + ("allow it with redirects=1" if not self._policy.redirects else "that is one too many")
+                        + ("allow it with redirects=1" if not self._policy.redirects else "that is one too many"),
+                        "redirect",
                     )
                 if (onward.secure, onward.host, onward.port) != (target.secure, target.host, target.port):
                     headers = {}  # they were meant for the first host alone
@@ -96,7 +97,7 @@ class Download:
     ) -> str | None:
         """One exchange, its failures in our words."""
         if self._policy.hosts is not None and not host_allowed(target.host, self._policy.hosts):
-            raise FetchRefused(f"{target.host} is not one of the hosts that are allowed")
+            raise FetchRefused(f"{target.host} is not one of the hosts that are allowed", "host")
         try:
             return self._exchange(target, headers, begin)
         except FetchError:
@@ -108,9 +109,10 @@ class Download:
             self._check_stop()
             if self._over():
                 raise FetchError(
-                    f"{target.shown} did not come within {self._policy.timeout:g} seconds", retry=True
+                    f"{target.shown} did not come within {self._policy.timeout:g} seconds", "time", retry=True
                 ) from None
-            raise FetchError(f"{target.shown} cannot be had: {_cause(error)}", retry=True) from None
+            cause = _cause(error)
+            raise FetchError(f"{target.shown} cannot be had: {cause}", "network", detail=cause, retry=True) from None
 
     def _exchange(
         self, target: Target, headers: Mapping[str, str], begin: Callable[[int | None], IO[bytes]]
@@ -132,7 +134,8 @@ class Download:
         if not allowed:
             raise FetchRefused(
                 f"{target.host} is not on the public internet: a network of your own is allowed with "
-                'networks=["10.1.0.0/16"]'
+                'networks=["10.1.0.0/16"]',
+                "address",
             )
         failure: Exception | None = None
         for family, place in allowed:
@@ -143,7 +146,7 @@ class Download:
                 plain.connect(place)
                 # Judged on the connection itself, whatever led here.
                 if not address_allowed(plain.getpeername()[0], self._policy.networks):
-                    raise FetchRefused(f"{target.host} is not on the public internet")
+                    raise FetchRefused(f"{target.host} is not on the public internet", "address")
                 plain.settimeout(self._left())
                 return self._secured(plain, target) if target.secure else plain
             except (OSError, FetchError) as error:
@@ -199,10 +202,14 @@ class Download:
             return location
         if response.status != 200:
             again = response.status >= 500 or response.status in (408, 425, 429)
-            raise FetchError(f"{target.shown} answered {response.status}", retry=again, status=response.status)
+            raise FetchError(
+                f"{target.shown} answered {response.status}", "status", retry=again, status=response.status
+            )
         coding = response.getheader("Content-Encoding", "identity").strip().lower()
         if coding not in ("", "identity"):
-            raise FetchRefused(f"{target.shown} sent {coding[:40]!r} although it was asked for the file as it is")
+            raise FetchRefused(
+                f"{target.shown} sent {coding[:40]!r} although it was asked for the file as it is", "coding"
+            )
         announced, received = response.length, 0
         if announced is not None and announced > self._policy.max_bytes:
             raise self._too_large(target, announced)
@@ -223,12 +230,12 @@ class Download:
     def _too_large(self, target: Target, announced: int | None) -> FetchRefused:
         size = f"{written(announced)} large: " if announced else ""
         return FetchRefused(
-            f"{target.shown} is {size}more than the {written(self._policy.max_bytes)} that may be fetched"
+            f"{target.shown} is {size}more than the {written(self._policy.max_bytes)} that may be fetched", "size"
         )
 
     def _check_stop(self) -> None:
         if self._stopped.is_set() or (self._asked is not None and self._asked()):
-            raise FetchStopped("the download was stopped")
+            raise FetchStopped("the download was stopped", "stop")
 
     def _left(self) -> float:
         return max(0.01, self._deadline - time.monotonic())

@@ -293,7 +293,7 @@ class Scratch:
             download.run(url, arriving.begin)
             arriving.close()
             if sha256 is not None and arriving.digest() != sha256:
-                raise FetchRefused("the file that came has another SHA-256 than the one that was asked for")
+                raise FetchRefused("the file that came has another SHA-256 than the one that was asked for", "digest")
             return arriving.whole()
 
     def copy_in(
