@@ -156,7 +156,10 @@ def _moved_in(below: str) -> _Home:
 
 def _move_out(below: str, home: _Home) -> None:
     _homes.pop(below, None)
-    tree.wipe(home.path)
+    try:
+        os.rmdir(home.path)
+    except OSError:
+        tree.wipe(home.path)
     with suppress(OSError):
         os.close(home.lock)
 

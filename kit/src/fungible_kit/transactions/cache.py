@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
-from fungible_kit.transactions.scope import Transaction, current
+from fungible_kit.transactions.scope import variable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +26,7 @@ _MISSING: Any = object()
 _KEYWORDS = object()
 """Stands between positional and keyword arguments in a key."""
 _PLAIN = frozenset((int, str))
+"""One argument of these types is its own key, as in `functools`: it equals no tuple of arguments."""
 
 
 class CacheInfo(NamedTuple):
@@ -90,7 +91,7 @@ class _Memo:
 
     def clear(self) -> None:
         self.hits = self.misses = 0
-        self.answers: OrderedDict[Hashable, Any] = OrderedDict()
+        self.answers: dict[Hashable, Any] = {} if self.maxsize is None else OrderedDict()
         # Calls under way are not joined any more, and what they find is not kept: it may be older than the clearing.
         self.flights: dict[Hashable, _Flight] = {}
 
@@ -101,7 +102,7 @@ class _Memo:
             answer = self.answers.get(key, _MISSING)
             if answer is not _MISSING:
                 self.hits += 1
-                if self.maxsize is not None:
+                if isinstance(self.answers, OrderedDict):
                     self.answers.move_to_end(key)
                 return answer, None, False
             flight = self.flights.get(key)
@@ -118,7 +119,7 @@ class _Memo:
                 del self.flights[key]
                 if self.maxsize != 0:
                     self.answers[key] = answer
-                if self.maxsize is not None and len(self.answers) > self.maxsize:
+                if isinstance(self.answers, OrderedDict) and len(self.answers) > (self.maxsize or 0):
                     self.answers.popitem(last=False)
             waiting = flight.answer
         if waiting is not None:
@@ -208,19 +209,37 @@ def _memoised(function: Callable[..., Any], maxsize: int | None, typed: bool) ->
         )
     cell = object()
 
-    def memo_of(transaction: Transaction) -> _Memo:
-        found: _Memo | None = transaction.memos.get(cell)
-        # setdefault: of two threads that come first, both get the same.
-        if found is None:
-            found = transaction.memos.setdefault(cell, _Memo(maxsize))
-        return found
+    unbounded = maxsize is None
+    current_transaction = variable.get
+
+    def known(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Hashable, _Memo | None, Any]:
+        """(key, memo, answer): no memo is outside of a transaction, `_MISSING` an answer that is to be found."""
+        transaction = current_transaction()
+        memos = None if transaction is None else transaction.memos
+        if memos is None:
+            return None, None, _MISSING
+        if kwargs or typed or len(args) != 1 or type(args[0]) not in _PLAIN:
+            key = _key(args, kwargs, typed)
+        else:
+            key = args[0]
+        memo: _Memo | None = memos.get(cell)
+        if memo is None:
+            # setdefault: of two threads that come first, both get the same.
+            memo = memos.setdefault(cell, _Memo(maxsize))
+        elif unbounded:
+            # No lock: one look into a dict, and a count that nothing depends on.
+            answer = memo.answers.get(key, _MISSING)
+            if answer is not _MISSING:
+                memo.hits += 1
+                return key, memo, answer
+        return key, memo, _MISSING
 
     def called(*args: Any, **kwargs: Any) -> Any:
-        transaction = current()
-        if transaction is None:
+        key, memo, answer = known(args, kwargs)
+        if answer is not _MISSING:
+            return answer
+        if memo is None:
             return function(*args, **kwargs)
-        key = _key(args, kwargs, typed)
-        memo = memo_of(transaction)
         while True:
             answer, flight, ours = memo.board(key)
             if flight is None:
@@ -245,11 +264,11 @@ def _memoised(function: Callable[..., Any], maxsize: int | None, typed: bool) ->
             return answer
 
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        transaction = current()
-        if transaction is None:
+        key, memo, answer = known(args, kwargs)
+        if answer is not _MISSING:
+            return answer
+        if memo is None:
             return await function(*args, **kwargs)
-        key = _key(args, kwargs, typed)
-        memo = memo_of(transaction)
         while True:
             answer, flight, ours = memo.board(key)
             if flight is None:
@@ -271,19 +290,22 @@ def _memoised(function: Callable[..., Any], maxsize: int | None, typed: bool) ->
             memo.hit()
             return answer
 
+    def memo_here() -> _Memo | None:
+        transaction = current_transaction()
+        memos = None if transaction is None else transaction.memos
+        return None if memos is None else memos.get(cell)
+
     def cache_info() -> CacheInfo:
         """Hits, misses and size of the current transaction."""
-        transaction = current()
-        if transaction is None:
+        memo = memo_here()
+        if memo is None:
             return CacheInfo(0, 0, maxsize, 0)
-        memo = memo_of(transaction)
         return CacheInfo(memo.hits, memo.misses, maxsize, len(memo.answers))
 
     def cache_clear() -> None:
         """Forget what the current transaction has memoised; other transactions keep theirs."""
-        transaction = current()
-        if transaction is not None:
-            memo = memo_of(transaction)
+        memo = memo_here()
+        if memo is not None:
             with memo.lock:
                 memo.clear()
 
@@ -334,9 +356,6 @@ def _no_longer_waiting(flight: _Flight) -> None:
 
 def _key(args: tuple[Any, ...], kwargs: dict[str, Any], typed: bool) -> Hashable:
     """Equal where `functools.lru_cache` takes two calls for one. Raises TypeError for what has no hash."""
-    if not typed and not kwargs:
-        # The most frequent call by far. Not for other types: an argument that is a tuple is no list of arguments.
-        return args[0] if len(args) == 1 and type(args[0]) in _PLAIN else args
     key = args
     if kwargs:
         key += (_KEYWORDS, *(part for item in kwargs.items() for part in item))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from types import FrameType
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_STANDARD = tuple({sysconfig.get_path("stdlib") + os.sep, sysconfig.get_path("platstdlib") + os.sep})
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -23,7 +22,7 @@ def app_line() -> str:
         path = frame.f_code.co_filename
         # Third-party packages live below the standard library's folder: they are told apart first.
         installed = any(part in path for part in _INSTALLED)
-        standard = path.startswith(_STANDARD) or path.startswith("<")
+        standard = path.startswith((_STANDARD, "<"))
         if not path.startswith(_OURS) and (installed or not standard):
             if not installed:
                 return _written(frame)

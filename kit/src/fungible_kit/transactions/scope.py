@@ -48,12 +48,11 @@ class Held(Protocol):
 class Transaction:
     """The state of one request or job. Threads and tasks share it by reference."""
 
-    __slots__ = ("_held", "_lock", "ended", "memos")
+    __slots__ = ("_held", "_lock", "memos")
 
     def __init__(self) -> None:
-        self.memos: dict[object, Any] = {}
-        """A function with @transaction_cache -> what it has answered here; written by `transaction.cache`."""
-        self.ended = False
+        self.memos: dict[object, Any] | None = {}
+        """A function with @transaction_cache -> what it has answered here. None: the transaction has ended."""
         self._held: dict[Held, None] = {}
         self._lock = threading.Lock()
 
@@ -67,6 +66,10 @@ class Transaction:
             self._held.pop(held, None)
 
     @property
+    def ended(self) -> bool:
+        return self.memos is None
+
+    @property
     def empty(self) -> bool:
         """Whether its end has nothing to look at on a disk."""
         return not self._held
@@ -75,8 +78,7 @@ class Transaction:
         """End: forget what was memoised, wipe and return what was left. The second call finds nothing."""
         with self._lock:
             held, self._held = list(self._held), {}
-            self.ended = True
-            self.memos = {}
+            self.memos = None
         leaks = []
         for each in held:
             try:
@@ -88,13 +90,13 @@ class Transaction:
         return leaks
 
 
-_current: ContextVar[Transaction | None] = ContextVar("fungible_transaction", default=None)
+variable: ContextVar[Transaction | None] = ContextVar("fungible_transaction", default=None)
 
 
 def current() -> Transaction | None:
     """The transaction that this code runs in, or None."""
-    found = _current.get()
-    return None if found is None or found.ended else found
+    found = variable.get()
+    return None if found is None or found.memos is None else found
 
 
 def entered(transaction: Transaction | None) -> Transaction | None:
@@ -102,9 +104,9 @@ def entered(transaction: Transaction | None) -> Transaction | None:
 
     Not by tokens: a generator may be closed in another context than the one that began it.
     """
-    threads.share(_current)
-    before = _current.get()
-    _current.set(transaction)
+    threads.share(variable)
+    before = variable.get()
+    variable.set(transaction)
     return before
 
 
