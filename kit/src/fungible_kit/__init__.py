@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fungible_kit.scratch_space.async_space import AsyncScratch as AsyncScratch
     from fungible_kit.scratch_space.errors import FetchError as FetchError
     from fungible_kit.scratch_space.errors import FetchRefused as FetchRefused
     from fungible_kit.scratch_space.errors import FetchStopped as FetchStopped
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from fungible_kit.scratch_space.errors import ScratchFull as ScratchFull
     from fungible_kit.scratch_space.errors import ScratchIsMemory as ScratchIsMemory
     from fungible_kit.scratch_space.errors import UnsafeArchive as UnsafeArchive
-    from fungible_kit.scratch_space.space import AsyncScratch as AsyncScratch
     from fungible_kit.scratch_space.space import Scratch as Scratch
     from fungible_kit.scratch_space.space import scratch as scratch
     from fungible_kit.transactions.cache import transaction_cache as transaction_cache
@@ -29,7 +29,7 @@ _HOMES: dict[str, str] = {
     "ScratchFull": "fungible_kit.scratch_space.errors",
     "ScratchIsMemory": "fungible_kit.scratch_space.errors",
     "UnsafeArchive": "fungible_kit.scratch_space.errors",
-    "AsyncScratch": "fungible_kit.scratch_space.space",
+    "AsyncScratch": "fungible_kit.scratch_space.async_space",
     "Scratch": "fungible_kit.scratch_space.space",
     "scratch": "fungible_kit.scratch_space.space",
     "transaction_cache": "fungible_kit.transactions.cache",

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import hashlib
 import os
 import re
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from fungible_kit.scratch_space import disk, files, home, tree, watch
+from fungible_kit.scratch_space.apart import apart
+from fungible_kit.scratch_space.arriving import Arriving
+from fungible_kit.scratch_space.async_space import AsyncScratch
 from fungible_kit.scratch_space.errors import FetchRefused, ScratchError, ScratchFull, UnsafeArchive
-from fungible_kit.scratch_space.quantity import Size, size_of, written
+from fungible_kit.scratch_space.quantity import Size, size_of
 from fungible_kit.scratch_space.quota import Quota
 from fungible_kit.transactions.caller import app_line
 from fungible_kit.transactions.scope import Leak, Transaction, current
@@ -32,7 +32,6 @@ T = TypeVar("T")
 Digest = str
 """A SHA-256 in hexadecimal."""
 
-_PART = ".part"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.1
 
 
@@ -99,7 +98,7 @@ class Scratch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # In a thread, since a large tree takes its time; shielded, since a second cancellation must not spare it.
-        over = await asyncio.shield(_apart(self._close))
+        over = await asyncio.shield(apart(self._close))
         if over is not None and error is None:
             raise over
 
@@ -388,179 +387,11 @@ class Scratch:
             return f"{what}-{self._number}"
 
     @contextmanager
-    def _arriving(self, name: str | None, what: str, most: int | None = None) -> Iterator[_Arriving]:
+    def _arriving(self, name: str | None, what: str, most: int | None = None) -> Iterator[Arriving]:
         self._living()
-        arriving = _Arriving(self, "/".join(self._parts(name if name is not None else self._next(what))), most)
+        arriving = Arriving(self, "/".join(self._parts(name if name is not None else self._next(what))), most)
         try:
             yield arriving
         except BaseException:
             arriving.discard()
             raise
-
-
-class _Arriving:
-    """A file that is not whole yet: it is written as `.part` and renamed at the end."""
-
-    def __init__(self, space: Scratch, name: str, most: int | None) -> None:
-        self._space, self._name, self._most = space, name, most
-        self._file: IO[bytes] | None = None
-        self._hash = hashlib.sha256()
-        self._size = 0
-
-    def begin(self, announced: int | None) -> IO[bytes]:
-        """Open it; refuse what is announced as too large for the limit or the disk."""
-        path, quota = self._space._living()
-        if announced is not None:
-            if self._most is not None and announced > self._most:
-                raise self._too_large(announced)
-            if announced > quota.left and announced > quota.limit.bytes - quota.recount().bytes:
-                raise ScratchFull(
-                    f"{written(announced)} would not fit: scratch has {written(quota.left)} of its limit left"
-                )
-            disk.require_free(path, announced, self._space._keep_free)
-        self._file = self._space.open(self._name + _PART, "xb")
-        return self  # type: ignore[return-value]
-
-    def write(self, data: bytes) -> int:
-        assert self._file is not None
-        self._size += len(data)
-        if self._most is not None and self._size > self._most:
-            raise self._too_large(None)
-        self._hash.update(data)
-        return self._file.write(data)
-
-    def _too_large(self, announced: int | None) -> ScratchError:
-        size = f"is {written(announced)}," if announced else "is"
-        return ScratchError(f"the file {size} more than the {written(self._most or 0)} that may be copied")
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def digest(self) -> Digest:
-        return self._hash.hexdigest()
-
-    def whole(self) -> Path:
-        target = self._space / self._name
-        os.rename(f"{target}{_PART}", target)
-        return target
-
-    def discard(self) -> None:
-        if self._file is None:
-            return
-        with suppress(OSError):
-            self.close()
-        with suppress(OSError, ScratchError):
-            os.unlink(f"{self._space / self._name}{_PART}")
-            self._space._living()[1].recount()
-
-
-class AsyncScratch:
-    """What `async with scratch(...)` gives: what may take long is awaited and runs in a thread of its own.
-
-    `open`, `file`, `path`, `used` and `/` are those of `Scratch`; `sync` is that one, for code in a thread.
-    """
-
-    def __init__(self, space: Scratch) -> None:
-        self.sync = space
-
-    @property
-    def path(self) -> Path:
-        return self.sync.path
-
-    @property
-    def used(self) -> tree.Usage:
-        return self.sync.used
-
-    def __fspath__(self) -> str:
-        return self.sync.__fspath__()
-
-    def __truediv__(self, name: str) -> Path:
-        return self.sync / name
-
-    def open(self, name: str, mode: str = "r", **text: Any) -> IO[Any]:
-        """As `Scratch.open`. Writing is not awaited: use it for what is small, or in a thread."""
-        return self.sync.open(name, mode, **text)
-
-    def file(self) -> IO[bytes]:
-        return self.sync.file()
-
-    async def fetch(
-        self,
-        url: str,
-        *,
-        max_bytes: Size | None = None,
-        sha256: Digest | None = None,
-        timeout: float = 60,
-        hosts: Iterable[str] | None = None,
-        networks: Iterable[str] = (),
-        redirects: int = 0,
-        headers: Mapping[str, str] | None = None,
-        tls: ssl.SSLContext | None = None,
-        name: str | None = None,
-    ) -> Path:
-        """As `Scratch.fetch`; a cancellation ends the download."""
-        space = self.sync
-        download, digest = space._download(max_bytes, sha256, timeout, hosts, networks, redirects, headers, tls, None)
-        return await _stoppable(lambda: space._fetched(download, digest, url, name), download.stop)
-
-    async def copy_in(
-        self,
-        source: str | os.PathLike[str],
-        *,
-        name: str | None = None,
-        max_bytes: Size | None = None,
-        **options: Any,
-    ) -> Path:
-        """As `Scratch.copy_in`; a cancellation ends the copy."""
-        stopped = threading.Event()
-        return await _stoppable(
-            lambda: self.sync.copy_in(source, name=name, max_bytes=max_bytes, stop=stopped.is_set, **options),
-            stopped.set,
-        )
-
-    async def unpack(
-        self,
-        archive: str | os.PathLike[str] | BinaryIO,
-        *,
-        name: str | None = None,
-        max_bytes: Size | None = None,
-        max_files: int | None = None,
-        max_ratio: float = 100,
-    ) -> Path:
-        """As `Scratch.unpack`."""
-        return await _stoppable(
-            lambda: self.sync.unpack(
-                archive, name=name, max_bytes=max_bytes, max_files=max_files, max_ratio=max_ratio
-            ),
-            lambda: None,
-        )
-
-
-async def _stoppable(work: Callable[[], T], stop: Callable[[], object]) -> T:
-    """`work` in a thread of its own. A cancellation calls `stop` and waits: nobody may write while we wipe."""
-    running = asyncio.ensure_future(_apart(work))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        stop()
-        while not running.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        running.cancelled() or running.exception()  # seen: nobody else will
-        raise
-
-
-def _apart(work: Callable[[], T]) -> Awaitable[T]:
-    """`work` in a new thread with this context. Not in the loop's pool: a few long downloads would fill it."""
-    done: Future[T] = Future()
-    context = contextvars.copy_context()
-
-    def run() -> None:
-        try:
-            done.set_result(context.run(work))
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, name="fungible-scratch", daemon=True).start()
-    return asyncio.wrap_future(done)
