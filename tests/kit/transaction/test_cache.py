@@ -361,7 +361,7 @@ def test_a_loop_is_never_made_to_wait_for_a_thread() -> None:
     calls: list[str] = []
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
+        loop, called = asyncio.get_running_loop(), asyncio.Event()
 
         @transaction_cache
         def needs_the_loop() -> str:
@@ -369,7 +369,7 @@ def test_a_loop_is_never_made_to_wait_for_a_thread() -> None:
             calls.append(name)
             if len(calls) == 1:
                 entered.set()
-                asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(60)
+                asyncio.run_coroutine_threadsafe(called.wait(), loop).result(60)
             return name
 
         async with transaction():
@@ -377,6 +377,7 @@ def test_a_loop_is_never_made_to_wait_for_a_thread() -> None:
             while not entered.is_set():
                 await asyncio.sleep(0.001)
             needs_the_loop()
+            called.set()
             await other
 
     asyncio.run(asyncio.wait_for(main(), 60))
