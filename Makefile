@@ -14,9 +14,11 @@ $(VENV)/ready: pyproject.toml kit/pyproject.toml requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e kit
 	touch $@
 
-$(DEMO)/.venv/ready: $(DEMO)/requirements.lock
+$(DEMO)/.venv/ready: $(DEMO)/requirements.lock $(VENV)/ready $(shell find kit -name '*.py')
 	$(PYTHON) -m venv $(DEMO)/.venv
 	$(DEMO)/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(DEMO)/requirements.lock
+	cd kit && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/$(DEMO)/.venv/kit
+	$(DEMO)/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall $(DEMO)/.venv/kit/*.whl
 	touch $@
 
 demo: $(VENV)/ready $(DEMO)/.venv/ready

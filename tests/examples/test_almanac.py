@@ -356,7 +356,7 @@ class TestWorker:
             "/slow-head": "did not come within 0.6 seconds",
             "/short": "broke off); it will be tried again",
             "/round": "leads on more than 3 times",
-            "/away": "starts with http",
+            "/away": "start with http",
             "/binary": "not text in UTF-8",
             "/words": "no column of numbers",
             "/error": "answered 500; it will be tried again",
@@ -376,7 +376,7 @@ class TestWorker:
             dataset = ann.get(f"/api/datasets/{numbers[path]}").json()
             assert (said or "") in (dataset["problem"] or ""), path
             assert dataset["status"] == ("ready" if said is None else "queued" if "again" in said else "failed"), path
-        assert "connection refused" in ann.get(f"/api/datasets/{closed}").json()["problem"]
+        assert "connection was refused" in ann.get(f"/api/datasets/{closed}").json()["problem"]
 
     def test_attempts_end(self, ann: httpx.Client, almanac: Environment) -> None:
         number = add(ann, "http://127.0.0.1:9/a.csv")

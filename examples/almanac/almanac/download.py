@@ -1,23 +1,15 @@
 """One file over http(s), bounded in size and time, into scratch, and gone when the block ends."""
 
-import http.client
-import ipaddress
-import os
-import socket
-import ssl
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from almanac import settings
+from fungible_kit import FetchError, FetchStopped, ScratchFull, scratch
 
-_CHUNK = 64 * 1024
 _REDIRECTS = 3
+_ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
 class DownloadError(Exception):
@@ -38,13 +30,25 @@ def downloaded(url: str, stop: Callable[[], bool] = lambda: False) -> Iterator[P
 
     Raises DownloadError, and StoppedError as soon as `stop` returns True.
     """
-    handle, name = tempfile.mkstemp(prefix="almanac-", suffix=".csv", dir=settings.scratch())
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _fetch(url, file, stop)
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    check_url(url)
+    with scratch(limit=settings.MAX_BYTES, files=10) as tmp:
+        try:
+            path = tmp.fetch(
+                url,
+                max_bytes=settings.MAX_BYTES,
+                timeout=settings.MAX_SECONDS,
+                redirects=_REDIRECTS,
+                networks=_ANYWHERE if settings.PRIVATE_URLS else (),
+                stop=stop,
+            )
+        except FetchStopped:
+            raise StoppedError from None
+        except FetchError as error:
+            # What did not come in all the time that it had is not asked for again.
+            raise DownloadError(_said(error), error.retry and error.reason != "time") from None
+        except ScratchFull:
+            raise DownloadError("there is no room for the file now", retry=True) from None
+        yield path
 
 
 def check_url(url: str) -> SplitResult:
@@ -59,92 +63,22 @@ def check_url(url: str) -> SplitResult:
     return parts
 
 
-def _fetch(url: str, file: IO[bytes], stop: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + settings.MAX_SECONDS
-    for _ in range(_REDIRECTS + 1):
-        try:
-            moved = _exchange(check_url(url), file, stop, deadline)
-        except (OSError, http.client.HTTPException) as error:
-            if time.monotonic() >= deadline:
-                raise DownloadError(f"the file did not come within {settings.MAX_SECONDS:g} seconds") from None
-            raise DownloadError(f"the server could not be reached ({_cause(error)})", retry=True) from None
-        if moved is None:
-            return
-        url = urljoin(url, moved)
-    raise DownloadError(f"the address leads on more than {_REDIRECTS} times")
-
-
-def _exchange(parts: SplitResult, file: IO[bytes], stop: Callable[[], bool], deadline: float) -> str | None:
-    """Write the body to `file`; or return where the server sends us instead."""
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    timeout = max(0.1, min(5.0, deadline - time.monotonic()))
-    sock = socket.create_connection((host, parts.port or (443 if secure else 80)), timeout)
-    # A server may send a byte now and then for ever: the socket is shut when the time is over.
-    guard = threading.Timer(max(0.0, deadline - time.monotonic()), _shut, [sock])
-    guard.daemon = True
-    guard.start()
-    try:
-        # The address is judged after connecting: a name that resolves twice cannot give two answers.
-        peer = ipaddress.ip_address(sock.getpeername()[0].partition("%")[0])
-        if not settings.PRIVATE_URLS and not peer.is_global:
-            raise DownloadError("the address is not on the public internet")
-        if secure:
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = kind(host, parts.port)
-        connection.sock = sock
-        with closing(connection):
-            moved = _receive(connection, parts, file, stop)
-        if moved is None and time.monotonic() >= deadline:
-            raise TimeoutError
-        return moved
-    finally:
-        guard.cancel()
-        sock.close()
-
-
-def _receive(
-    connection: http.client.HTTPConnection, parts: SplitResult, file: IO[bytes], stop: Callable[[], bool]
-) -> str | None:
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {"User-Agent": "almanac", "Accept-Encoding": "identity", "Connection": "close"}
-    connection.request("GET", target, headers=headers)
-    response = connection.getresponse()
-    if response.status in (301, 302, 303, 307, 308) and (location := response.getheader("Location")):
-        return location
-    if response.status != 200:
-        raise DownloadError(f"the server answered {response.status}", retry=response.status >= 500)
-    announced, received = response.length, 0
-    if announced is not None and announced > settings.MAX_BYTES:
-        raise _too_large()
-    while chunk := response.read1(_CHUNK):
-        received += len(chunk)
-        if received > settings.MAX_BYTES:
-            raise _too_large()
-        file.write(chunk)
-        if stop():
-            raise StoppedError
-        if received == announced:
-            break
-    if announced is not None and received < announced:
-        raise http.client.IncompleteRead(b"")
-    return None
-
-
-def _too_large() -> DownloadError:
-    return DownloadError(f"the file is larger than {settings.MAX_BYTES:,} bytes")
-
-
-def _shut(sock: socket.socket) -> None:
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return "its name is not known"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    return "the answer broke off"
+def _said(error: FetchError) -> str:
+    """What went wrong, for a user who sees no log."""
+    match error.reason:
+        case "address":
+            return "the address is not on the public internet"
+        case "redirect":
+            return f"the address leads on more than {_REDIRECTS} times, or to where it may not"
+        case "url":
+            return "the address leads to one that does not start with http:// or https://"
+        case "size":
+            return f"the file is larger than {settings.MAX_BYTES:,} bytes"
+        case "time":
+            return f"the file did not come within {settings.MAX_SECONDS:g} seconds"
+        case "status":
+            return f"the server answered {error.status}"
+        case "network":
+            return f"the server could not be reached ({error.detail})"
+        case _:
+            return "the server does not send the file as it is"

@@ -1,8 +1,6 @@
 """Every config var of almanac, read once from the environment. A missing one stops the process at boot."""
 
 import os
-import tempfile
-from pathlib import Path
 
 
 class SettingError(RuntimeError):
@@ -50,8 +48,3 @@ KEEP_DAYS = _number("ALMANAC_KEEP_DAYS", 90)  # data sets older than this are re
 
 PROCESS = os.environ.get("FUNGIBLE_PROCESS", "a process started by hand")
 RELEASE = os.environ.get("FUNGIBLE_RELEASE", "")
-
-
-def scratch() -> Path:
-    """Return the folder for files that live as long as one transaction."""
-    return Path(os.environ.get("FUNGIBLE_SCRATCH") or tempfile.gettempdir())

@@ -12,7 +12,7 @@ log = logging.getLogger("almanac.worker")
 
 
 def work(held: jobs.Claim) -> None:
-    """Carry out one job. Everything between the claim and the result lives in one scratch file."""
+    """Carry out one job. Everything between the claim and the result lives in one scratch folder."""
     try:
         with (
             downloaded(held.url, stop.asked) as path,

@@ -3,12 +3,58 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES: dict[str, str] = {}
+if TYPE_CHECKING:
+    from fungible_kit.scratch_space.async_space import AsyncScratch as AsyncScratch
+    from fungible_kit.scratch_space.errors import FetchError as FetchError
+    from fungible_kit.scratch_space.errors import FetchRefused as FetchRefused
+    from fungible_kit.scratch_space.errors import FetchStopped as FetchStopped
+    from fungible_kit.scratch_space.errors import ScratchError as ScratchError
+    from fungible_kit.scratch_space.errors import ScratchFull as ScratchFull
+    from fungible_kit.scratch_space.errors import ScratchIsMemory as ScratchIsMemory
+    from fungible_kit.scratch_space.errors import UnsafeArchive as UnsafeArchive
+    from fungible_kit.scratch_space.space import Scratch as Scratch
+    from fungible_kit.scratch_space.space import scratch as scratch
+    from fungible_kit.transactions.cache import transaction_cache as transaction_cache
+    from fungible_kit.transactions.middleware import Transactions as Transactions
+    from fungible_kit.transactions.scope import Leak as Leak
+    from fungible_kit.transactions.scope import transaction as transaction
+
+_HOMES: dict[str, str] = {
+    "FetchError": "fungible_kit.scratch_space.errors",
+    "FetchRefused": "fungible_kit.scratch_space.errors",
+    "FetchStopped": "fungible_kit.scratch_space.errors",
+    "ScratchError": "fungible_kit.scratch_space.errors",
+    "ScratchFull": "fungible_kit.scratch_space.errors",
+    "ScratchIsMemory": "fungible_kit.scratch_space.errors",
+    "UnsafeArchive": "fungible_kit.scratch_space.errors",
+    "AsyncScratch": "fungible_kit.scratch_space.async_space",
+    "Scratch": "fungible_kit.scratch_space.space",
+    "scratch": "fungible_kit.scratch_space.space",
+    "transaction_cache": "fungible_kit.transactions.cache",
+    "Transactions": "fungible_kit.transactions.middleware",
+    "Leak": "fungible_kit.transactions.scope",
+    "transaction": "fungible_kit.transactions.scope",
+}
 """Public name -> the module that defines it."""
 
-__all__: list[str] = []
+__all__ = [
+    "AsyncScratch",
+    "FetchError",
+    "FetchRefused",
+    "FetchStopped",
+    "Leak",
+    "Scratch",
+    "ScratchError",
+    "ScratchFull",
+    "ScratchIsMemory",
+    "Transactions",
+    "UnsafeArchive",
+    "scratch",
+    "transaction",
+    "transaction_cache",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,1 @@
+"""Scratch: a folder that lives as long as one transaction."""

@@ -1,0 +1,1 @@
+"""One request or one job: what it memoises, what it leaves behind, and where it ends."""
