@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES: dict[str, str] = {}
+if TYPE_CHECKING:
+    from fungible_kit.tokens import Passwords, SignedTokens, Tokens
+
+_HOMES: dict[str, str] = {
+    "Passwords": "fungible_kit.tokens",
+    "SignedTokens": "fungible_kit.tokens",
+    "Tokens": "fungible_kit.tokens",
+}
 """Public name -> the module that defines it."""
 
-__all__: list[str] = []
+__all__ = [
+    "Passwords",
+    "SignedTokens",
+    "Tokens",
+]
 
 
 def __getattr__(name: str) -> Any:
