@@ -35,8 +35,7 @@ _ALGORITHMS: dict[str, tuple[str, str | int | None]] = {
     "ES384": ("EC", "P-384"),
     "ES512": ("EC", "P-521"),
     "Ed25519": ("OKP", "Ed25519"),
-    "EdDSA": ("OKP", "Ed25519"),
-    "PS256": ("RSA", 2048),
+        "PS256": ("RSA", 2048),
     "RS256": ("RSA", 2048),
 }
 _OURS = {"iss", "aud", "sub", "exp", "iat", "jti", "scope"}
@@ -183,7 +182,7 @@ def new_keys(algorithm: str = "Ed25519") -> tuple[str, str]:
     elif kind == "EC":
         key = ECKey.generate_key(str(size), words)
     elif kind == "OKP":
-        key = OKPKey.generate_key(str(size), words)
+        key = OKPKey.generate_key("Ed25519", words)
     elif kind == "RSA":
         key = RSAKey.generate_key(3072, words)
     else:
