@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -10,7 +9,6 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
@@ -22,7 +20,6 @@ from tests.runtime.harness import PATIENCE, Formation, Home, new_home
 PAGE = Path(__file__).parents[3] / "docs" / "tokens.md"
 PG = "pg@8.16.3"
 ANN = {"name": "ann", "password": "apple-pie"}
-Start = Callable[..., Formation]
 
 
 def files_of(example: str) -> dict[str, str]:
@@ -94,24 +91,24 @@ def test_the_user_is_found_by_the_token_though_the_process_that_gave_it_was_kill
         nobody = httpx.post(formation.url + "/login", json=ANN | {"name": "nobody"}, timeout=PATIENCE)
         assert (wrong.status_code, wrong.content) == (nobody.status_code, nobody.content) == (401, nobody.content)
 
-        before = requests(home)
         answer = httpx.post(formation.url + "/login", json=ANN, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         assert answer.headers["cache-control"] == "no-store"
         token = answer.json()["token"]
-        (served,) = [process for process in processes(home) if process["requests"] != before[process["instance"]]]
         assert re.fullmatch(Tokens("sqlite:///unused.db", prefix="acme").pattern, token)
-        os.kill(served["pid"], signal.SIGKILL)
+
+        served = formation.wait("router.request", path="/login", status=200)
+        killed = len(formation.events)
+        os.kill(formation.wait("process.started", instance=served["instance"])["pid"], signal.SIGKILL)
         found = get_data(formation, token)
         assert found.status_code == 200, found.text
         assert found.json()["user"] == "ann" and found.json()["data"] == "of Ann"
-        assert found.json()["process"] != served["name"]
+        assert formation.wait("router.request", path="/data", status=200)["instance"] != served["instance"]
 
-        # The killed one is replaced: now every process knows it, the one that never gave it, too.
-        formation.wait_for(
-            lambda: all(each["state"] == "ready" for each in processes(home)) and len(processes(home)) == 3
-        )
-        assert served["instance"] not in {each["instance"] for each in processes(home)}
+        # The killed one is replaced: now every process knows the token, the one that was just born, too.
+        assert formation.wait("process.ended", instance=served["instance"])["status"] == -signal.SIGKILL
+        born = formation.wait("process.ready", after=killed)["process"]
+        assert born == served["process"]
         answers = [get_data(formation, token) for _ in range(6)]
         assert {each.status_code for each in answers} == {200}
         assert {each.json()["process"] for each in answers} == {"web.1", "web.2", "web.3"}
@@ -147,13 +144,3 @@ def test_a_token_of_one_language_is_good_in_the_other(
         assert get_data(formation, from_node).status_code == 401
         tokens.close()
         assert formation.stop() == 0
-
-
-def processes(home: Home) -> list[dict[str, Any]]:
-    done = home.run("ps", "--json")
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout)["processes"])
-
-
-def requests(home: Home) -> dict[str, int]:
-    return {each["instance"]: each["requests"] for each in processes(home)}

@@ -35,7 +35,7 @@ _ALGORITHMS: dict[str, tuple[str, str | int | None]] = {
     "ES384": ("EC", "P-384"),
     "ES512": ("EC", "P-521"),
     "Ed25519": ("OKP", "Ed25519"),
-        "PS256": ("RSA", 2048),
+    "PS256": ("RSA", 2048),
     "RS256": ("RSA", 2048),
 }
 _OURS = {"iss", "aud", "sub", "exp", "iat", "jti", "scope"}

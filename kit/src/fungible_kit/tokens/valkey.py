@@ -35,6 +35,7 @@ try:
     import valkey
     import valkey.asyncio
     from valkey.backoff import NoBackoff
+    from valkey.exceptions import ConnectionError as ConnectionLost
     from valkey.exceptions import ValkeyError
     from valkey.retry import Retry
 except ImportError as missing:
@@ -168,7 +169,8 @@ class Layout:
 
 class ValkeyStore:
     """Tokens in the server of `url` (`valkey://`, `redis://`, `rediss://`, `unix://`). `deadline` is in seconds, for
-    connecting and for each answer; nothing is sent twice."""
+    connecting and for each answer. An operation whose connection turns out to be cut is done once more on a new one;
+    one that got no answer in time is not."""
 
     def __init__(self, url: str, name: str, deadline: float) -> None:
         self.layout = Layout(name)
@@ -188,11 +190,11 @@ class ValkeyStore:
         if command is None:
             return self.layout.result(operation, None)
         try:
-            if command.script is None:
-                answer = self._client.execute_command(command.name, *command.keys)
-            else:
-                script = self._scripts.setdefault(command.script, self._client.register_script(command.script))
-                answer = script(keys=command.keys, args=_texts(command.arguments))
+            try:
+                answer = self._ask(command)
+            except ConnectionLost:
+                self._client.connection_pool.disconnect(inuse_connections=False)
+                answer = self._ask(command)
         except (ValkeyError, OSError) as error:
             raise StoreUnavailable(f"Valkey: {error}") from error
         return self.layout.result(operation, answer)
@@ -201,13 +203,12 @@ class ValkeyStore:
         command = self.layout.command(operation)
         if command is None:
             return self.layout.result(operation, None)
-        client, scripts = self._loops_client()
         try:
-            if command.script is None:
-                answer = await client.execute_command(command.name, *command.keys)
-            else:
-                script = scripts.setdefault(command.script, client.register_script(command.script))
-                answer = await script(keys=command.keys, args=_texts(command.arguments))
+            try:
+                answer = await self._aask(command)
+            except ConnectionLost:
+                await self._loops_client()[0].connection_pool.disconnect(inuse_connections=False)
+                answer = await self._aask(command)
         except (ValkeyError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"Valkey: {error}") from error
         return self.layout.result(operation, answer)
@@ -220,6 +221,19 @@ class ValkeyStore:
         if client is not None:
             await client.aclose()
         self.close()
+
+    def _ask(self, command: Command) -> Any:
+        if command.script is None:
+            return self._client.execute_command(command.name, *command.keys)
+        script = self._scripts.setdefault(command.script, self._client.register_script(command.script))
+        return script(keys=command.keys, args=_texts(command.arguments))
+
+    async def _aask(self, command: Command) -> Any:
+        client, scripts = self._loops_client()
+        if command.script is None:
+            return await client.execute_command(command.name, *command.keys)
+        script = scripts.setdefault(command.script, client.register_script(command.script))
+        return await script(keys=command.keys, args=_texts(command.arguments))
 
     def _loops_client(self) -> tuple[Any, dict[str, Any]]:
         loop = asyncio.get_running_loop()
