@@ -136,7 +136,9 @@ class Table:
         insert = f"INSERT INTO {self.name} ({_COLUMNS}) SELECT {_COLUMNS} FROM (SELECT {self._typed}) AS new"
         if not self.one_step:
             # SQLite has no UPDATE inside WITH; changes() is the number of rows of the statement before.
-            return Statement(update, update_values), Statement(f"{insert} WHERE changes() > 0", _flat(new))
+            # A repetition writes the row that is there, and so counts as well.
+            again = "ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest"
+            return Statement(update, update_values), Statement(f"{insert} WHERE changes() > 0 {again}", _flat(new))
         one = (
             f"WITH used AS ({update} RETURNING 1), "
             f"added AS ({insert} WHERE EXISTS (SELECT 1 FROM used) ON CONFLICT DO NOTHING) SELECT count(*) FROM used"
