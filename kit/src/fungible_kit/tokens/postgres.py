@@ -54,7 +54,7 @@ class PostgresStore:
                         with connection.transaction():
                             for statement in statements:
                                 cursor = connection.execute(statement.text, statement.parameters)
-                    return self._result(operation, cursor, cursor.fetchall() if cursor.description else [])
+                    return self._result(operation, cursor, cursor.fetchall() if _has_rows(cursor) else [])
             except psycopg.Error as error:
                 if last or not connection_lost(error):
                     raise self._unavailable(error) from error
@@ -73,7 +73,7 @@ class PostgresStore:
                         async with connection.transaction():
                             for statement in statements:
                                 cursor = await connection.execute(statement.text, statement.parameters)
-                    return self._result(operation, cursor, await cursor.fetchall() if cursor.description else [])
+                    return self._result(operation, cursor, await cursor.fetchall() if _has_rows(cursor) else [])
             except TimeoutError as error:
                 raise StoreUnavailable("PostgreSQL: no answer in time") from error
             except psycopg.Error as error:
@@ -144,6 +144,11 @@ class PostgresStore:
                 f"PostgreSQL has no table {name}; make it: python -m fungible_kit.tokens create URL"
             )
         return StoreUnavailable(f"PostgreSQL: {str(error).strip() or type(error).__name__}")
+
+
+def _has_rows(cursor: Any) -> bool:
+    """Whether a statement gave rows, none included; `description` would make an object for each column."""
+    return cursor.rownumber is not None
 
 
 def connection_lost(error: psycopg.Error) -> bool:
