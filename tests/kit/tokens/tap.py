@@ -4,6 +4,7 @@ trace."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ class PostgresTap:
     def __init__(self) -> None:
         self.count = 0
 
-    async def serve(self, url: str) -> str:
+    async def serve(self, url: str, bound: socket.socket | None = None) -> str:
         parts = urlsplit(url)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,7 +40,9 @@ class PostgresTap:
                 upstream_writer.close()
                 await back
 
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        if bound is None:
+            bound = socket.create_server(("127.0.0.1", 0))
+        server = await asyncio.start_server(connected, sock=bound)
         port = server.sockets[0].getsockname()[1]
         words = "?sslmode=disable&gssencmode=disable"
         return f"postgresql://{parts.username}:{parts.password}@127.0.0.1:{port}{parts.path}{words}"

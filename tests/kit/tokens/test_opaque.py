@@ -308,6 +308,8 @@ def test_what_cannot_be_issued_is_said(words: dict[str, Any], said: str, tmp_pat
         ({"prefix": "acme", "kinds": "login"}, "kinds"),
         ({"prefix": "acme", "kinds": ("a-b",)}, "kind"),
         ({"prefix": "acme", "name": 'x"; DROP'}, "name"),
+        ({"prefix": "acme", "store": "valkey://localhost", "name": "a:b"}, "name"),
+        ({"prefix": "acme", "store": "postgres://localhost", "name": "Tokens"}, "name"),
         ({"prefix": "acme", "realm": 'a"b'}, "realm"),
         ({"prefix": "acme", "grace": -1}, "grace"),
         ({"prefix": "acme", "store": "mongodb://h/d"}, "no store for URLs with 'mongodb'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -18,9 +19,9 @@ import valkey
 
 from fungible_kit.tokens import StoreUnavailable, Tokens
 from fungible_kit.tokens.store import Touch
-from tests.kit.tokens.conftest import Clock, Face
-
-SECRET = "Bearer acme_login_" + "0" * 43
+from tests.kit.tokens.conftest import Clock, Face, Loop
+from tests.kit.tokens.tap import PostgresTap
+from tests.runtime.harness import wait_until
 
 
 @pytest.fixture
@@ -98,6 +99,31 @@ def cut(kind: str, url: str) -> None:
     else:
         with valkey.Valkey.from_url(url) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+def test_a_database_that_comes_back_is_found_again(postgres_url: str, name: str, background: Loop) -> None:
+    with socket.socket() as bound, asyncio.Runner() as runner:
+        bound.bind(("127.0.0.1", 0))  # refuses, until it listens
+        address = "{}:{}".format(*bound.getsockname())
+        url = re.sub(r"@[^/]+", f"@{address}", postgres_url) + "?sslmode=disable&gssencmode=disable"
+        tokens = Tokens(url, prefix="acme", name=name, deadline=0.5)
+        faces = Face(tokens, None), Face(tokens, runner)
+        for face in faces:
+            with pytest.raises(StoreUnavailable):
+                face.create()
+        background.run(PostgresTap().serve(postgres_url, bound))
+        for face in faces:
+            wait_until(lambda face=face: answers(face))
+            assert face.verify(f"Bearer {face.issue('ann').secret}")
+        runner.run(tokens.aclose())
+
+
+def answers(face: Face) -> bool:
+    try:
+        face.create()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("kind", ["valkey"])

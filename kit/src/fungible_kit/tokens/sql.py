@@ -5,7 +5,6 @@ One row a secret. Any program may read the table, whatever its language: `docs/t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from fungible_kit.tokens.store import (
     RevokeLogin,
     RevokeUser,
     Touch,
+    check_name,
 )
 
 _COLUMNS = (
@@ -49,10 +49,7 @@ class Table:
     one_step: bool
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,49}", self.name):
-            raise ValueError(
-                f"name {self.name!r}: 1 to 50 lower-case letters, digits and underscores, no digit first"
-            )
+        check_name(self.name)
 
     @property
     def schema(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ threads and for event loops. Every operation may be repeated: a second time chan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -99,6 +100,13 @@ class Store(Protocol):
     async def aexecute(self, operation: Operation) -> Any: ...
     def close(self) -> None: ...
     async def aclose(self) -> None: ...
+
+
+def check_name(name: str) -> str:
+    """The name of a table, or what stands before keys; raises ValueError."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,49}", name):
+        raise ValueError(f"name {name!r}: 1 to 50 lower-case letters, digits and underscores, no digit first")
+    return name
 
 
 def run(plan: Plan[T], store: Store) -> T:

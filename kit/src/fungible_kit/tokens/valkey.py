@@ -29,6 +29,7 @@ from fungible_kit.tokens.store import (
     RevokeLogin,
     RevokeUser,
     Touch,
+    check_name,
 )
 
 try:
@@ -119,6 +120,9 @@ class Layout:
     """Operations to commands, and answers to values. Pure."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
     def command(self, operation: Operation) -> Command | None:
         """None: the server does that by itself."""
