@@ -229,14 +229,18 @@ class ValkeyStore:
     def _ask(self, command: Command) -> Any:
         if command.script is None:
             return self._client.execute_command(command.name, *command.keys)
-        script = self._scripts.setdefault(command.script, self._client.register_script(command.script))
+        script = self._scripts.get(command.script)
+        if script is None:
+            script = self._scripts[command.script] = self._client.register_script(command.script)
         return script(keys=command.keys, args=_texts(command.arguments))
 
     async def _aask(self, command: Command) -> Any:
         client, scripts = self._loops_client()
         if command.script is None:
             return await client.execute_command(command.name, *command.keys)
-        script = scripts.setdefault(command.script, client.register_script(command.script))
+        script = scripts.get(command.script)
+        if script is None:
+            script = scripts[command.script] = client.register_script(command.script)
         return await script(keys=command.keys, args=_texts(command.arguments))
 
     def _loops_client(self) -> tuple[Any, dict[str, Any]]:
