@@ -36,6 +36,14 @@ _HOMES: dict[str, str] = {
     "Transactions": "fungible_kit.transactions.middleware",
     "Leak": "fungible_kit.transactions.scope",
     "transaction": "fungible_kit.transactions.scope",
+    from fungible_kit.tokens import Passwords as Passwords
+    from fungible_kit.tokens import SignedTokens as SignedTokens
+    from fungible_kit.tokens import Tokens as Tokens
+
+_HOMES: dict[str, str] = {
+    "Passwords": "fungible_kit.tokens",
+    "SignedTokens": "fungible_kit.tokens",
+    "Tokens": "fungible_kit.tokens",
 }
 """Public name -> the module that defines it."""
 
@@ -54,6 +62,9 @@ __all__ = [
     "scratch",
     "transaction",
     "transaction_cache",
+    "Passwords",
+    "SignedTokens",
+    "Tokens",
 ]
 
 

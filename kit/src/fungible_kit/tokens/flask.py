@@ -1,0 +1,36 @@
+"""Flask: a decorator of views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, current_app, g, request
+
+from fungible_kit.tokens.errors import StoreUnavailable, TokenError
+
+if TYPE_CHECKING:
+    from fungible_kit.tokens.tokens import Tokens
+
+
+class Decorator:
+    """See `Tokens.flask`."""
+
+    def __init__(self, tokens: Tokens, scopes: Collection[str]) -> None:
+        self._tokens, self._scopes = tokens, tuple(scopes)
+
+    def __call__(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        if not callable(view):
+            raise TypeError("write the scopes in brackets, and brackets where there are none: @tokens.flask()")
+
+        @wraps(view)
+        def guarded(*arguments: Any, **words: Any) -> Any:
+            try:
+                g.grant = self._tokens.verify(request.environ, *self._scopes)
+            except (TokenError, StoreUnavailable) as error:
+                answer = self._tokens.answer(error)
+                return Response(answer.body, answer.status, list(answer.headers))
+            return current_app.ensure_sync(view)(*arguments, **words)
+
+        return guarded

@@ -1,0 +1,250 @@
+"""Opaque tokens of an app: issued, verified, refreshed, listed, revoked; for threads and for event loops."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fungible_kit.tokens import secret as secrets_of
+from fungible_kit.tokens.answers import Answer, answer_to
+from fungible_kit.tokens.bearer import secret_in
+from fungible_kit.tokens.core import Policy
+from fungible_kit.tokens.duration import Duration, seconds
+from fungible_kit.tokens.errors import StoreUnavailable, TokenError
+from fungible_kit.tokens.record import Grant, Issued, Login
+from fungible_kit.tokens.store import Plan, Store, arun, run
+
+if TYPE_CHECKING:
+    from fungible_kit.tokens.fastapi import Bearer
+    from fungible_kit.tokens.flask import Decorator
+
+_SQLITE, _POSTGRES, _VALKEY = (
+    ("sqlite",),
+    ("postgres", "postgresql"),
+    ("valkey", "valkeys", "redis", "rediss", "unix"),
+)
+
+
+class Tokens:
+    """Opaque bearer tokens, hashed in a store of the app's.
+
+    `store` is a URL (`sqlite:////path/file`, `postgres://...`, `valkey://...`, `redis://...`) or a `Store`.
+    `prefix` is the app's mark at the start of every secret; `kinds` are the words after it that this object issues
+    and lets in, the first unless told. A token for another purpose, such as a link in an e-mail, is a kind of another
+    `Tokens`, so that none is taken for the other.
+
+    `ttl` is how long a secret is valid unless `issue` is told, `grace` how long a refreshed one is taken beside its
+    successor (0: not at all), `last_used_every` how often at most the use of a token is noted (None: never).
+    `realm` is named in answers; `name` is that of the table, or before the keys; `deadline` is in seconds, for each
+    operation of the store. `clock` gives unix seconds.
+
+    Every method has a twin that begins with `a` and is awaited. Raises ValueError where an argument is wrong,
+    `TokenError` where a token is, `StoreUnavailable` where the store does not answer.
+    """
+
+    def __init__(
+        self,
+        store: str | Store,
+        *,
+        prefix: str,
+        kinds: Sequence[str] = ("login",),
+        ttl: Duration = "12h",
+        grace: Duration = "30s",
+        last_used_every: Duration | None = "10m",
+        realm: str | None = None,
+        name: str = "fungible_tokens",
+        deadline: float = 2.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if isinstance(kinds, str) or not kinds:
+            raise ValueError(f"kinds {kinds!r}: one word at least, in a sequence")
+        if realm is not None and ('"' in realm or "\\" in realm or not realm.isprintable() or not realm.isascii()):
+            raise ValueError(f"realm {realm!r}: printable ASCII without quote and backslash")
+        self._policy = Policy(
+            prefix=secrets_of.check_word("prefix", prefix),
+            kinds=tuple(secrets_of.check_word("kind", kind) for kind in kinds),
+            ttl=seconds("ttl", ttl),
+            grace=0 if grace == 0 else seconds("grace", grace),
+            last_used_every=None if last_used_every is None else seconds("last_used_every", last_used_every),
+            clock=clock,
+            random=secrets.token_bytes,
+        )
+        self._realm = prefix if realm is None else realm
+        self._store = open_store(store, name, deadline) if isinstance(store, str) else store
+
+    def issue(
+        self,
+        user_id: str | int,
+        *,
+        kind: str | None = None,
+        ttl: Duration | None = None,
+        renew_for: Duration | None = None,
+        scopes: Collection[str] = (),
+        label: str = "",
+    ) -> Issued:
+        """A new token of a user; its `secret` is shown once.
+
+        It is valid for `ttl`. With `renew_for` it may be refreshed, as often as the client likes, until that time
+        has passed since now: `ttl` is then how long a client may stay away, `renew_for` how long a login lasts.
+        """
+        return run(self._issue(user_id, kind, ttl, renew_for, scopes, label), self._store)
+
+    async def aissue(
+        self,
+        user_id: str | int,
+        *,
+        kind: str | None = None,
+        ttl: Duration | None = None,
+        renew_for: Duration | None = None,
+        scopes: Collection[str] = (),
+        label: str = "",
+    ) -> Issued:
+        return await arun(self._issue(user_id, kind, ttl, renew_for, scopes, label), self._store)
+
+    def verify(self, request: Any, *scopes: str) -> Grant:
+        """Who the request speaks for, if its token has all these scopes. One look-up; none for junk.
+
+        `request` is the value of an Authorization header, a WSGI environ, an ASGI scope, a mapping of headers, or a
+        request of Starlette, FastAPI, Flask or Django. Raises Missing, Invalid, Expired, Revoked or MissingScope.
+        """
+        return run(self._policy.verify(secret_in(request), scopes), self._store)
+
+    async def averify(self, request: Any, *scopes: str) -> Grant:
+        return await arun(self._policy.verify(secret_in(request), scopes), self._store)
+
+    def verify_secret(self, secret: str, *scopes: str) -> Grant:
+        """The same for a secret that came otherwise, such as in the first message of a WebSocket."""
+        return run(self._policy.verify(secret, scopes), self._store)
+
+    async def averify_secret(self, secret: str, *scopes: str) -> Grant:
+        return await arun(self._policy.verify(secret, scopes), self._store)
+
+    def refresh(self, request: Any) -> Issued:
+        """A new secret in place of the one in `request`, for the same login, until its `renew_for` has passed.
+
+        The old one is taken for `grace` more, so that parallel requests do not fail, and may be refreshed in that
+        time as well. Later that is a sign that two hold it: raises Reused, and all tokens of the login are revoked.
+        """
+        return run(self._policy.refresh(secret_in(request)), self._store)
+
+    async def arefresh(self, request: Any) -> Issued:
+        return await arun(self._policy.refresh(secret_in(request)), self._store)
+
+    def revoke(self, token_id: str) -> int:
+        """End a login, with all that it was refreshed to; the number of secrets that were live or expired."""
+        return run(self._policy.revoke(token_id), self._store)
+
+    async def arevoke(self, token_id: str) -> int:
+        return await arun(self._policy.revoke(token_id), self._store)
+
+    def revoke_user(self, user_id: str | int, *, keep: str | None = None) -> int:
+        """End every login of a user (of this store, whatever its kind), but not the one with the id `keep`."""
+        return run(self._policy.revoke_user(user_id, keep), self._store)
+
+    async def arevoke_user(self, user_id: str | int, *, keep: str | None = None) -> int:
+        return await arun(self._policy.revoke_user(user_id, keep), self._store)
+
+    def of(self, user_id: str | int) -> list[Login]:
+        """The live logins of a user, the newest first."""
+        return run(self._policy.of(user_id), self._store)
+
+    async def aof(self, user_id: str | int) -> list[Login]:
+        return await arun(self._policy.of(user_id), self._store)
+
+    def purge(self) -> int:
+        """Delete what has expired, in a table; the number of rows. For a clock process, never for a request."""
+        return run(self._policy.purge(), self._store)
+
+    async def apurge(self) -> int:
+        return await arun(self._policy.purge(), self._store)
+
+    def create(self) -> None:
+        """Make the table, if there is none: once for each release, before its processes start."""
+        run(self._policy.create(), self._store)
+
+    async def acreate(self) -> None:
+        await arun(self._policy.create(), self._store)
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression by which a secret scanner finds these tokens."""
+        return secrets_of.pattern(self._policy.prefix, self._policy.kinds)
+
+    def answer(self, error: TokenError | StoreUnavailable) -> Answer:
+        """The HTTP answer to a request whose token was refused (RFC 6750): status, headers, body."""
+        return answer_to(error, self._realm)
+
+    def wsgi(self, app: Any, *scopes: str, public: Collection[str] = ()) -> Any:
+        """A WSGI app that lets in what has a token with these scopes; `environ["fungible.grant"]` is its Grant.
+
+        `public` are paths that need none; one that ends with `/` stands for all below it.
+        """
+        from fungible_kit.tokens.wsgi import Middleware
+
+        return Middleware(self, app, scopes, public)
+
+    def asgi(self, app: Any, *scopes: str, public: Collection[str] = ()) -> Any:
+        """The same for ASGI, HTTP and WebSocket: `scope["fungible.grant"]`."""
+        from fungible_kit.tokens.asgi import Middleware
+
+        return Middleware(self, app, scopes, public)
+
+    def bearer(self, *scopes: str) -> Bearer:
+        """A dependency for FastAPI: `grant: Annotated[Grant, Depends(tokens.bearer("read"))]`."""
+        from fungible_kit.tokens.fastapi import Bearer
+
+        return Bearer(self, scopes)
+
+    def flask(self, *scopes: str) -> Decorator:
+        """A decorator for views of Flask, below `@app.route`; the Grant is `flask.g.grant`."""
+        from fungible_kit.tokens.flask import Decorator
+
+        return Decorator(self, scopes)
+
+    def close(self) -> None:
+        """Close this process's connections; they are opened again where needed."""
+        self._store.close()
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections, and those of threads."""
+        await self._store.aclose()
+
+    def _issue(
+        self,
+        user_id: str | int,
+        kind: str | None,
+        ttl: Duration | None,
+        renew_for: Duration | None,
+        scopes: Collection[str],
+        label: str,
+    ) -> Plan[Issued]:
+        return self._policy.issue(
+            user_id,
+            self._policy.kinds[0] if kind is None else kind,
+            self._policy.ttl if ttl is None else seconds("ttl", ttl),
+            None if renew_for is None else seconds("renew_for", renew_for),
+            scopes,
+            label,
+        )
+
+
+def open_store(url: str, name: str, deadline: float) -> Store:
+    """The store of a URL. Raises ValueError for a scheme that none has, ImportError that names the missing extra."""
+    scheme = url.partition(":")[0].partition("+")[0].lower()
+    if scheme in _SQLITE:
+        from fungible_kit.tokens.sqlite import SqliteStore
+
+        return SqliteStore(url, name, deadline)
+    if scheme in _POSTGRES:
+        from fungible_kit.tokens.postgres import PostgresStore
+
+        return PostgresStore(url, name, deadline)
+    if scheme in _VALKEY:
+        from fungible_kit.tokens.valkey import ValkeyStore
+
+        return ValkeyStore(url, name, deadline)
+    raise ValueError(
+        f"no store for URLs with {scheme!r}: known are sqlite:///, postgres://, valkey://, redis://, unix://"
+    )

@@ -1,0 +1,32 @@
+"""WSGI: a request without a good token does not reach the app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+from fungible_kit.tokens.errors import StoreUnavailable, TokenError
+from fungible_kit.tokens.public import is_public
+
+if TYPE_CHECKING:
+    from fungible_kit.tokens.tokens import Tokens
+
+GRANT = "fungible.grant"
+
+
+class Middleware:
+    """See `Tokens.wsgi`."""
+
+    def __init__(self, tokens: Tokens, app: Any, scopes: Collection[str], public: Collection[str]) -> None:
+        self._tokens, self._app, self._scopes, self._public = tokens, app, tuple(scopes), tuple(public)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ[GRANT] = None
+        if not is_public(environ.get("PATH_INFO", ""), self._public):
+            try:
+                environ[GRANT] = self._tokens.verify(environ, *self._scopes)
+            except (TokenError, StoreUnavailable) as error:
+                answer = self._tokens.answer(error)
+                start_response(f"{answer.status} {answer.reason}", list(answer.headers))
+                return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
+        return self._app(environ, start_response)  # type: ignore[no-any-return]
