@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fungible_kit.scratch_space.errors import UnsafeArchive as UnsafeArchive
     from fungible_kit.scratch_space.space import Scratch as Scratch
     from fungible_kit.scratch_space.space import scratch as scratch
+    from fungible_kit.tokens import Passwords as Passwords
+    from fungible_kit.tokens import SignedTokens as SignedTokens
+    from fungible_kit.tokens import Tokens as Tokens
     from fungible_kit.transactions.cache import transaction_cache as transaction_cache
     from fungible_kit.transactions.middleware import Transactions as Transactions
     from fungible_kit.transactions.scope import Leak as Leak
@@ -36,11 +39,6 @@ _HOMES: dict[str, str] = {
     "Transactions": "fungible_kit.transactions.middleware",
     "Leak": "fungible_kit.transactions.scope",
     "transaction": "fungible_kit.transactions.scope",
-    from fungible_kit.tokens import Passwords as Passwords
-    from fungible_kit.tokens import SignedTokens as SignedTokens
-    from fungible_kit.tokens import Tokens as Tokens
-
-_HOMES: dict[str, str] = {
     "Passwords": "fungible_kit.tokens",
     "SignedTokens": "fungible_kit.tokens",
     "Tokens": "fungible_kit.tokens",
@@ -53,18 +51,18 @@ __all__ = [
     "FetchRefused",
     "FetchStopped",
     "Leak",
+    "Passwords",
     "Scratch",
     "ScratchError",
     "ScratchFull",
     "ScratchIsMemory",
+    "SignedTokens",
+    "Tokens",
     "Transactions",
     "UnsafeArchive",
     "scratch",
     "transaction",
     "transaction_cache",
-    "Passwords",
-    "SignedTokens",
-    "Tokens",
 ]
 
 
