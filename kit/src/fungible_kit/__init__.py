@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOMES: dict[str, str] = {}
+_HOMES: dict[str, str] = {
+    "Cookie": "fungible_kit.sessions",
+    "Session": "fungible_kit.sessions",
+    "Sessions": "fungible_kit.sessions",
+}
 """Public name -> the module that defines it."""
 
 __all__: list[str] = []
