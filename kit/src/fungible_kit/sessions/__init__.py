@@ -13,8 +13,10 @@ from fungible_kit.sessions.errors import (
     SessionTooLarge,
     StoreUnavailable,
 )
+from fungible_kit.sessions.exchange import Policy
 from fungible_kit.sessions.record import Listed
-from fungible_kit.sessions.session import Policy, Session
+from fungible_kit.sessions.sealing import Sealed
+from fungible_kit.sessions.session import Session
 from fungible_kit.sessions.sessions import Sessions
 from fungible_kit.sessions.stores import AsyncStore, Caps, Store
 
@@ -29,6 +31,7 @@ __all__ = [
     "NotStorable",
     "NotSupported",
     "Policy",
+    "Sealed",
     "Session",
     "SessionAlreadySent",
     "SessionConflict",

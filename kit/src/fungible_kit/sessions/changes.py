@@ -67,9 +67,11 @@ class Changes:
 
     def names(self) -> Iterator[str]:
         for name in self.fields:
-            if name not in self._deleted and name not in self._assigned:
+            if name not in self._deleted:
                 yield name
-        yield from list(self._assigned)
+        for name in list(self._assigned):
+            if name not in self.fields:
+                yield name
 
     def __contains__(self, name: object) -> bool:
         return name in self._assigned or (name in self.fields and name not in self._deleted)
@@ -79,12 +81,12 @@ class Changes:
         sets: dict[str, bytes] = {}
         for name, value in self._live.items():
             data = self._assigned.get(name)
-            if type(value) not in _FIXED:
-                data = self._codec.encode(name, value)
-            elif data is None:
-                continue
-            if not self.known or not self._same(name, data):
-                sets[name] = data
+            fixed = type(value) in _FIXED
+            if data is None and fixed:
+                continue  # read, and cannot have changed
+            before = self.fields.get(name) if self.known else None
+            if before is None or self._codec.changed(name, before, value):
+                sets[name] = data if data is not None and fixed else self._codec.encode(name, value)
         deletes = self._deleted if not self.known else self._deleted.intersection(self.fields)
         return sets, frozenset(deletes)
 
@@ -118,15 +120,6 @@ class Changes:
         self.drop()
         self.fields = {}
         self.known = True
-
-    def _same(self, name: str, data: bytes) -> bool:
-        before = self.fields.get(name)
-        if before is None or before == data:
-            return before is not None
-        if name in self._assigned:
-            return False
-        # Written by another version or framework, the same value may be other bytes.
-        return self._codec.encode(name, self._codec.decode(name, before)) == data
 
     def _check_total(self, name: str, data: bytes) -> None:
         held = {**self.fields, **self._assigned, name: data} if self.fields or self._assigned else {name: data}

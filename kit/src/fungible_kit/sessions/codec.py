@@ -32,16 +32,18 @@ class Codec(Protocol):
         """The value as it was given to `encode`, an own copy at every call."""
         ...
 
+    def changed(self, name: str, before: bytes, value: Any) -> bool:
+        """Whether `value` is another one than `before` holds. The same value may be other bytes."""
+        ...
+
 
 class JsonCodec:
     """The codec that sessions use unless told otherwise."""
 
     def encode(self, name: str, value: Any) -> bytes:
         kind = type(value)
-        if kind is str or kind is bool or kind is int or value is None:  # most values, and no walk needed
-            plain = value
-        else:
-            plain = _plain(value, name, 0)
+        # Most values need no walk.
+        plain = value if kind in (str, int, bool) or value is None else _plain(value, name, 0)
         return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
     def decode(self, name: str, data: bytes) -> Any:
@@ -50,6 +52,11 @@ class JsonCodec:
             return json.loads(text, object_hook=_revived if '{"@' in text else None)
         except (ValueError, RecursionError):
             raise SessionError(f"session[{name!r}] in the store is not written by this codec; delete it") from None
+
+    def changed(self, name: str, before: bytes, value: Any) -> bool:
+        data = self.encode(name, value)
+        # Written by another framework, the same value may have other spaces or escapes.
+        return data != before and data != self.encode(name, self.decode(name, before))
 
 
 def _plain(value: Any, where: str, depth: int) -> Any:
@@ -129,7 +136,7 @@ def _revived(found: dict[str, Any]) -> Any:
         if tag == "@tuple":
             return tuple(content)
         if tag == "@dict":
-            return {name: item for name, item in content}
+            return dict(content)
         if tag == "@markup":
             return _markup(content)
     return found

@@ -44,8 +44,8 @@ class Cookie:
             raise Misconfigured("samesite='none' needs secure=True: browsers refuse it otherwise")
         if self.name.startswith("__Host-") and (not self.secure or self.domain is not None or self.path != "/"):
             raise Misconfigured(
-                f"a cookie named {self.name} needs secure=True, path='/' and no domain: browsers refuse it otherwise; "
-                "name it 'sid' to change these"
+                f"a cookie named {self.name} needs secure=True, path='/' and no domain: browsers refuse "
+                "it otherwise; name it 'sid' to change these"
             )
         if self.name.startswith("__Secure-") and not self.secure:
             raise Misconfigured(f"a cookie named {self.name} needs secure=True: browsers refuse it otherwise")

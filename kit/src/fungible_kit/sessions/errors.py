@@ -34,7 +34,9 @@ class SessionConflict(SessionError, RuntimeError):
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(sorted(names))
-        super().__init__(f"another request changed {', '.join(map(repr, self.names))}; read the session and try again")
+        super().__init__(
+            f"another request changed {', '.join(map(repr, self.names))}; read the session and try again"
+        )
 
 
 class NotSupported(SessionError, NotImplementedError):

@@ -37,8 +37,8 @@ class Breaker:
         if self.circuit is Circuit.CLOSED:  # no lock on the usual way
             return
         with self._lock:
-            if self.circuit is Circuit.CLOSED:
-                return
+            if self._failed < self._limit:
+                return  # closed meanwhile
             if self._clock() < self._until:
                 raise StoreUnavailable("the session store failed a moment ago and is not asked again yet")
             # A probe that never reports back (its thread was killed) must not close the way for ever.

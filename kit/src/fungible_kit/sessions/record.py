@@ -47,6 +47,7 @@ class Patch:
 
     `expect` holds values as this request read them (None: not there); where one differs, nothing is written.
     `by` adds whole numbers to fields that are whole numbers or missing.
+    `user` signs in under the same id; only for frameworks that have changed the id by then.
     """
 
     touched: int
@@ -54,6 +55,7 @@ class Patch:
     set: Mapping[str, bytes] = field(default_factory=dict)
     delete: frozenset[str] = frozenset()
     by: Mapping[str, int] = field(default_factory=dict)
+    user: str | None = None  # who has signed in; None: as it was
     expect: Mapping[str, bytes | None] = field(default_factory=dict)
     max_bytes: int = MAX_BYTES
     max_names: int = MAX_NAMES
@@ -131,9 +133,9 @@ def applied(record: Record, patch: Patch) -> tuple[Record, Applied] | Refused | 
         except ValueError:
             return Refused.NOT_A_NUMBER
         fields[name] = b"%d" % numbers[name]
-    after = replace(
-        record, fields=fields, touched=patch.touched, idle_at=patch.idle_at, version=record.version + 1, token=None
-    )
+    user = patch.user if patch.user is not None else record.user
+    after = replace(record, fields=fields, user=user, token=None, version=record.version + 1)
+    after = replace(after, touched=patch.touched, idle_at=patch.idle_at)
     if (patch.set or patch.by) and (len(fields) > patch.max_names or after.size > patch.max_bytes):
         return Refused.TOO_LARGE
     return after, Applied(after.version, numbers)

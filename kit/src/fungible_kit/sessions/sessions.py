@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from fungible_kit.sessions.codec import Codec, JsonCodec
 from fungible_kit.sessions.cookie import Cookie
 from fungible_kit.sessions.errors import Misconfigured, SessionError
+from fungible_kit.sessions.exchange import Policy
 from fungible_kit.sessions.lifetime import Lifetime, seconds
 from fungible_kit.sessions.outage import Breaker
 from fungible_kit.sessions.record import MAX_BYTES, MAX_NAMES, Listed
-from fungible_kit.sessions.session import Policy, Session
+from fungible_kit.sessions.session import Session
 from fungible_kit.sessions.steps import Runner
 from fungible_kit.sessions.stores import AsyncStore, Faces, Store, open_store
 from fungible_kit.sessions.stores.threaded import ThreadedStore
@@ -147,9 +148,9 @@ class Sessions:
         await session.aload()
         return session
 
-    def open(self, cookie_header: str, *, in_loop: bool = False) -> Session:
+    def open(self, cookie_header: str, *, in_loop: bool = False, kind: type[Session] = Session) -> Session:
         """The session that a `Cookie` header names; nothing is read yet. For adapters of other frameworks."""
-        return Session(self._policy, self._runner, self.cookie.id_in(cookie_header), in_loop=in_loop)
+        return kind(self._policy, self._runner, self.cookie.id_in(cookie_header), in_loop=in_loop)
 
     # By user, and for operators.
 
@@ -237,5 +238,3 @@ def _faces(store: str | Store | AsyncStore | None, deadline: float) -> Faces:
 
 def _no_sync_face() -> Store:
     raise SessionError("this session store is for asyncio alone; a WSGI app needs one with sync methods")
-
-

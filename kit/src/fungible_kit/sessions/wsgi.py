@@ -23,7 +23,9 @@ log = logging.getLogger("fungible_kit.sessions")
 class SessionWSGI:
     """PEP 3333 middleware; made by `Sessions.wsgi`."""
 
-    def __init__(self, app: Callable[[Environ, StartResponse], Iterable[bytes]], sessions: Sessions, name: str) -> None:
+    def __init__(
+        self, app: Callable[[Environ, StartResponse], Iterable[bytes]], sessions: Sessions, name: str
+    ) -> None:
         self._app = app
         self._sessions = sessions
         self._name = name
@@ -36,12 +38,12 @@ class SessionWSGI:
             body = self._app(environ, response.start)
         except SessionError as error:
             answer = answer_to(error)
-            _end(self._sessions, session, failed=True)
+            end(self._sessions, session, failed=True)
             if answer is None or session.sent:
                 raise
             return response.replace(answer)
         except BaseException:
-            _end(self._sessions, session, failed=True)
+            end(self._sessions, session, failed=True)
             raise
         if not session.accessed and not hasattr(body, "__next__") and response.started:
             return body  # nothing can come of a session that nobody looked at; servers may know the body's type
@@ -59,15 +61,13 @@ class _Response:
         self._id = id
         self._start = start
 
-    def start(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], object]:
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         session = self.session
         if self.started:
             return self._start(status, headers, exc_info)
         self.started = True
         if status[:1] == "5":
-            _end(self.sessions, session, failed=True)
+            end(self.sessions, session, failed=True)
             if session.failure is not None and self.sessions.policy.on_store_error == "unavailable":
                 answer = answer_to(session.failure)
                 if answer is not None:
@@ -125,10 +125,10 @@ class _Body:
             if close is not None:
                 close()
         finally:
-            _end(self._response.sessions, self._response.session, failed=False)
+            end(self._response.sessions, self._response.session, failed=False)
 
 
-def _end(sessions: Sessions, session: Session, *, failed: bool) -> None:
+def end(sessions: Sessions, session: Session, *, failed: bool) -> None:
     """Save what is left, where no answer can tell of a failure any more."""
     if failed:
         session.discard()

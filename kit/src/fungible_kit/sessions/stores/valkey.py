@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from fungible_kit.sessions.errors import Misconfigured, StoreUnavailable
 from fungible_kit.sessions.identity import public_id, user_key
-from fungible_kit.sessions.record import Listed, Move, Outcome, Patch, Record, pointer
+from fungible_kit.sessions.record import Listed, Move, Outcome, Patch, Record, Refused, pointer
 from fungible_kit.sessions.stores import Caps
 from fungible_kit.sessions.stores import valkey_script as script
 from fungible_kit.sessions.stores.valkey_script import Script
@@ -39,7 +39,10 @@ def create(key: str, record: Record) -> Dialogue[bool]:
     return bool((yield (script.CREATE, key, record.expire_at, *script.hash_of(record))))
 
 
-def patch(key: str, change: Patch) -> Dialogue[Outcome]:
+def patch(key: str, change: Patch, seen: Record | None) -> Dialogue[Outcome]:
+    if change.user is not None:
+        absolute = seen.absolute if seen is not None else change.idle_at
+        yield (script.INDEX, user_key(change.user), key, absolute, int(time.time()))
     return script.outcome_of((yield (script.PATCH, key, *script.patch_arguments(change))))
 
 
@@ -60,7 +63,7 @@ def move(old: str, new: str, how: Move) -> Dialogue[Record | Outcome]:
         return script.outcome_of(reply)
     before = script.record_of(reply[1])
     if before is None:
-        return script.Refused.GONE
+        return Refused.GONE
     created, absolute = how.restart or (before.created, before.absolute)
     after = replace(before, created=created, absolute=absolute, user=how.user, rotated=how.rotated)
     yield from create(new, after)
@@ -98,15 +101,17 @@ def check(url: str) -> Dialogue[list[str]]:
     """What an operator should know; a server that keeps its settings to itself is asked nothing more."""
     words: list[str] = []
     address = urlsplit(url)
-    far = address.scheme != "unix" and address.hostname not in ("localhost", "::1") and not str(
-        address.hostname
-    ).startswith("127.")
+    far = (
+        address.scheme != "unix"
+        and address.hostname not in ("localhost", "::1")
+        and not str(address.hostname).startswith("127.")
+    )
     if far and address.scheme not in ("valkeys", "rediss"):
         words.append("the link to the session store is not encrypted; use valkeys:// or rediss://")
     if far and not address.password:
         words.append("the session store asks for no password; give it a user that may only do what sessions need")
     elif far and (address.username or "default") == "default":
-        words.append("the session store is used as the user 'default', who may do everything; give it a user of its own")
+        words.append("the session store is used as the user 'default', who may do everything; give it its own")
     try:
         reply = yield ("CONFIG", "GET", "maxmemory-policy")
         facts = yield ("INFO",)
@@ -182,7 +187,7 @@ class ValkeyStore:
         return self._hold(create(key, record))
 
     def patch(self, key: str, patch: Patch, seen: Record | None = None) -> Outcome:
-        return self._hold(_patch(key, patch))
+        return self._hold(_patch(key, patch, seen))
 
     def take(self, key: str, name: str) -> bytes | None:
         return self._hold(take(key, name))
@@ -252,7 +257,7 @@ class AsyncValkeyStore:
         return await self._hold(create(key, record))
 
     async def patch(self, key: str, patch: Patch, seen: Record | None = None) -> Outcome:
-        return await self._hold(_patch(key, patch))
+        return await self._hold(_patch(key, patch, seen))
 
     async def take(self, key: str, name: str) -> bytes | None:
         return await self._hold(take(key, name))
@@ -341,4 +346,3 @@ def _library() -> tuple[ModuleType, bool]:
         raise Misconfigured(
             "a session store in Valkey or Redis needs a client: pip install 'fungible-kit[valkey]'"
         ) from None
-

@@ -14,7 +14,8 @@ from typing import Any
 
 from fungible_kit.sessions.record import Applied, Conflict, Outcome, Patch, Record, Refused
 
-VERSION, CREATED, ABSOLUTE, TOUCHED, IDLE, USER, ROTATED, MOVED = (b"\0" + c for c in (b"v", b"c", b"a", b"t", b"i", b"u", b"r", b"m"))  # fmt: skip
+VERSION, CREATED, ABSOLUTE, TOUCHED = b"\0v", b"\0c", b"\0a", b"\0t"
+IDLE, USER, ROTATED, MOVED = b"\0i", b"\0u", b"\0r", b"\0m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ for i = 1, #all, 2 do
   if string.byte(all[i]) ~= 0 then size = size + #all[i] + #all[i + 1]; names = names + 1 end
 end
 if has['\0m'] then return {'gone'} end
-local at = 4
+local at = 5
 local function next_arg() at = at + 1; return ARGV[at] end
 local differs = {}
 for _ = 1, tonumber(next_arg()) do
@@ -72,11 +73,12 @@ end
 if grows and (size > tonumber(ARGV[3]) or names > tonumber(ARGV[4])) then return {'large'} end
 for _, name in ipairs(deletes) do redis.call('HDEL', KEYS[1], name) end
 redis.call('HSET', KEYS[1], '\0t', ARGV[1], '\0i', ARGV[2], unpack(sets))
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], '\0u', ARGV[5]) end
 local version = redis.call('HINCRBY', KEYS[1], '\0v', 1)
 for _, sum in ipairs(sums) do redis.call('HINCRBY', KEYS[1], sum[1], sum[2]) end
 redis.call('EXPIREAT', KEYS[1], math.min(tonumber(ARGV[2]), tonumber(has['\0a'])))
 """
-"""ARGV: touched, idle_at, max_bytes, max_names, then counted lists: expect, delete, set, by."""
+"""ARGV: touched, idle_at, max_bytes, max_names, user or '', then counted lists: expect, delete, set, by."""
 
 PATCH = Script(
     _PATCH
@@ -135,7 +137,8 @@ SCRIPTS = (PATCH, CREATE, TAKE, REMOVE, INDEX)
 
 
 def patch_arguments(patch: Patch) -> list[Any]:
-    arguments: list[Any] = [patch.touched, patch.idle_at, patch.max_bytes, patch.max_names, len(patch.expect)]
+    arguments: list[Any] = [patch.touched, patch.idle_at, patch.max_bytes, patch.max_names]
+    arguments += (patch.user or "", len(patch.expect))
     for name, value in patch.expect.items():
         arguments += (name, 0 if value is None else 1, value or b"")
     arguments += (len(patch.delete), *patch.delete, len(patch.set))
