@@ -84,7 +84,7 @@ class Changes:
             fixed = type(value) in _FIXED
             if data is None and fixed:
                 continue  # read, and cannot have changed
-            before = self.fields.get(name) if self.known else None
+            before = self.fields.get(name)
             if before is None or self._codec.changed(name, before, value):
                 sets[name] = data if data is not None and fixed else self._codec.encode(name, value)
         deletes = self._deleted if not self.known else self._deleted.intersection(self.fields)

@@ -50,7 +50,7 @@ class JsonCodec:
         try:
             text = data.decode("utf-8", "surrogatepass")
             return json.loads(text, object_hook=_revived if '{"@' in text else None)
-        except (ValueError, RecursionError):
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
             raise SessionError(f"session[{name!r}] in the store is not written by this codec; delete it") from None
 
     def changed(self, name: str, before: bytes, value: Any) -> bool:

@@ -131,7 +131,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
             record = yield Ask("read", (key_of(key),))
         if record is None or record.moved_to is not None:
             sessions().policy.event("session.unknown_id", "")
-            self._session_key = None
+            self._session_key = None  # type: ignore[assignment]  # a property that takes it
             return {}
         self._record = record
         return {name: self.serializer().loads(data) for name, data in record.fields.items()}

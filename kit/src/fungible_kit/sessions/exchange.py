@@ -184,10 +184,13 @@ class Exchange:
             return
         try:
             outcome = yield from self._patch_steps(patch)
-        except StoreUnavailable as failure:
-            if changed:
+        except StoreUnavailable:
+            if changed or record is None:
                 raise
-            self._failure = failure  # the idle limit not moved on is no reason to fail a response
+            # The idle limit not moved on is no reason to fail a response; the next request will try.
+            self._policy.event("session.store_unavailable", self.public_id or "")
+            self._record = replace(record, touched=now)
+            self._touch = False
             return
         if self._settled(outcome, patch):
             self.touched = True

@@ -40,11 +40,16 @@ class Runner:
         self._deadline = deadline
 
     def run(self, steps: Steps[T]) -> T:
-        """Raises `StoreUnavailable` at the first call that fails."""
+        """A call that fails is raised where it was asked for, and from here if it is not caught there."""
         try:
             ask = steps.send(None)
             while True:
-                ask = steps.send(self._call(ask))
+                try:
+                    answer = self._call(ask)
+                except StoreUnavailable as failure:
+                    ask = steps.throw(failure)
+                else:
+                    ask = steps.send(answer)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
@@ -53,7 +58,12 @@ class Runner:
         try:
             ask = steps.send(None)
             while True:
-                ask = steps.send(await self._acall(ask))
+                try:
+                    answer = await self._acall(ask)
+                except StoreUnavailable as failure:
+                    ask = steps.throw(failure)
+                else:
+                    ask = steps.send(answer)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
