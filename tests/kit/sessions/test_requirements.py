@@ -88,11 +88,8 @@ def _memcached_keys(host: str, port: int) -> list[str]:
         data = b""
         while b"END\r\n" not in data:
             data += wire.recv(65536)
-    return [
-        unquote(line.split()[0].removeprefix(b"key=").decode())
-        for line in data.splitlines()
-        if line.startswith(b"key=")
-    ]
+    lines = [line for line in data.splitlines() if line.startswith(b"key=")]
+    return [unquote(line.split()[0].removeprefix(b"key=").decode()) for line in lines]
 
 
 def test_s1_ids_have_256_random_bits_and_anything_else_is_never_asked_for() -> None:

@@ -136,5 +136,21 @@ class _Response:
             log.error("a change of session %s was not saved: %s", self._session.public_id, error)
 
 
+def dependency() -> Callable[..., Awaitable[Session]]:
+    """What FastAPI calls for a handler that asks for the loaded session."""
+    from starlette.requests import HTTPConnection
+
+    from fungible_kit.sessions.session import Session
+
+    async def required(connection: HTTPConnection) -> Session:
+        session: Session = connection.scope["session"]
+        await session.aload()
+        return session
+
+    # FastAPI looks names of annotations up in the module, where these two are not loaded.
+    required.__annotations__ = {"connection": HTTPConnection, "return": Session}
+    return required
+
+
 def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]

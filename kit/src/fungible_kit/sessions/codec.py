@@ -104,8 +104,7 @@ def _markup(text: str) -> str:
 
 
 def _moment(text: str) -> datetime:
-    stamp, _, fold = text.partition("#")
-    return datetime.fromisoformat(stamp).replace(fold=1 if fold else 0)
+    return datetime.fromisoformat(text.removesuffix("#")).replace(fold=1 if text.endswith("#") else 0)
 
 
 def _stamp(moment: datetime) -> str:

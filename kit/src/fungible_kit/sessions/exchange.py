@@ -284,7 +284,8 @@ class Exchange:
     def _take_steps(self, name: str, default: Any) -> Steps[Any]:
         yield from self._stand_steps(name)
         if self._state not in (State.HELD, State.UNREAD):
-            value = self._changes.get(name) if name in self._changes else default
+            # What ended may have been taken by whoever ended it.
+            value = self._changes.get(name) if name in self._changes and self._is_new() else default
             self._changes.delete(name)
             return value
         data: bytes | None = yield Ask("take", (self._key, name))

@@ -60,6 +60,8 @@ class FlaskSessions(SessionInterface):
                 session.discard()
                 _replace(response, answer)
         session.sent = True
+        # What a stream still changes is saved with its last byte.
+        response.call_on_close(lambda: end(sessions, session, failed=False))
         if not session.accessed:
             return
         cookie = None
@@ -73,8 +75,6 @@ class FlaskSessions(SessionInterface):
         headers = with_session(list(response.headers), session, cookie)
         response.headers.clear()
         response.headers.extend(headers)
-        # What a stream still changes is saved with its last byte.
-        response.call_on_close(lambda: end(sessions, session, failed=False))
 
 
 def install(app: Flask, sessions: Sessions) -> Flask:

@@ -6,8 +6,9 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fungible_kit.sessions.codec import Codec, JsonCodec
@@ -139,14 +140,15 @@ class Sessions:
 
         return install(app, self)
 
-    async def required(self, request: Any) -> Session:
-        """The loaded session of a Starlette or FastAPI request: `Depends(sessions.required)`.
+    @cached_property
+    def required(self) -> Callable[..., Awaitable[Session]]:
+        """The loaded session of a FastAPI request or websocket: `Depends(sessions.required)`.
 
         With `asgi(app, preload=False)`, only handlers that ask for it cost a trip.
         """
-        session: Session = request.scope["session"]
-        await session.aload()
-        return session
+        from fungible_kit.sessions.asgi import dependency
+
+        return dependency()
 
     def open(self, cookie_header: str, *, in_loop: bool = False, kind: type[Session] = Session) -> Session:
         """The session that a `Cookie` header names; nothing is read yet. For adapters of other frameworks."""

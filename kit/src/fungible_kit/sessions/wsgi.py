@@ -45,8 +45,8 @@ class SessionWSGI:
         except BaseException:
             end(self._sessions, session, failed=True)
             raise
-        if not session.accessed and not hasattr(body, "__next__") and response.started:
-            return body  # nothing can come of a session that nobody looked at; servers may know the body's type
+        if not session.accessed and response.started and isinstance(body, (list, tuple)):
+            return body  # it is complete, and nobody looked at the session
         return _Body(body, response)
 
 
