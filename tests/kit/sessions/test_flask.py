@@ -65,7 +65,7 @@ def app_of(url: str, **settings: Any) -> tuple[Flask, Sessions]:
 
 
 def test_values_live_in_the_store_and_changes_inside_them_are_seen(url: str) -> None:
-    app, sessions = app_of(url)
+    app, _ = app_of(url)
     client = app.test_client()
     assert client.get("/get").data == b"none"
     answer = client.get("/set/42")
@@ -112,7 +112,7 @@ def test_flashed_messages_keep_their_kind_and_their_markup(sqlite_url: str) -> N
 
 
 def test_every_type_that_flasks_own_session_keeps(sqlite_url: str) -> None:
-    app, sessions = app_of(sqlite_url)
+    app, _ = app_of(sqlite_url)
     client = app.test_client()
     kept = {
         "t": (1, 2, 3),

@@ -187,9 +187,8 @@ def test_importing_the_kit_loads_nothing_and_its_sessions_only_the_standard_libr
         "names = {name.partition('.')[0] for name in set(sys.modules) - before} - {'fungible_kit'};"
         "print(sorted(first)); print(sorted(names - set(sys.stdlib_module_names)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _with_kit(code)], capture_output=True, text=True, timeout=60
-    )
+    argv = [sys.executable, "-I", "-S", "-c", _with_kit(code)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines() == ["['fungible_kit']", "[]"], done.stdout + done.stderr
 
 
