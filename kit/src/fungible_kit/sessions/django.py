@@ -145,9 +145,9 @@ class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types
     def _delete_steps(self, key: str | None) -> Steps[None]:
         own = key is None
         key = key if key is not None else self.session_key
+        self.ended = self.ended or own
         if key is not None and well_formed(key):
             yield Ask("delete", (key_of(key),))
-            self.ended = self.ended or own
 
     def _save_steps(self, data: dict[str, Any], age: int, must_create: bool) -> Steps[None]:
         policy = sessions().policy
@@ -291,6 +291,7 @@ class SessionMiddleware(_DjangoMiddleware):  # type: ignore[misc]
             httponly=settings.SESSION_COOKIE_HTTPONLY or None,
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
+        patch_vary_headers(response, ("Cookie",))
         if response.has_header("Cache-Control"):
             patch_cache_control(response, private=True)
         else:
