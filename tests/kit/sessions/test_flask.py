@@ -130,6 +130,23 @@ def test_every_type_that_flasks_own_session_keeps(sqlite_url: str) -> None:
         assert isinstance(session["m"], Markup) and isinstance(session["t"], tuple)
 
 
+def test_modified_tells_of_changes_inside_values_too(sqlite_url: str) -> None:
+    app, _ = app_of(sqlite_url)
+    client = app.test_client()
+    with client:
+        client.get("/append")
+        assert flask.session.modified
+    with client:
+        client.get("/get")
+        assert not flask.session.modified
+    with app.test_request_context():
+        assert not flask.session.modified
+        flask.session["list"] = []
+        flask.session.modified = False
+        flask.session["list"].append(1)
+        assert flask.session.modified
+
+
 def test_permanent_makes_the_cookie_outlive_the_browser(sqlite_url: str) -> None:
     app, _ = app_of(sqlite_url)
 

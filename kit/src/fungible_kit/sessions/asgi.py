@@ -45,7 +45,7 @@ class SessionASGI:
             return
         header = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
         id = self._sessions.cookie.id_in(header)
-        session = scope["session"] = self._sessions.open(header, in_loop=True)
+        session = scope["session"] = self._sessions.open_id(id, in_loop=True)
         if id is not None and self._wanted(scope):
             try:
                 await session.aload()

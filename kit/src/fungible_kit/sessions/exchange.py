@@ -172,16 +172,17 @@ class Exchange:
         lifetime, record = self._policy.lifetime, self._record
         now = int(self._policy.clock())
         changed = bool(sets or deletes)
-        patch = self._patch(sets, deletes)
         periodic = (
             record is not None and not self.sent and self.accessed and lifetime.rotation_due(record.rotated, now)
         )
         if self._login is not None or self._rotate or periodic:
-            yield from self._move_steps(patch, at_once=self._login is not None or self._rotate)
+            at_once = self._login is not None or self._rotate
+            yield from self._move_steps(self._patch(sets, deletes), at_once=at_once)
             return
         due = self._touch or (self.accessed and record is not None and lifetime.touch_due(record.touched, now))
         if not changed and not due:
             return
+        patch = self._patch(sets, deletes)
         try:
             outcome = yield from self._patch_steps(patch)
         except StoreUnavailable:

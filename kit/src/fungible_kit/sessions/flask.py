@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask.sessions import SessionInterface, SessionMixin
 
@@ -21,10 +21,26 @@ if TYPE_CHECKING:
 class FlaskSession(Session, SessionMixin):  # type: ignore[override]  # `new` is for reading
     """A session with what Flask's code expects. `permanent` makes the cookie outlive the browser.
 
-    `modified` may be set and is not needed: changes inside values are seen.
+    `modified` tells whether anything has changed; setting it is not needed, changes inside values are seen.
     """
 
-    modified = True
+    _marked = False
+
+    @property  # a plain attribute in Flask
+    def modified(self) -> bool:
+        return self._marked or any(self._changes.pending())
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        self._marked = value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        self._marked = True
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        self._marked = True
 
     def __bool__(self) -> bool:
         return len(self) > 0

@@ -152,7 +152,11 @@ class Sessions:
 
     def open(self, cookie_header: str, *, in_loop: bool = False, kind: type[Session] = Session) -> Session:
         """The session that a `Cookie` header names; nothing is read yet. For adapters of other frameworks."""
-        return kind(self._policy, self._runner, self.cookie.id_in(cookie_header), in_loop=in_loop)
+        return self.open_id(self.cookie.id_in(cookie_header), in_loop=in_loop, kind=kind)
+
+    def open_id(self, id: str | None, *, in_loop: bool = False, kind: type[Session] = Session) -> Session:
+        """The session of a well-formed id, or of a browser that brought none."""
+        return kind(self._policy, self._runner, id, in_loop=in_loop)
 
     # By user, and for operators.
 

@@ -31,9 +31,9 @@ class SessionWSGI:
         self._name = name
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        header = environ.get("HTTP_COOKIE", "")
-        session = environ[self._name] = self._sessions.open(header)
-        response = _Response(self._sessions, session, self._sessions.cookie.id_in(header), start_response)
+        id = self._sessions.cookie.id_in(environ.get("HTTP_COOKIE", ""))
+        session = environ[self._name] = self._sessions.open_id(id)
+        response = _Response(self._sessions, session, id, start_response)
         try:
             body = self._app(environ, response.start)
         except SessionError as error:
