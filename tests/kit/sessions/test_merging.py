@@ -175,6 +175,43 @@ def test_an_ended_session_takes_atomic_steps_without_coming_back(url: str) -> No
     assert late.issued is None and sessions._sync_store().read(str(late.key)) is None
 
 
+def test_who_signs_in_after_the_session_was_ended_gets_a_new_one(url: str) -> None:
+    sessions = Sessions(url, deadline="5s")
+    first = sessions.open("")
+    first["of"] = "the old one"
+    first.save()
+    late = sessions.open(f"__Host-sid={first.issued}")
+    assert late["of"] == "the old one"
+    first.logout()
+    first.save()
+    late["x"] = 1
+    late.save()
+    late.login("ann")
+    late["y"] = 1
+    late.save()
+    found = sessions.open(f"__Host-sid={late.issued}")
+    assert dict(found) == {"y": 1} and found.user == "ann"
+
+
+def test_a_rotated_id_that_lasts_is_not_sent_again_by_a_request_under_way(sqlite_url: str) -> None:
+    import time
+
+    from fungible_kit import Cookie
+
+    now = [time.time()]
+    cookie = Cookie(persistent=True)
+    sessions = Sessions(sqlite_url, cookie=cookie, rotate_every="1m", clock=lambda: now[0])
+    sessions._sync_store()._clock = lambda: now[0]  # type: ignore[attr-defined]
+    browser = WsgiBrowser(apps.wsgi(sessions))
+    browser.get("/set/a/1")
+    under_way = WsgiBrowser(browser.app, Jar(dict(browser.jar.cookies)))
+    now[0] += 61
+    assert "Max-Age" in str(browser.get("/setread/b").one("set-cookie"))
+    answer = under_way.get("/set/c/1")
+    assert answer.status == 200 and not answer.all("set-cookie")
+    assert browser.get("/all").text == '{"a": 1, "b": 1, "c": 1}'
+
+
 def test_in_an_event_loop_a_session_that_is_not_loaded_says_how(sqlite_url: str) -> None:
     async def talk() -> None:
         sessions = Sessions(sqlite_url)

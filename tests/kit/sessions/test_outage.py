@@ -193,6 +193,19 @@ def test_s13_the_idle_limit_not_moved_on_fails_no_response(tmp_path: Path) -> No
         assert browser.get("/setread/a").status == 503
 
 
+def test_s13_a_logout_that_the_store_did_not_hear_clears_no_cookie(
+    refused: str,
+) -> None:
+    for policy, status in (("unavailable", 503), ("anonymous", 500)):
+        sessions = Sessions(refused, on_store_error=policy)  # type: ignore[arg-type]
+        for browser in (
+            WsgiBrowser(apps.wsgi(sessions, "500 Oops"), Jar(dict(ID))),
+            AsgiBrowser(apps.asgi(sessions, 500, preload=False), Jar(dict(ID))),
+        ):
+            answer = browser.get("/logout")
+            assert answer.status == status and not answer.all("set-cookie")
+
+
 def test_threads_share_one_breaker_without_harm(refused: str) -> None:
     sessions = Sessions(refused)
     app = apps.wsgi(sessions)

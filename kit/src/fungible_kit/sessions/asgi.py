@@ -133,6 +133,8 @@ class _Response:
         try:
             await self._session.asave()
         except SessionError as error:
+            if isinstance(error, StoreUnavailable):
+                self._session.unavailable(error)
             log.error("a change of session %s was not saved: %s", self._session.public_id, error)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fungible_kit.sessions.errors import Misconfigured
-from fungible_kit.sessions.identity import well_formed
+from fungible_kit.sessions.identity import key_of, well_formed
 from fungible_kit.sessions.session import Session
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)  # RFC 6265, section 4.1.1
@@ -89,6 +89,8 @@ def set_cookie(cookie: Cookie, session: Session, id: str | None, *, persistent: 
     carried = session.issued or (id if session.touched else None)
     if carried is None:
         return None
+    if session.issued is None and key_of(carried) != session.key:
+        return None  # a rotated id that led here: the browser has a newer one by now
     lasting = cookie.persistent if persistent is None else persistent
     if not lasting:
         return cookie.planted(carried) if session.issued else None

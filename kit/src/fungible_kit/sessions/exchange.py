@@ -112,6 +112,7 @@ class Exchange:
         self._failure = failure
         self._state = State.AWAY
         self._changes.known = True
+        self.issued, self.signed_out = None, False  # the store knows nothing of it, and the cookie stays
         self._policy.event("session.store_unavailable", self.public_id or "")
 
     @property

@@ -119,6 +119,9 @@ class Session(Exchange, MutableMapping[str, Any]):
         name = str(user)
         if not name:
             raise SessionError("login needs the id of a user")
+        if self._state is State.ENDED:
+            self._unknown()  # whoever ended it meant the old one
+            self._changes.empty()
         if self._record is not None and self._record.user not in (None, name):
             self._end()
         self._login = name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fungible_kit.sessions.answer import Answer, answer_to
 from fungible_kit.sessions.cookie import set_cookie, with_session
-from fungible_kit.sessions.errors import SessionError
+from fungible_kit.sessions.errors import SessionError, StoreUnavailable
 
 if TYPE_CHECKING:
     from fungible_kit.sessions.session import Session
@@ -135,4 +135,6 @@ def end(sessions: Sessions, session: Session, *, failed: bool) -> None:
     try:
         sessions.runner.run(session.save_steps())
     except SessionError as error:
-        log.error("a change of session %s after its response started was not saved: %s", session.public_id, error)
+        if isinstance(error, StoreUnavailable):
+            session.unavailable(error)
+        log.error("a change of session %s was not saved: %s", session.public_id, error)
