@@ -214,7 +214,7 @@ def test_a_rotated_id_that_lasts_is_not_sent_again_by_a_request_under_way(sqlite
 
 def test_in_an_event_loop_a_session_that_is_not_loaded_says_how(sqlite_url: str) -> None:
     async def talk() -> None:
-        sessions = Sessions(sqlite_url)
+        sessions = Sessions(sqlite_url, deadline="5s")
         browser = AsgiBrowser(apps.asgi(sessions, preload=False))
         await browser.aget("/set/a/1")
         with pytest.raises(SessionNotLoaded, match=r"await session.aload\(\)"):

@@ -10,7 +10,7 @@ import zoneinfo
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -56,6 +56,7 @@ def shape(value: Any) -> Any:
     return (type(value), str(value) if isinstance(value, float) else value)
 
 
+@settings(deadline=None)
 @given(values)
 def test_every_value_comes_back_with_its_types(value: Any) -> None:
     codec = JsonCodec()
@@ -66,6 +67,7 @@ def test_every_value_comes_back_with_its_types(value: Any) -> None:
     json.loads(data)  # and is JSON to everybody else
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_bytes_of_anybody_are_a_value_or_one_sentence(data: bytes) -> None:
     from fungible_kit.sessions import SessionError
@@ -110,6 +112,7 @@ def _utf8(text: str) -> bool:
     return not any(0xD800 <= ord(sign) <= 0xDFFF for sign in text)
 
 
+@settings(deadline=None)
 @given(records)
 def test_records_are_unpacked_as_they_were_packed(record: Record) -> None:
     assert unpacked(packed(record)) == record
@@ -117,6 +120,7 @@ def test_records_are_unpacked_as_they_were_packed(record: Record) -> None:
     assert record_of(flat) == record
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
     try:
