@@ -583,3 +583,8 @@ def test_after_the_response_has_started_only_what_needs_no_cookie_is_taken(url: 
     assert browser.get("/all").text == '{"a": 1, "late": 1}'
     with pytest.raises(SessionAlreadySent):
         streaming.get("/login")
+
+
+def test_every_requirement_has_a_test_that_names_it() -> None:
+    text = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    assert {int(number) for number in re.findall(r"^def test_s(\d+)_", text, re.MULTILINE)} == set(range(1, 18))

@@ -20,9 +20,6 @@ class Caps:
     """What a store can do beyond the minimum."""
 
     index: bool  # lists and revokes by user
-    one_trip_patch: bool  # a patch without a record read before is one command
-    native_expiry: bool  # records that have ended take no room; otherwise `purge` has to be run
-    durable: bool  # keeps sessions over its own restart, as far as it is set up to
 
 
 class Store(Protocol):

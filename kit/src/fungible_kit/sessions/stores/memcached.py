@@ -44,7 +44,7 @@ class MemcachedStore:
     where that one is away its sessions are, too, and are not looked for elsewhere.
     """
 
-    caps = Caps(index=False, one_trip_patch=False, native_expiry=True, durable=False)
+    caps = Caps(index=False)
 
     def __init__(self, url: str, deadline: float = 0.25) -> None:
         try:

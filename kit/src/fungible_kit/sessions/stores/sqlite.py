@@ -51,7 +51,7 @@ class SqliteStore:
     A writer waits for another one at most `busy` seconds.
     """
 
-    caps = Caps(index=True, one_trip_patch=True, native_expiry=False, durable=True)
+    caps = Caps(index=True)
 
     def __init__(self, url: str, busy: float = 5.0, clock: Callable[[], float] = time.time) -> None:
         host, separator, path = url.partition("://")[2].partition("/")

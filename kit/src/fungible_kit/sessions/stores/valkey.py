@@ -24,7 +24,7 @@ Command = tuple[Any, ...]
 Dialogue = Generator[Command, Any, T]
 """Yields commands (a `Script` in front: run it), gets replies."""
 
-CAPS = Caps(index=True, one_trip_patch=True, native_expiry=True, durable=True)
+CAPS = Caps(index=True)
 
 
 def read(key: str) -> Dialogue[Record | None]:
