@@ -134,7 +134,8 @@ def test_the_mapping_behaves_as_a_dict(sqlite_url: str) -> None:
     session.save()
     session.clear()
     session.save()
-    assert len(session) == 0 and not session.new
+    assert len(session) == 0 and session.new
+    assert not sessions.open(f"__Host-sid={session.issued}").new
 
 
 def test_atomic_steps_see_what_this_request_did_before(url: str) -> None:
@@ -257,6 +258,21 @@ def test_a_websocket_has_the_session_and_keeps_what_it_changes(url: str) -> None
     asyncio.run(talk(""))
     cookie = dict(sent[0]["headers"])[b"set-cookie"].decode().partition(";")[0]
     assert dict(sessions.open(cookie)) == {"at": "message", "left": True}
+
+
+def test_a_websocket_that_is_turned_away_leaves_no_record(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    sessions = Sessions(sqlite_url, deadline="5s")
+    created: list[Any] = []
+    sessions._async_store().create = lambda *given: created.append(given)  # type: ignore[assignment,method-assign,return-value]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["a"] = 1
+        await send({"type": "websocket.close", "code": 1008})
+
+    async def send(message: Any) -> None: ...
+
+    asyncio.run(sessions.asgi(app)({"type": "websocket", "path": "/", "headers": []}, None, send))  # type: ignore[arg-type]
+    assert not created and "needs a cookie" in caplog.text
 
 
 def test_a_persistent_cookie_lasts_as_long_as_the_session(sqlite_url: str) -> None:

@@ -89,7 +89,7 @@ def test_what_contains_itself_or_a_named_zone_is_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
     for value in (loop, datetime.datetime(2026, 7, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))):
-        with pytest.raises(NotStorable):
+        with pytest.raises(NotStorable, match=r"session\['v'\]"):
             JsonCodec().encode("v", value)
 
 

@@ -130,6 +130,8 @@ class _Response:
         """Save what is left, where no answer can tell of a failure any more."""
         if failed:
             self._session.discard()
+        else:
+            self._session.sent = True  # a websocket that was not accepted got no cookie: no record for it
         try:
             await self._session.asave()
         except SessionError as error:

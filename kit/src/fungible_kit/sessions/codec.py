@@ -86,11 +86,14 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         return {"@tuple": [_plain(item, where, depth + 1) for item in value]}
     for tag, (known, write, _) in _TAGS.items():
         if kind is known:
-            return {tag: write(value)}
+            try:
+                return {tag: write(value)}
+            except NotStorable as error:
+                raise NotStorable(f"session[{where!r}]: {error}") from None
     if isinstance(value, str) and kind.__module__.partition(".")[0] == "markupsafe":
         return {"@markup": str.__str__(value)}
     raise NotStorable(
-        f"session[{where!r}]: a {kind.__qualname__} would not come back as it is; store a plain value "
+        f"session[{where!r}]: a value of type {kind.__qualname__} would not come back as it is; store a plain one "
         "(str, int, float, bool, None, list, dict, tuple, bytes, datetime, date, Decimal, UUID)"
     )
 

@@ -79,6 +79,7 @@ class Exchange:
         self._login: str | None = None  # sign this user in at the next save
         self._rotate = False
         self._touch = False
+        self._began = False  # the record is this request's own
         self._doomed: list[str] = []  # keys to end at the next save
         self.issued: str | None = None
         """The id that the browser does not know yet."""
@@ -167,6 +168,7 @@ class Exchange:
         if not (yield Ask("create", (key, record))):
             raise SessionError("the session store has a session under an id made this moment")
         self._hold(key, record, id)
+        self._began = True
         self._changes.settle(sets, frozenset())
 
     def _update_steps(self, sets: dict[str, bytes], deletes: frozenset[str]) -> Steps[None]:

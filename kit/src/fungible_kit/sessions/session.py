@@ -70,7 +70,7 @@ class Session(Exchange, MutableMapping[str, Any]):
     def new(self) -> bool:
         """Whether this browser had no session when the request came."""
         self._need()
-        return self._record is None
+        return self._record is None or self._began
 
     @property
     def user(self) -> str | None:
