@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fungible_kit.scratch_space.errors import UnsafeArchive as UnsafeArchive
     from fungible_kit.scratch_space.space import Scratch as Scratch
     from fungible_kit.scratch_space.space import scratch as scratch
+    from fungible_kit.sessions import Cookie as Cookie
+    from fungible_kit.sessions import Session as Session
+    from fungible_kit.sessions import Sessions as Sessions
     from fungible_kit.tokens import Passwords as Passwords
     from fungible_kit.tokens import SignedTokens as SignedTokens
     from fungible_kit.tokens import Tokens as Tokens
@@ -24,52 +27,33 @@ if TYPE_CHECKING:
     from fungible_kit.transactions.scope import Leak as Leak
     from fungible_kit.transactions.scope import transaction as transaction
 
-_HOMES: dict[str, str] = {
-    "FetchError": "fungible_kit.scratch_space.errors",
-    "FetchRefused": "fungible_kit.scratch_space.errors",
-    "FetchStopped": "fungible_kit.scratch_space.errors",
-    "ScratchError": "fungible_kit.scratch_space.errors",
-    "ScratchFull": "fungible_kit.scratch_space.errors",
-    "ScratchIsMemory": "fungible_kit.scratch_space.errors",
-    "UnsafeArchive": "fungible_kit.scratch_space.errors",
-    "AsyncScratch": "fungible_kit.scratch_space.async_space",
-    "Scratch": "fungible_kit.scratch_space.space",
-    "scratch": "fungible_kit.scratch_space.space",
-    "transaction_cache": "fungible_kit.transactions.cache",
-    "Transactions": "fungible_kit.transactions.middleware",
-    "Leak": "fungible_kit.transactions.scope",
-    "transaction": "fungible_kit.transactions.scope",
-    "Passwords": "fungible_kit.tokens",
-    "SignedTokens": "fungible_kit.tokens",
-    "Tokens": "fungible_kit.tokens",
+_NAMES: dict[str, tuple[str, ...]] = {
+    "scratch_space.async_space": ("AsyncScratch",),
+    "scratch_space.errors": (
+        "FetchError",
+        "FetchRefused",
+        "FetchStopped",
+        "ScratchError",
+        "ScratchFull",
+        "ScratchIsMemory",
+        "UnsafeArchive",
+    ),
+    "scratch_space.space": ("Scratch", "scratch"),
+    "sessions": ("Cookie", "Session", "Sessions"),
+    "tokens": ("Passwords", "SignedTokens", "Tokens"),
+    "transactions.cache": ("transaction_cache",),
+    "transactions.middleware": ("Transactions",),
+    "transactions.scope": ("Leak", "transaction"),
 }
-"""Public name -> the module that defines it."""
+"""Module of this package -> the public names that it defines."""
 
-__all__ = [
-    "AsyncScratch",
-    "FetchError",
-    "FetchRefused",
-    "FetchStopped",
-    "Leak",
-    "Passwords",
-    "Scratch",
-    "ScratchError",
-    "ScratchFull",
-    "ScratchIsMemory",
-    "SignedTokens",
-    "Tokens",
-    "Transactions",
-    "UnsafeArchive",
-    "scratch",
-    "transaction",
-    "transaction_cache",
-]
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,0 +1,56 @@
+"""What can go wrong with a session, each in one sentence that says how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class SessionError(Exception):
+    """Base of what sessions raise."""
+
+
+class Misconfigured(SessionError, ValueError):
+    """A setting that does not fit; raised when it is given, not when it is first used."""
+
+
+class NotStorable(SessionError, TypeError):
+    """A value that would not come back as it was put in; raised at assignment."""
+
+
+class SessionTooLarge(SessionError, ValueError):
+    """A name, a value or the whole session is over its limit."""
+
+
+class SessionNotLoaded(SessionError, RuntimeError):
+    """The session was read in an event loop before it was loaded."""
+
+
+class SessionAlreadySent(SessionError, RuntimeError):
+    """A change needs a cookie, and the response has started."""
+
+
+class SessionConflict(SessionError, RuntimeError):
+    """Another request changed the same names since this one read them (`conflict="raise"`, or `compute`)."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(sorted(names))
+        super().__init__(
+            f"another request changed {', '.join(map(repr, self.names))}; read the session and try again"
+        )
+
+
+class NotSupported(SessionError, NotImplementedError):
+    """The store cannot do this; the sentence names one that can."""
+
+
+class StoreUnavailable(SessionError):
+    """The store did not answer in time, or the breaker is open.
+
+    `retry_after` is in whole seconds, for the header of that name. `timed_out`: the time given to it is used up,
+    and asking again would only double the wait. No `OSError`: servers take those for a browser that went away.
+    """
+
+    def __init__(self, message: str, retry_after: int = 1, *, timed_out: bool = False) -> None:
+        self.retry_after = retry_after
+        self.timed_out = timed_out
+        super().__init__(message)

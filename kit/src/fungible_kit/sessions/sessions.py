@@ -1,0 +1,246 @@
+"""How an app gets its sessions: the settings, checked when they are given, and the way into each framework."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from fungible_kit.sessions.codec import Codec, JsonCodec
+from fungible_kit.sessions.cookie import Cookie
+from fungible_kit.sessions.errors import Misconfigured, SessionError
+from fungible_kit.sessions.exchange import Policy
+from fungible_kit.sessions.lifetime import Lifetime, seconds
+from fungible_kit.sessions.outage import Breaker
+from fungible_kit.sessions.record import MAX_BYTES, MAX_NAMES, Listed
+from fungible_kit.sessions.session import Session
+from fungible_kit.sessions.steps import Runner
+from fungible_kit.sessions.stores import AsyncStore, Faces, Store, open_store
+from fungible_kit.sessions.stores.threaded import ThreadedStore
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from fungible_kit.sessions.asgi import SessionASGI
+    from fungible_kit.sessions.wsgi import SessionWSGI
+
+URL_VARIABLE = "FUNGIBLE_SESSION_URL"
+DEVELOPMENT_VARIABLE = "FUNGIBLE_SESSION_DEVELOPMENT"
+
+Duration = str | float | timedelta
+
+log = logging.getLogger("fungible_kit.sessions")
+
+
+class Sessions:
+    """The sessions of an app, the same for any framework and any number of processes.
+
+    `store`: a URL (`valkey://`, `redis://`, `memcached://`, `sqlite:///file`), or an object with the methods of
+    `Store` or `AsyncStore`; default: the variable FUNGIBLE_SESSION_URL.
+    `idle`, `absolute`: both limits hold at once. `rotate_every`: a new id for a session in use, now and then.
+    `on_store_error`: "unavailable" answers 503 with Retry-After; "anonymous" shows an empty session that cannot be
+    written. In neither case is a cookie cleared or replaced.
+    `deadline`: for connecting to the store, and for each answer.
+    `conflict`: "merge" lets the last writer of a name win; "raise" makes that `SessionConflict`.
+    `development`: a cookie `sid` that plain HTTP carries; also the variable FUNGIBLE_SESSION_DEVELOPMENT=1.
+
+    Raises `Misconfigured` for settings that do not fit. Connects to nothing before a session is needed.
+    """
+
+    def __init__(
+        self,
+        store: str | Store | AsyncStore | None = None,
+        *,
+        cookie: Cookie | None = None,
+        idle: Duration = "30m",
+        absolute: Duration = "12h",
+        rotate_every: Duration | None = None,
+        fresh: Duration = "10m",
+        on_store_error: Literal["unavailable", "anonymous"] = "unavailable",
+        deadline: Duration = "250ms",
+        max_bytes: int = MAX_BYTES,
+        conflict: Literal["merge", "raise"] = "merge",
+        codec: Codec | None = None,
+        development: bool | None = None,
+        on_event: Callable[[str, str], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if on_store_error not in ("unavailable", "anonymous"):
+            raise Misconfigured(f"on_store_error={on_store_error!r} is neither 'unavailable' nor 'anonymous'")
+        if conflict not in ("merge", "raise"):
+            raise Misconfigured(f"conflict={conflict!r} is neither 'merge' nor 'raise'")
+        if development is None:
+            development = os.environ.get(DEVELOPMENT_VARIABLE, "") not in ("", "0")
+        if cookie is None:
+            cookie = Cookie(name="sid", secure=False) if development else Cookie()
+        if not cookie.secure and not development:
+            raise Misconfigured(
+                "a session cookie without Secure is sent over plain HTTP, where anybody can take it; "
+                f"only with development=True or {DEVELOPMENT_VARIABLE}=1"
+            )
+        self.cookie = cookie
+        self.events: Counter[str] = Counter()
+        """How often what has happened in this process: session.unknown_id, session.ended_write,
+        session.store_unavailable."""
+        self._on_event = on_event
+        limit = seconds(deadline, "deadline")
+        self._policy = Policy(
+            Lifetime(
+                max(1, round(seconds(idle, "idle"))),
+                max(1, round(seconds(absolute, "absolute"))),
+                max(1, round(seconds(rotate_every, "rotate_every"))) if rotate_every is not None else None,
+                round(seconds(fresh, "fresh")),
+            ),
+            codec or JsonCodec(),
+            max_bytes,
+            MAX_NAMES,
+            conflict,
+            on_store_error,
+            clock,
+            self._event,
+        )
+        self._faces = _faces(store, limit)
+        self._sync: Store | None = None
+        self._async: AsyncStore | None = None
+        self._breaker = Breaker()
+        self._runner = Runner(self._sync_store, self._async_store, self._breaker, limit)
+
+    # The ways in.
+
+    def wsgi(self, app: Callable[..., Any], *, name: str = "fungible.session") -> SessionWSGI:
+        """The app with a session in `environ["fungible.session"]`."""
+        from fungible_kit.sessions.wsgi import SessionWSGI
+
+        return SessionWSGI(app, self, name)
+
+    def asgi(
+        self,
+        app: Callable[..., Any],
+        *,
+        preload: bool | Callable[[dict[str, Any]], bool] = True,
+        exclude: Iterable[str] = (),
+    ) -> SessionASGI:
+        """The app with a session in `scope["session"]`, which is `request.session` in Starlette and FastAPI.
+
+        `preload`: read it before the app is called, where a cookie came; one trip. A function decides by scope.
+        Without it, `await session.aload()` comes first. `exclude`: path prefixes without preload.
+        """
+        from fungible_kit.sessions.asgi import SessionASGI
+
+        return SessionASGI(app, self, preload, tuple(exclude))
+
+    def flask(self, app: Flask) -> Flask:
+        """Make these the sessions of a Flask app (`flask.session`); returns the app."""
+        from fungible_kit.sessions.flask import install
+
+        return install(app, self)
+
+    @cached_property
+    def required(self) -> Callable[..., Awaitable[Session]]:
+        """The loaded session of a FastAPI request or websocket: `Depends(sessions.required)`.
+
+        With `asgi(app, preload=False)`, only handlers that ask for it cost a trip.
+        """
+        from fungible_kit.sessions.asgi import dependency
+
+        return dependency()
+
+    def open(self, cookie_header: str, *, in_loop: bool = False, kind: type[Session] = Session) -> Session:
+        """The session that a `Cookie` header names; nothing is read yet. For adapters of other frameworks."""
+        return self.open_id(self.cookie.id_in(cookie_header), in_loop=in_loop, kind=kind)
+
+    def open_id(self, id: str | None, *, in_loop: bool = False, kind: type[Session] = Session) -> Session:
+        """The session of a well-formed id, or of a browser that brought none."""
+        return kind(self._policy, self._runner, id, in_loop=in_loop)
+
+    # By user, and for operators.
+
+    def of(self, user: object) -> list[Listed]:
+        """The living sessions of a user, oldest first; raises `NotSupported` on Memcached."""
+        return self._sync_store().of_user(str(user))
+
+    async def aof(self, user: object) -> list[Listed]:
+        return await self._async_store().of_user(str(user))
+
+    def revoke(self, user: object, keep: Session | None = None) -> int:
+        """End all sessions of a user, but `keep`: after a change of password, or when an account is closed.
+
+        Returns how many were ended; raises `NotSupported` on Memcached.
+        """
+        return self._sync_store().revoke_user(str(user), keep.key if keep is not None else None)
+
+    async def arevoke(self, user: object, keep: Session | None = None) -> int:
+        return await self._async_store().revoke_user(str(user), keep.key if keep is not None else None)
+
+    def end(self, listed: Listed) -> bool:
+        """End one session of the list; whether it was still there."""
+        return self._sync_store().delete(listed.key)
+
+    async def aend(self, listed: Listed) -> bool:
+        return await self._async_store().delete(listed.key)
+
+    def purge(self) -> int:
+        """Remove ended sessions from an SQLite file; other stores do it themselves. For a periodic job."""
+        return self._sync_store().purge()
+
+    def check(self) -> list[str]:
+        """What an operator should know about the store as it is set up, a sentence each."""
+        return self._sync_store().check()
+
+    def close(self) -> None:
+        if self._sync is not None:
+            self._sync.close()
+
+    async def aclose(self) -> None:
+        if self._async is not None:
+            await self._async.close()
+
+    # Within.
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    @property
+    def runner(self) -> Runner:
+        return self._runner
+
+    def _sync_store(self) -> Store:
+        if self._sync is None:
+            self._sync = self._faces.sync()
+        return self._sync
+
+    def _async_store(self) -> AsyncStore:
+        if self._async is None:
+            self._async = self._faces.asynchronous()
+        return self._async
+
+    def _event(self, name: str, public_id: str) -> None:
+        self.events[name] += 1
+        log.info("%s %s", name, public_id)
+        if self._on_event is not None:
+            self._on_event(name, public_id)
+
+
+def _faces(store: str | Store | AsyncStore | None, deadline: float) -> Faces:
+    if store is None:
+        store = os.environ.get(URL_VARIABLE)
+        if not store:
+            raise Misconfigured(f"where are sessions kept? Sessions('valkey://...') or {URL_VARIABLE}=valkey://...")
+    if isinstance(store, str):
+        return open_store(store, deadline)
+    read: Any = getattr(store, "read", None)
+    if read is None:
+        raise Misconfigured(f"a {type(store).__name__} is neither a URL nor a session store")
+    if getattr(read, "__code__", None) is not None and read.__code__.co_flags & 0x80:  # a coroutine function
+        return Faces(_no_sync_face, lambda: store)  # type: ignore[arg-type,return-value]
+    return Faces(lambda: store, lambda: ThreadedStore(store))  # type: ignore[arg-type,return-value]
+
+
+def _no_sync_face() -> Store:
+    raise SessionError("this session store is for asyncio alone; a WSGI app needs one with sync methods")
