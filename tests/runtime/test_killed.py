@@ -31,7 +31,7 @@ def kill_one(formation: Formation, turn: int) -> str:
 
 @pytest.mark.parametrize("name", ["granian", "node"])
 def test_a_kill_costs_no_idempotent_request_and_every_other_is_counted_and_answered(home: Home, name: str) -> None:
-    """Of servers that write an answer in one piece: of one that does not, half of an answer may have been passed on."""
+    """Of servers that write an answer in one piece: of others, a part may have been passed on."""
     app = SERVERS[name]
     if shutil.which(app.command.split()[0], path=home.variables["PATH"]) is None:
         pytest.skip(f"{name} is not installed")

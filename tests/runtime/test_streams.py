@@ -1,4 +1,4 @@
-"""WebSockets and server-sent events in rolls: they live until their process is told to stop, which ends them itself."""
+"""WebSockets and server-sent events in rolls: they live until their process is told to stop, and ends them itself."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ async def app(scope, receive, send):
     while (await receive()).get("more_body"):
         pass
     if scope["path"] == "/events":
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": f"data: {ME}\\n\\n".encode(), "more_body": True})
         await told.wait()
         await send({"type": "http.response.body", "body": b"data: bye\\n\\n"})
