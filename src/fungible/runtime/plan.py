@@ -156,7 +156,8 @@ def _surplus(count: int, stay: list[Known], live: list[Known]) -> list[Known]:
     """Who of `live` has to go: what does not stay and is not ready; and what is ready as far as the others suffice,
     names beyond `count` first, then those that have a ready successor, the highest first."""
     succeeded = {process.number for process in stay if process.state is State.READY}
-    going = [process for process in live if process not in stay]
+    staying = {process.instance for process in stay}
+    going = [process for process in live if process.instance not in staying]
     chosen = [process for process in going if process.state is not State.READY]
     spare = max(0, sum(process.state is State.READY for process in live) - count)
     ready = [process for process in going if process.state is State.READY]
