@@ -165,6 +165,14 @@ def test_where_it_listens_instead_is_told_long_before_its_boot_time_is_over(home
         assert formation.stop() == 0
 
 
+def test_a_second_port_that_is_opened_first_makes_nobody_fail(home: Home) -> None:
+    code = "import socket, time, server\ns = socket.create_server(('127.0.0.1', 0))\ntime.sleep(2)\nserver.main()\n"
+    home.write({"Procfile": "web: python slow.py\n", "slow.py": code})
+    with home.start("web=1") as formation:
+        assert formation.get().status_code == 200, "the URL is told when it is ready"
+        assert formation.stop() == 0
+
+
 def test_what_fails_at_every_start_is_shown_once(home: Home) -> None:
     home.write({"Procfile": "web: python -c 'import nothing_like_that'\n"})
     with home.start("web=1", as_json=False, up=False) as formation:
