@@ -119,7 +119,7 @@ class Events:
     def _read(self, url: str) -> None:
         try:
             asked = {"Accept": "text/event-stream"}
-            with httpx.stream("GET", url, trust_env=False, headers=asked, timeout=PATIENCE) as stream:
+            with httpx.stream("GET", url, trust_env=False, headers=asked, timeout=None) as stream:
                 for line in stream.iter_lines():
                     if line:
                         self.lines.append(line)
@@ -151,7 +151,10 @@ def streams(url: str, count: int) -> Iterator[tuple[list[Socket], list[Events]]]
     """WebSockets and event streams, `count` of each; the router gives them to the processes in turn."""
     with contextlib.ExitStack() as stack:
         at = url.replace("http", "ws") + "/socket"
-        sockets = [Socket(stack.enter_context(connect(at, proxy=None))) for _ in range(count)]
+        sockets = [
+            Socket(stack.enter_context(connect(at, proxy=None, ping_interval=None, open_timeout=PATIENCE)))
+            for _ in range(count)
+        ]
         yield sockets, [Events(url + "/events") for _ in range(count)]
 
 
