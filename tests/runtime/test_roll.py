@@ -81,7 +81,7 @@ def test_a_release_that_does_not_become_ready_is_abandoned_and_the_old_one_serve
     home.write({"Procfile": "web: python who.py\n", "who.py": who(), "fungible.toml": READY})
     with home.start("web=2") as formation:
         with load_on(formation.url, fresh=1, kept=1) as load:
-            home.write({"who.py": who(bad), "fungible.toml": IMPATIENT if why == "boot timed out" else READY})
+            home.write({"who.py": who(bad), "fungible.toml": READY if bad == "crash" else IMPATIENT})
             done = home.run("release")
         assert done.returncode == 1
         assert done.stdout == ""
