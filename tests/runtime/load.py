@@ -17,10 +17,12 @@ _PAUSE = 0.005
 
 @dataclass
 class Count:
-    """What became of the requests: how many were `answered`, by whom, and each that was `lost`, with the reason."""
+    """What became of the requests: how many were `answered`, by whom, of which `kinds` (`fresh GET`, `kept POST`),
+    and each that was `lost`, with the reason."""
 
     answered: int = 0
     by: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
 
     @property
@@ -62,6 +64,7 @@ class Load:
         while not self._done.is_set():
             turn += 1
             method = "POST" if turn % 3 == 0 else "GET"
+            kind = f"{'kept' if kept else 'fresh'} {method}"
             try:
                 async with asyncio.timeout(_ANSWER_WITHIN):
                     if connection is None:
@@ -70,10 +73,10 @@ class Load:
                 if status != 200 or not body.endswith(f" {method} /{number}/{turn}"):
                     raise OSError(f"{status} {body[:100]!r}")
             except (OSError, EOFError, TimeoutError) as error:
-                self._say(None, f"{'kept' if kept else 'fresh'} {method}: {error!r}")
+                self._say(kind, None, f"{kind}: {error!r}")
                 closes = True
             else:
-                self._say(body.split(" ")[0], None)
+                self._say(kind, body.split(" ")[0], None)
             await asyncio.sleep(_PAUSE)
             if connection is not None and (closes or not kept):
                 connection[1].close()
@@ -81,11 +84,12 @@ class Load:
         if connection is not None:
             connection[1].close()
 
-    def _say(self, by: str | None, lost: str | None) -> None:
+    def _say(self, kind: str, by: str | None, lost: str | None) -> None:
         with self._enough:
             if by is not None:
                 self.count.answered += 1
                 self.count.by[by] += 1
+                self.count.kinds[kind] += 1
             if lost is not None:
                 self.count.lost.append(lost)
             self._enough.notify_all()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+import fungible
 from fungible.runtime.control_group import find_places
 from tests.runtime.harness import WEB, Home, wait_until
 
+PYTHON = Path("/usr/bin/python3")
 HOG = """
 import time
 from pathlib import Path
@@ -33,6 +38,30 @@ def test_out_of_memory_is_named_in_ps_in_the_log_and_to_the_client(home: Home) -
         wait_until(lambda: "out of memory" in home.run("ps").stdout)
         assert "more than its 80 MiB: killed" in home.run("logs").stdout
         assert formation.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_out_of_memory_is_named_where_no_control_group_may_be_made(home: Home) -> None:
+    """The whole as an ordinary user: what it uses is looked at, and it is killed by us."""
+    packages = Path(sysconfig.get_path("purelib"))
+    if not PYTHON.exists() or not all(each.stat().st_mode & 0o001 for each in packages.parents):
+        pytest.skip("no Python, or no Fungible, that an ordinary user can run")
+    user = ("setpriv", "--reuid", "1001", "--regid", "1001", "--clear-groups")
+    home.command = (*user, str(PYTHON), "-c", "import sys; from fungible.cli import main; sys.exit(main())")
+    home.environment = {"PATH": os.defpath, "PYTHONPATH": f"{Path(fungible.__file__).parents[1]}:{packages}"}
+    settings = '[types.web]\nmemory = "80MiB"\ncpu = 0.5\n'
+    home.write({"Procfile": f"web: {PYTHON} hog.py\n", "hog.py": HOG, "hungry": "", "fungible.toml": settings})
+    for path in (home.base, *home.base.rglob("*")):
+        os.chown(path, 1001, 1001)
+    with home.start("web=1", up=False) as formation:
+        told = formation.wait("process.memory", "web.1")
+        assert told["used_bytes"] > told["allowed_bytes"] == 80 * 2**20
+        ended = formation.wait("process.ended", "web.1", cause="memory")
+        assert ended["status"] == -signal.SIGKILL
+        answer = formation.get("/")
+        assert (answer.status_code, answer.headers["Fungible-Cause"]) == (503, "out-of-memory")
+        assert any("types.web.cpu is not enforced" in each["text"] for each in formation.of("notice"))
+        assert home.run("stop").returncode == 0
 
 
 def test_processors_are_held(home: Home) -> None:

@@ -18,11 +18,11 @@ import pytest
 from fungible.app.problem import Problem
 from fungible.runtime.console import Console
 from fungible.runtime.events import Event
-from fungible.runtime.hopeless import HELD
 from fungible.runtime.listeners import count_servers, is_listening, listening_at
 from fungible.runtime.logs import Line, Pipe
 from fungible.runtime.memory import memory_of
 from fungible.runtime.port import LOWEST, Ports, ephemeral_start
+from fungible.runtime.repeats import HELD
 from fungible.runtime.session import Session, reap_sessions
 from tests.runtime.harness import wait_until
 

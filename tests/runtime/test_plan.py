@@ -42,32 +42,43 @@ def test_starts_what_is_missing_lowest_names_first() -> None:
     assert actions(0, []) == []
 
 
-def test_a_name_is_not_reused_while_its_last_holder_still_goes() -> None:
-    assert actions(2, [*known(1), *known(2, state=DRAINING, retired=True)]) == [Start("web", 3)]
+def test_a_name_is_given_on_while_its_last_holder_still_goes() -> None:
+    assert actions(2, [*known(1), *known(2, state=DRAINING, retired=True)]) == [Start("web", 2)]
 
 
-def test_scaling_down_takes_the_highest_names_and_those_that_are_not_ready_first() -> None:
+def test_scaling_down_takes_the_highest_names_each_as_soon_as_the_others_suffice() -> None:
     assert actions(1, known(1, 2, 3)) == [Retire("ready-3-False"), Retire("ready-2-False")]
-    assert actions(2, [*known(2, 3), *known(1, state=STARTING)]) == [Retire("starting-1-False")]
+    assert actions(2, [*known(1, 2), *known(3, state=STARTING)]) == [Retire("starting-3-False")]
+    assert actions(2, [*known(2, 3, 4), *known(1, state=STARTING)]) == [Retire("ready-4-False")]
+    assert actions(2, [*known(2, 3), *known(1, state=STARTING)]) == []
+    assert actions(2, known(2, 3)) == [Start("web", 1)]
 
 
 def test_a_type_that_nobody_wants_any_more_is_retired() -> None:
     assert list(plan([], known(1), {}, 0.0).actions) == [Retire("ready-1-False")]
 
 
-def test_a_roll_starts_one_more_and_retires_an_old_one_only_when_it_is_ready() -> None:
+def test_a_roll_starts_one_more_under_the_same_name_and_retires_the_old_one_only_when_it_is_ready() -> None:
     old = known(1, 2, outdated=True)
-    assert actions(2, old) == [Start("web", 3)]
-    assert actions(2, [*old, *known(3, state=STARTING)]) == []
-    assert actions(2, [*old, *known(3)]) == [Retire("ready-2-True")]
-    assert actions(2, [*known(1, outdated=True), *known(3)]) == [Start("web", 2)]
+    assert actions(2, old) == [Start("web", 1)]
+    assert actions(2, [*old, *known(1, state=STARTING)]) == []
+    assert actions(2, [*old, *known(1)]) == [Retire("ready-1-True")]
+    assert actions(2, [*known(2, outdated=True), *known(1)]) == [Start("web", 2)]
 
 
 def test_a_roll_of_many_starts_a_quarter_more_at_once() -> None:
     old = known(*range(1, 9), outdated=True)
-    assert actions(8, old) == [Start("web", 9), Start("web", 10)]
-    both = [*old, *known(9, 10)]
-    assert actions(8, both) == [Retire("ready-8-True"), Retire("ready-7-True")]
+    assert actions(8, old) == [Start("web", 1), Start("web", 2)]
+    both = [*old, *known(1, 2)]
+    assert actions(8, both) == [Retire("ready-2-True"), Retire("ready-1-True")]
+
+
+def test_only_so_many_boot_at_once_and_those_that_rest_take_nobodys_turn() -> None:
+    wish = Wanted("web", 5, at_once=2)
+    assert list(plan([wish], known(1), {}, 0.0).actions) == [Start("web", 2), Start("web", 3)]
+    assert list(plan([wish], known(1, 2, state=STARTING), {}, 0.0).actions) == []
+    resting = {("web", 1): Streak(3, 9.0), ("web", 2): Streak(3, 8.0)}
+    assert plan([wish], [], resting, 0.0) == Plan((Start("web", 3), Start("web", 4)), 8.0)
 
 
 def test_a_singleton_stops_first() -> None:
@@ -137,11 +148,15 @@ class World:
         alive = [p for p in self.processes if p.state is not State.ENDED]
         if self.wanted.singleton:
             assert len(alive) <= 1, "two singletons"
-        assert len({p.number for p in alive}) == len(alive), "a name twice"
+        staying = [p for p in alive if not p.outdated and not p.retired]
+        assert len({p.number for p in staying}) == len(staying), "a name twice among those that stay"
+        assert sum(p.state is STARTING for p in staying) <= self.wanted.at_once, "too many boot at once"
         return made.wake_at
 
     def _start(self, action: Start) -> None:
-        used = {p.number for p in self.processes}
+        used = {p.number for p in self.processes if not p.retired and (p.crashed or not p.outdated)}
+        assert action.number not in used, "its holder stays"
+        assert action.number <= self.wanted.count, "a name beyond what is wanted"
         resting = {n for (_, n), s in self.streaks.items() if s.until > self.now}
         assert action.number not in resting, "started while it rests"
         assert all(n in used | resting for n in range(1, action.number)), "not the lowest name"
@@ -198,11 +213,11 @@ STEPS = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
-@given(STEPS, st.booleans())
+@given(STEPS, st.booleans(), st.integers(1, 3))
 def test_whatever_happens_the_rules_hold_and_it_converges_to_what_is_wanted(
-    steps: list[tuple[str, int]], singleton: bool
+    steps: list[tuple[str, int]], singleton: bool, at_once: int
 ) -> None:
-    world = World(Wanted("web", 1 if singleton else 2, singleton))
+    world = World(Wanted("web", 1 if singleton else 2, singleton, at_once))
     for word, number in steps:
         if word == "scale":
             world.wanted = replace(world.wanted, count=min(number, 1) if singleton else number)
@@ -215,7 +230,26 @@ def test_whatever_happens_the_rules_hold_and_it_converges_to_what_is_wanted(
         world.act()
     world.settle()
     fresh = [p for p in world.processes if p.state is READY and not p.outdated]
-    assert len(fresh) == len(world.processes) == world.wanted.count
+    assert sorted(p.number for p in fresh) == list(range(1, world.wanted.count + 1))
+    assert len(fresh) == len(world.processes)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.lists(st.integers(0, 99), min_size=200, max_size=200))
+def test_in_a_roll_every_name_is_served_throughout(count: int, order: list[int]) -> None:
+    world = World(Wanted("web", count))
+    world.settle()
+    world.roll()
+    forward = {STARTING: Happening.ANSWERED, DRAINING: Happening.DRAINED, STOPPING: Happening.EMPTIED}
+    for turn in order:
+        world.act()
+        assert {p.number for p in world.processes if p.state is READY} == set(range(1, count + 1))
+        moving = [i for i, p in enumerate(world.processes) if p.state is not READY]
+        if not moving:
+            break
+        at = moving[turn % len(moving)]
+        world.move(at, forward[world.processes[at].state])
+    assert not [p for p in world.processes if p.outdated]
 
 
 @given(st.integers(1, 3), st.integers(20, 60))

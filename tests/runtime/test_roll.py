@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from typing import Any
 
@@ -22,6 +23,8 @@ if BAD == "crash":
 if BAD == "deaf":
     print("working on it", flush=True)
     time.sleep(600)
+if BAD == "elsewhere":
+    os.environ["PORT"] = "0"
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
@@ -69,6 +72,7 @@ def value_of(formation: Formation, name: str) -> str | None:
         ("crash", "exit code 3", "| cannot import name shop"),
         ("deaf", "boot timed out", "| working on it"),
         ("500", "boot timed out", None),
+        ("elsewhere", "it listens on port ", None),
     ],
 )
 def test_a_release_that_does_not_become_ready_is_abandoned_and_the_old_one_serves_throughout(
@@ -77,12 +81,12 @@ def test_a_release_that_does_not_become_ready_is_abandoned_and_the_old_one_serve
     home.write({"Procfile": "web: python who.py\n", "who.py": who(), "fungible.toml": READY})
     with home.start("web=2") as formation:
         with load_on(formation.url, fresh=1, kept=1) as load:
-            home.write({"who.py": who(bad), "fungible.toml": IMPATIENT if why == "boot timed out" else READY})
+            home.write({"who.py": who(bad), "fungible.toml": READY if bad == "crash" else IMPATIENT})
             done = home.run("release")
         assert done.returncode == 1
         assert done.stdout == ""
-        assert done.stderr.splitlines()[-1] == (
-            f"fungible: v2 is abandoned, v1 serves on: web.3 did not become ready ({why})"
+        assert done.stderr.splitlines()[-1].startswith(
+            f"fungible: v2 is abandoned, v1 serves on: web.1 did not become ready ({why}"
         )
         assert line is None or line in done.stderr
         assert load.count.lost == []
@@ -129,6 +133,7 @@ def test_config_vars_are_rolled_kept_and_not_kept_where_they_break_the_app(home:
         assert broken.returncode == 1
         assert "v3 is abandoned, v2 serves on: web." in broken.stderr
         assert "did not become ready (exit code 4)" in broken.stderr
+        assert "no config var has changed" in broken.stderr
         assert "BREAK" not in home.run("config").stdout
         assert home.run("config", "unset", "A").returncode == 0
         assert value_of(formation, "A") is None
@@ -140,8 +145,52 @@ def test_config_vars_are_rolled_kept_and_not_kept_where_they_break_the_app(home:
         assert "hunter22" not in home.run("logs", "--json").stdout + formation.say()
         assert formation.stop() == 0
     assert home.run("config", "set", "B=2").returncode == 0
+    assert home.run("config").stdout == "B=2\nSECRET_KEY=hunter22\n"
     with home.start("web=1") as formation:
         assert (value_of(formation, "B"), value_of(formation, "SECRET_KEY")) == ("2", "hunter22")
+        assert formation.stop() == 0
+
+
+def test_a_roll_that_a_killed_supervisor_did_not_end_changes_nothing(home: Home) -> None:
+    home.write({"Procfile": 'web: test -z "$WAIT" || exec sleep 600; exec python server.py\n'})
+    with home.start("web=1") as formation:
+        assert home.run("config", "set", "A=1").returncode == 0
+        assert home.run("config", "set", "WAIT=yes", "--no-wait").returncode == 0
+        formation.wait("process.started", release="v3")
+        formation.send(signal.SIGKILL)
+    home.wait_until_gone()
+    assert home.run("config").stdout == "A=1\n"
+    with home.start("web=1") as formation:
+        assert (value_of(formation, "A"), value_of(formation, "WAIT")) == ("1", None)
+        assert {each["name"]: each["abandoned"] for each in releases(home)} == {
+            "v1": None,
+            "v2": None,
+            "v3": "its roll did not end",
+            "v4": None,
+        }
+        assert home.run("rollback").returncode == 0
+        assert (value_of(formation, "A"), value_of(formation, "WAIT")) == (None, None)
+        assert formation.stop() == 0
+
+
+def test_processes_keep_their_names_in_a_roll_and_the_two_of_one_name_are_told_apart(home: Home) -> None:
+    slow = "web: trap 'while :; do sleep 0.1; [ -e $STORE/go ] && exit; done' TERM; python server.py & wait\n"
+    home.write({"Procfile": slow, "fungible.toml": '[services]\nSTORE = "folder"\n'})
+    with home.start("web=2") as formation:
+        old = {each["name"]: each["instance"] for each in ps(home)["processes"]}
+        assert set(old) == {"web.1", "web.2"}
+        roll = subprocess.Popen([*home.command, "restart"], cwd=home.app, env=home.variables)
+        formation.wait("process.stopping", "web.1", instance=old["web.1"], former=True)
+        formation.wait("process.ready", "web.2", former=None, after=len(formation.of("process.ready", "web.2")))
+        table = home.run("ps").stdout
+        assert f"web.1/{old['web.1'][:6]}" in table
+        store = next(home.base.glob("state/fungible/*/services/**/STORE"), None)
+        assert store is not None
+        (store / "go").touch()
+        assert roll.wait(60) == 0
+        now = {each["name"]: each["instance"] for each in ps(home)["processes"]}
+        assert set(now) == set(old) and not set(now.values()) & set(old.values())
+        assert "/" not in "".join(line.split()[0] for line in home.run("ps").stdout.splitlines()[2:])
         assert formation.stop() == 0
 
 

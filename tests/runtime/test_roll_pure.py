@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fungible.app.problem import Problem
+from fungible.control.metrics import formation_lines
+from fungible.control.table import formation_table
+from fungible.runtime.console import format_event
 from fungible.runtime.control_group import Places, places_from
 from fungible.runtime.events import Event
 from fungible.runtime.operations import changed_config
@@ -93,7 +96,44 @@ def test_why_nobody_answers() -> None:
     assert cause_of_none(1, {1}, {1: "crashed"}) == "crashed"
     assert cause_of_none(2, {1, 2}, {1: "crashed"}) == "starting"
     assert cause_of_none(1, {1}, {1: "boot-timeout"}) == "boot-timeout"
+    assert cause_of_none(1, {1}, {1: "wrong-port"}) == "wrong-port"
     assert cause_of_none(1, {1}, {1: "memory"}) == "out-of-memory"
+
+
+def test_two_processes_of_one_name_are_told_apart_and_counted_together() -> None:
+    shared = {"name": "web.1", "type": "web", "release": "v1", "pid": 1, "uptime_s": 1, "restarts": 0}
+    rest = {"last_end": None, "memory_bytes": 5 * 2**20, "requests": 1, "in_flight": 2}
+    processes = [
+        {**shared, **rest, "instance": "aaaaaaaaaaaa", "state": "draining"},
+        {**shared, **rest, "instance": "bbbbbbbbbbbb", "state": "ready"},
+    ]
+    document = {"release": "v1", "url": None, "wanted": {"web": 1}, "processes": processes, "resting": []}
+    rows = [line.split()[0] for line in formation_table(document).splitlines()[2:]]
+    assert rows == ["web.1/aaaaaa", "web.1/bbbbbb"]
+    lines = list(formation_lines(document))
+    assert 'fungible_in_flight{process="web.1"} 4' in lines
+    assert f'fungible_process_memory_bytes{{process="web.1"}} {10 * 2**20}' in lines
+    told = Event("log.line", "web.1", "aaaaaaaaaaaa", data={"text": "bye", "former": True})
+    assert str(format_event(told, colour=False)).endswith(" web.1/aaaaaa| bye")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"cause": "crashed", "status": 502}, "POST /orders: crashed (the client got 502)"),
+        ({"cause": "crashed"}, "POST /orders: crashed (the client got no answer)"),
+        ({"cause": "interrupted", "status": 200}, "POST /orders: interrupted (the client got a part of the answer)"),
+        ({"cause": "client-closed", "status": 200}, None),
+        ({"status": 200}, None),
+    ],
+)
+def test_a_request_that_was_lost_is_a_line_in_the_log(data: dict[str, object], said: str | None) -> None:
+    event = Event("router.request", "web.1", "i", data={"method": "POST", "path": "/orders", **data})
+    line = format_event(event, colour=False)
+    assert (line and line.partition("| ")[2]) == said
+    tail = Tail(lambda text: text)
+    tail(event)
+    assert bool(tail.last(9)) is (said is not None)
 
 
 def test_the_tail_is_bounded_hides_secrets_and_tells_followers_what_they_missed() -> None:

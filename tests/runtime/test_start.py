@@ -152,7 +152,7 @@ def test_what_does_not_answer_in_time_is_killed_and_told_where_it_listens(home: 
         told = formation.wait("process.boot_timeout", "web.1")
         assert told["listens_on"] == [f"port {port}"]
         assert formation.wait("process.ended", "web.1")["cause"] == "boot-timeout"
-        wait_until(lambda: formation.get().headers["Fungible-Cause"] == "boot-timeout")
+        wait_until(lambda: formation.get().headers["Fungible-Cause"] == "wrong-port")
         assert formation.stop() == 0
 
 
@@ -160,8 +160,27 @@ def test_where_it_listens_instead_is_told_long_before_its_boot_time_is_over(home
     home.write({"Procfile": "web: python -m http.server --bind 127.0.0.1 0\n"})
     with home.start(as_json=False, up=False) as formation:
         formation.wait_for(lambda: "instead of $PORT, so no request reaches it" in formation.say())
+        assert formation.get().headers["Fungible-Cause"] == "wrong-port", "the URL is told, though none is ready"
+        assert "no web process is ready" in formation.say()
         assert formation.stop() == 0
-    assert formation.lines == [], "no URL: it never was ready"
+
+
+def test_a_second_port_that_is_opened_first_makes_nobody_fail(home: Home) -> None:
+    code = "import socket, time, server\ns = socket.create_server(('127.0.0.1', 0))\ntime.sleep(2)\nserver.main()\n"
+    home.write({"Procfile": "web: python slow.py\n", "slow.py": code})
+    with home.start("web=1") as formation:
+        assert formation.get().status_code == 200, "the URL is told when it is ready"
+        assert formation.stop() == 0
+
+
+def test_what_fails_at_every_start_is_shown_once(home: Home) -> None:
+    home.write({"Procfile": "web: python -c 'import nothing_like_that'\n"})
+    with home.start("web=1", as_json=False, up=False) as formation:
+        formation.wait_for(lambda: "crashed 2 times in a row, each time as above" in formation.say())
+        formation.wait_for(lambda: len(formation.errors) > 4)
+        assert formation.stop() == 0
+    said = formation.say()
+    assert said.count("No module named") == said.count("| started") == said.count("exited with 1") == 1
 
 
 def test_a_ready_path_decides_who_is_ready(home: Home) -> None:
@@ -227,8 +246,10 @@ def test_two_of_a_singleton_never_run_at_once(home: Home) -> None:
 def test_an_old_process_goes_when_its_successor_is_ready(home: Home) -> None:
     home.write({"Procfile": WEB, "fungible.toml": '[types.web]\nmax_age = "1.5s"\n'})
     with home.start("web=1") as formation:
-        second = formation.wait("process.ready", "web.2")
+        first = formation.wait("process.ready", "web.1")
+        second = formation.wait("process.ready", "web.1", after=formation.events.index(first) + 1)
         draining = formation.wait("process.draining", "web.1")
+        assert draining["instance"] == first["instance"] and draining["former"]
         assert formation.events.index(second) < formation.events.index(draining)
         formation.wait("process.ready", "web.1", after=formation.events.index(draining))
         assert formation.stop() == 0

@@ -94,6 +94,12 @@ def abandon(folder: Path, number: int, why: str) -> None:
         _write(folder / f"v{number}" / _ABANDONED, why + "\n")
 
 
+def accept(folder: Path, number: int) -> None:
+    """Take back that the release `number` below `folder` is not to be served."""
+    with contextlib.suppress(OSError):
+        (folder / f"v{number}" / _ABANDONED).unlink(missing_ok=True)
+
+
 class Sealing:
     """A release with a build of its own being made: its content is complete before anyone can see it as one."""
 

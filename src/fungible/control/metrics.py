@@ -98,9 +98,14 @@ def formation_lines(document: Mapping[str, Any]) -> Iterable[str]:
     yield from metric("fungible_processes_wanted", "gauge", "Processes wanted.", wanted)
     states = Counter(_labels(type=each["type"], state=each["state"]) for each in processes)
     yield from metric("fungible_processes", "gauge", "Processes, by state.", states)
-    memory = {_labels(process=each["name"]): each["memory_bytes"] or 0 for each in processes}
+    # In a roll two processes may have one name.
+    memory: Counter[str] = Counter()
+    in_flight: Counter[str] = Counter()
+    for each in processes:
+        memory[_labels(process=each["name"])] += each["memory_bytes"] or 0
+        if each["type"] == "web":
+            in_flight[_labels(process=each["name"])] += each["in_flight"]
     yield from metric("fungible_process_memory_bytes", "gauge", "Memory that a process has for itself.", memory)
-    in_flight = {_labels(process=each["name"]): each["in_flight"] for each in processes if each["type"] == "web"}
     yield from metric("fungible_in_flight", "gauge", "Requests that a process has now.", in_flight)
     requests = {_labels(process=each["name"]): each["requests"] for each in processes if each["type"] == "web"}
     help = "Requests that a process has answered since its start."

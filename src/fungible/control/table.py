@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+
+from fungible.runtime.console import named_apart
 
 
 def formation_table(document: dict[str, Any]) -> str:
     """The document for people."""
     columns = ("NAME", "STATE", "RELEASE", "PID", "UP", "RESTARTS", "MEMORY", "REQUESTS", "IN FLIGHT", "LAST END")
+    names = Counter(each["name"] for each in document["processes"])
     rows = [
         (
-            each["name"],
+            each["name"] if names[each["name"]] == 1 else named_apart(each["name"], each["instance"]),
             each["state"],
             each["release"],
             str(each["pid"] or "-"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 
 from fungible.app.model import ProcessType
 from fungible.runtime.listeners import count_servers, listening_at
@@ -11,6 +12,8 @@ from fungible.runtime.place import Facts, Place
 
 _AT_ONCE = 10.0
 """A command that ends within these seconds may not have started at all."""
+_LOOK, _LOOKS, _LATER_LOOK = 0.4, 10, 2.0
+"""Seconds between looks at where a process listens that is not ready: the first looks, how many, and all later."""
 _COUNTED_AFTER = (0.5, 2.0, 10.0)
 """Pauses, in seconds, before each count of a ready process's servers."""
 
@@ -34,6 +37,21 @@ def elsewhere(pid: int | None, place: Place) -> list[str] | None:
         return None
     # What it has in its private folder is for itself (gunicorn's control socket).
     return [at for at in found if not at.startswith(f"{place.private}/")] or None
+
+
+async def listens_elsewhere(pid: int | None, place: Place) -> list[str]:
+    """Look again and again until the command `pid` listens elsewhere than at its `place`, and there alone.
+
+    Servers may open a second port first: so it must be seen twice.
+    """
+    seen = None
+    for look in itertools.count():
+        await asyncio.sleep(_LOOK if look < _LOOKS else _LATER_LOOK)
+        found = await asyncio.to_thread(elsewhere, pid, place)
+        if found is not None and found == seen:
+            return found
+        seen = found
+    raise AssertionError("counting has an end")
 
 
 async def count_servers_of(pid: int | None, place: Place, exited: asyncio.Event) -> int | None:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from fungible.runtime.events import Event
-from fungible.runtime.hopeless import HELD, Hopeless
+from fungible.runtime.repeats import HELD, Repeats
+from fungible.runtime.router.answers import LOST
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _WAITING_AT_MOST = 16 * 1024 * 1024  # characters
@@ -27,11 +28,19 @@ def format_event(event: Event, colour: bool) -> str | None:
         return None
     clock = time.strftime("%H:%M:%S", time.localtime(event.at))
     who = event.process or "fungible"
+    tone_of = who
+    if event.data.get("former"):
+        who = named_apart(who, event.instance or "")
     head = f"{clock} {who:<10}|"
     if colour:
-        tone = _COLOURS[zlib.crc32(who.encode()) % len(_COLOURS)]
+        tone = _COLOURS[zlib.crc32(tone_of.encode()) % len(_COLOURS)]
         head = f"\x1b[{tone}m{head}\x1b[0m"
     return f"{head} {text}"
+
+
+def named_apart(name: str, instance: str) -> str:
+    """`web.1/3fa2b1`: the name of a process while another one has it, too; the host's name has the same digits."""
+    return f"{name}/{instance[:6]}"
 
 
 def text_of(event: Event) -> str | None:
@@ -76,7 +85,8 @@ def text_of(event: Event) -> str | None:
         case "process.backoff":
             if "cannot_start" in data:
                 return f"still cannot start: next attempt in {data['delay_s']:g} s"
-            return f"crashed {data['crashes']} times in a row: next start in {data['delay_s']:g} s"
+            how = ", each time as above" if "repeats" in data else ""
+            return f"crashed {data['crashes']} times in a row{how}: next start in {data['delay_s']:g} s"
         case "process.ended":
             return _ended(event)
         case "formation.stopping" if data["processes"]:
@@ -88,6 +98,8 @@ def text_of(event: Event) -> str | None:
             return f"{event.kind.replace('.', ' ')} {json.dumps(dict(data)) if data else ''}".rstrip()
         case "metrics.url":
             return f"metrics are at {data['url']}"
+        case "router.request":
+            return lost_request(event)
         case "notice":
             return str(data["text"])
     return None
@@ -98,6 +110,15 @@ def lost(paths: Sequence[str], count: int) -> str | None:
     shown = [path for path in paths if "__pycache__" not in path.split("/")]
     more = f" and {count - len(paths)} more" if count > len(paths) else ""
     return f"wrote: {', '.join(shown) or 'byte code'}{more} (thrown away)" if shown or more else None
+
+
+def lost_request(event: Event) -> str | None:
+    """A request that a process was given and did not answer in full, in one line; None for any other."""
+    data = event.data
+    if data.get("cause") not in LOST or event.process is None:
+        return None
+    got = "a part of the answer" if data["cause"] == "interrupted" else data.get("status") or "no answer"
+    return f"{data.get('method') or '?'} {data.get('path') or '?'}: {data['cause']} (the client got {got})"
 
 
 def _processes(count: int) -> str:
@@ -141,7 +162,7 @@ class Console:
         self._dropped = 0
         self._closing = False
         self._change = threading.Condition()
-        self._hopeless = Hopeless()
+        self._repeats = Repeats()
         self._thread = threading.Thread(target=self._write, name="console", daemon=True)
         self._thread.start()
 
@@ -152,8 +173,8 @@ class Console:
             self.line(json.dumps(_masked(event.as_dict(), self._mask), ensure_ascii=False))
             return
         with self._change:
-            self._show(self._hopeless.due(event.at) + self._hopeless.tell(event))
-            if self._hopeless.holds:
+            self._show(self._repeats.due(event.at) + self._repeats.tell(event))
+            if self._repeats.holds:
                 self._change.notify()
 
     def line(self, text: str) -> None:
@@ -186,12 +207,12 @@ class Console:
         while True:
             with self._change:
                 while not self._lines and not self._dropped:
-                    self._show(self._hopeless.due(math.inf if self._closing else time.time()))
+                    self._show(self._repeats.due(math.inf if self._closing else time.time()))
                     if self._lines:
                         break
                     if self._closing:
                         return
-                    self._change.wait(HELD / 4 if self._hopeless.holds else None)
+                    self._change.wait(HELD / 4 if self._repeats.holds else None)
                 lines, self._lines, self._waiting = self._lines, deque(), 0
                 dropped, self._dropped = self._dropped, 0
             if dropped:

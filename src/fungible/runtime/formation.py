@@ -152,8 +152,12 @@ class Formation:
 
     def resting(self) -> dict[tuple[str, int], Streak]:
         """Which names wait for their next start after crashes."""
-        now = self.clock()
-        return {key: streak for key, streak in self._streaks.items() if streak.until > now}
+        now, wanted = self.clock(), self.wanted
+        return {
+            (type, number): streak
+            for (type, number), streak in self._streaks.items()
+            if streak.until > now and number <= wanted.get(type, 0)
+        }
 
     def _is_outdated(self, process: Process, now: float) -> bool:
         instance = process.instance
@@ -217,9 +221,16 @@ class Formation:
             bounds=self._bind(type, instance),
         )
         self.processes[instance] = process
+        self._tell_apart(process.name)
         if type.max_age is not None:
             self._too_old_at[instance] = self.clock() + type.max_age * (1 - _JITTER * self.chance())
         process.start()
+
+    def _tell_apart(self, name: str) -> None:
+        """Of two with one name, only the newest goes by the name alone."""
+        holders = [process for process in self.processes.values() if process.name == name]
+        for process in holders:
+            process.former = process is not holders[-1]
 
     def _retire(self, process: Process) -> None:
         if process.retired:
@@ -243,6 +254,8 @@ class Formation:
     def _changed(self, process: Process) -> None:
         if process.state is State.READY and process.type.name == WEB and process.place.address:
             self._begin(self._route(process))
+        elif process.state is State.STARTING and process.facts.listens_on:
+            self.boots.missed(process.type.name, process.number)
         elif process.state is State.STOPPING and not process.retired:
             self._begin(self._chosen.dismiss(process))
         elif process.state is State.ENDED:
@@ -256,6 +269,7 @@ class Formation:
 
     def _forget(self, process: Process) -> None:
         self.processes.pop(process.instance, None)
+        self._tell_apart(process.name)
         self._too_old_at.pop(process.instance, None)
         self._worn.discard(process.instance)
         self._chosen.forget(process)

@@ -10,7 +10,7 @@ from fungible.app.environment import check_name, parse_assignment
 from fungible.app.formation import parse_formation
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import nearest, shown
-from fungible.build.releases import Sealed, abandon
+from fungible.build.releases import Sealed, abandon, accept
 from fungible.runtime.events import Bus, Event
 from fungible.runtime.folders import Folders
 from fungible.runtime.formation import Formation
@@ -153,7 +153,12 @@ class Operations:
             async def make() -> Ready:
                 return self._releasing.of_config(base, config, f"config {said}"[:200], self._in_use())
 
-            return await self._turn_to(await self._made(make))
+            try:
+                return await self._turn_to(await self._made(make))
+            except Abandoned as failed:
+                # Half a change would be worse than none: the next start would meet what this roll was spared.
+                kept = f"{failed.message}; no config var has changed (set together what is needed together)"
+                raise Abandoned(kept, failed.log, failed.exit) from None
 
     async def rollback(self, name: str | None = None) -> Done:
         """Roll a release with the code and the config vars of an earlier one."""
@@ -182,6 +187,8 @@ class Operations:
 
     async def _turn_to(self, ready: Ready) -> Done:
         before, release = self._formation.release, ready.release
+        # Until it serves: if we are killed meanwhile, nobody goes back to a release that never has.
+        abandon(self._folders.releases, ready.sealed.number, "its roll did not end")
         try:
             await self._releasing.run_command(ready)
         except StepFailed as failed:
@@ -196,6 +203,7 @@ class Operations:
             self._abandon(ready, rolled.problem)
             raise self._failure(f"{release.name} is abandoned, {before.name} serves on: {rolled.problem}", rolled)
         store_config(self._folders, release.config)
+        accept(self._folders.releases, ready.sealed.number)
         self._tell("release.rolled", release.name, f"{release.name} serves")
         return self._done(f"{release.name} serves")
 

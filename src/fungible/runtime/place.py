@@ -26,6 +26,11 @@ class Place:
             return f"unix@{self.socket}"
         return f"127.0.0.1:{self.port}" if self.port is not None else None
 
+    @property
+    def wanted(self) -> str:
+        """The variable that names where it is to listen."""
+        return "$FUNGIBLE_SOCKET" if self.socket_folder else "$PORT"
+
     def given(self, name: str, instance: str) -> dict[str, str]:
         """What the process `name` is told of itself and of its place, as environment variables."""
         own = self.private / "own"
@@ -46,7 +51,8 @@ class Place:
 
 @dataclass
 class Facts:
-    """What is known of a process besides its state; times are the clock's seconds."""
+    """What is known of a process besides its state; times are the clock's seconds. `listens_on` is where it listens
+    instead of at its place."""
 
     born_at: float
     ready_at: float | None = None
@@ -55,4 +61,5 @@ class Facts:
     status: int | None = None
     cause: str | None = None
     servers: int | None = None
+    listens_on: list[str] | None = None
     wrote: list[str] = field(default_factory=list)

@@ -6,6 +6,7 @@ cap; a streak is cleared by uptime and by a new release; an operator's stop is n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,8 @@ FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
 SURGE = 4
 """In a roll one more process than wanted may live, or one more for each so many that are wanted."""
+AT_ONCE = max(8, 4 * (os.cpu_count() or 1))
+"""So many of a type boot side by side: more would only take longer, each, than a boot may take."""
 STEADY_AFTER = 30.0
 """A process that ran this many seconds starts a new streak when it crashes."""
 
@@ -55,11 +58,12 @@ class Streak:
 
 @dataclass(frozen=True)
 class Wanted:
-    """How many of a type should run, and whether two may ever run at once."""
+    """How many of a type should run, whether two may ever run at once, and how many may boot `at_once`."""
 
     type: str
     count: int
     singleton: bool = False
+    at_once: int = AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -117,16 +121,21 @@ def plan(
 
 def _plan_type(wish: Wanted, processes: list[Known], waiting: Mapping[int, float]) -> Plan:
     live = [process for process in processes if process.live]
-    fresh = [process for process in live if not process.outdated]
+    # In the end there are the names 1 to `count`. What is to go holds no name: its successor has the same one, and
+    # for a while there are two of it.
+    stay = [process for process in live if not process.outdated and process.number <= wish.count]
     # A crashed one keeps its name, and so its streak, until all of it has gone: only then comes its successor.
-    crashed = sum(process.crashed for process in processes)
-    missing = max(0, wish.count - len(fresh) - crashed)
+    crashed = {process.number for process in processes if process.crashed}
+    taken = crashed | {process.number for process in stay}
+    missing = [number for number in range(1, wish.count + 1) if number not in taken]
     # In a roll a few more than wanted may live: the newcomers, until they are ready.
     surge = max(1, wish.count // SURGE)
-    room = missing if len(live) == len(fresh) else max(0, wish.count + surge - len(live))
-    names = _lowest_free({process.number for process in processes}, min(missing, room))
-    actions: list[Start | Retire] = [Start(wish.type, number) for number in names if number not in waiting]
-    actions += [Retire(process.instance) for process in _surplus(wish.count, live)]
+    room = len(missing) if len(live) == len(stay) else max(0, wish.count + surge - len(live))
+    booting = sum(process.state is State.STARTING for process in stay)
+    names = missing[:room]
+    rested = [number for number in names if number not in waiting][: max(0, wish.at_once - booting)]
+    actions: list[Start | Retire] = [Start(wish.type, number) for number in rested]
+    actions += [Retire(process.instance) for process in _surplus(wish.count, stay, live)]
     return Plan(tuple(actions), min((waiting[number] for number in names if number in waiting), default=None))
 
 
@@ -143,26 +152,14 @@ def _plan_singleton(wish: Wanted, processes: list[Known], waiting: Mapping[int, 
     return Plan((Start(wish.type, 1),))
 
 
-def _surplus(count: int, live: list[Known]) -> list[Known]:
-    """Who has to go, highest numbers first: fresh ones beyond `count`, those not ready before the ready; outdated
-    ones that are not ready; and outdated ready ones as far as the others suffice."""
-    fresh = sorted((p for p in live if not p.outdated), key=lambda p: (p.state is State.READY, -p.number))
-    chosen = fresh[: max(0, len(fresh) - count)]
-    spare = sum(p.state is State.READY for p in live if p not in chosen) - count
-    for process in sorted((p for p in live if p.outdated), key=lambda p: -p.number):
-        if process.state is not State.READY:
-            chosen.append(process)
-        elif spare > 0:
-            chosen.append(process)
-            spare -= 1
-    return chosen
-
-
-def _lowest_free(used: set[int], count: int) -> list[int]:
-    free: list[int] = []
-    number = 1
-    while len(free) < count:
-        if number not in used:
-            free.append(number)
-        number += 1
-    return free
+def _surplus(count: int, stay: list[Known], live: list[Known]) -> list[Known]:
+    """Who of `live` has to go: what does not stay and is not ready; and what is ready as far as the others suffice,
+    names beyond `count` first, then those that have a ready successor, the highest first."""
+    succeeded = {process.number for process in stay if process.state is State.READY}
+    staying = {process.instance for process in stay}
+    going = [process for process in live if process.instance not in staying]
+    chosen = [process for process in going if process.state is not State.READY]
+    spare = max(0, sum(process.state is State.READY for process in live) - count)
+    ready = [process for process in going if process.state is State.READY]
+    order = sorted(ready, key=lambda p: (p.number <= count, p.number not in succeeded, -p.number))
+    return chosen + order[:spare]

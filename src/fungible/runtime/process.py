@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from fungible.app.model import ProcessType
-from fungible.runtime.boot import cannot_start, count_servers_of, elsewhere
+from fungible.runtime.boot import cannot_start, count_servers_of, elsewhere, listens_elsewhere
 from fungible.runtime.bounds import Bounds
 from fungible.runtime.confinement import shell_command
 from fungible.runtime.events import Event
@@ -27,8 +27,6 @@ from fungible.sandbox.spec import Mount
 
 __all__ = ["Facts", "Place", "Process", "answers", "new_instance"]
 
-_HINT_AFTER = 2.0
-"""Seconds without an answer after which it is worth a line that a process listens where nobody asks."""
 _GRACE = 5.0
 """Seconds that what a command left behind gets, where nobody asked for its end."""
 
@@ -49,7 +47,8 @@ IsReady = Callable[["Process", str], Awaitable[bool]]
 class Process:
     """A process of `type`, numbered, of one release; `changed` is called after every move.
 
-    `publish` gets its events. Nothing is started before `start`. `is_ready` decides when it may be chosen;
+    `publish` gets its events; those of a `former` one say so, as another has its name by now. Nothing is started
+    before `start`. `is_ready` decides when it may be chosen;
     without `wipe` its private folder outlives it. `bounds` hold what it uses of the machine.
     """
 
@@ -77,6 +76,7 @@ class Process:
         self.state = State.STARTING
         self.facts = Facts(born_at=clock())
         self.retired = False
+        self.former = False
         self.gone: asyncio.Event = asyncio.Event()
         self._is_ready = is_ready
         self._host_name = host_name or f"{type.name}-{number}-{instance[:6]}"
@@ -180,6 +180,8 @@ class Process:
     def tell(self, kind: str, **data: Any) -> None:
         """Publish an event about it; values that are None are left out."""
         kept = {key: value for key, value in data.items() if value is not None}
+        if self.former:
+            kept["former"] = True
         self._publish(Event(kind, self.name, self.instance, self.release.name, kept))
 
     def _line(self, stream: str) -> Callable[[Line], None]:
@@ -219,32 +221,33 @@ class Process:
     async def _become_ready(self, address: str) -> None:
         answered = asyncio.ensure_future(self._is_ready(self, address))
         exited = asyncio.ensure_future(self._exited.wait())
+        looking = asyncio.ensure_future(self._look_where_it_listens())
         try:
-            wanted = "$FUNGIBLE_SOCKET" if self.place.socket else "$PORT"
-            either = {answered, exited}
-            done, _ = await asyncio.wait(either, timeout=_HINT_AFTER, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                listens_on = elsewhere(self.facts.pid, self.place)
-                if listens_on is not None:
-                    self.tell("process.listens_elsewhere", listens_on=listens_on, wanted=wanted)
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answered, exited}, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 return
             if not answered.result():
                 if self.state is State.STARTING:
                     self.facts.cause = "boot-timeout"
-                    listens_on = elsewhere(self.facts.pid, self.place)
-                    after = self.type.boot_timeout
-                    self.tell("process.boot_timeout", after_s=after, listens_on=listens_on, wanted=wanted)
+                    where = self.facts.listens_on or elsewhere(self.facts.pid, self.place)
+                    self.facts.listens_on, after = where, self.type.boot_timeout
+                    self.tell("process.boot_timeout", after_s=after, listens_on=where, wanted=self.place.wanted)
                     self.kill()
                 return
         finally:
             answered.cancel()
             exited.cancel()
+            looking.cancel()
+        self.facts.listens_on = None
         self.move(Happening.ANSWERED)
         self.facts.servers = await count_servers_of(self.facts.pid, self.place, self._exited)
         if self.facts.servers is not None and self.facts.servers > 1:
             self.tell("process.forks_servers", servers=self.facts.servers)
+
+    async def _look_where_it_listens(self) -> None:
+        self.facts.listens_on = await listens_elsewhere(self.facts.pid, self.place)
+        self.tell("process.listens_elsewhere", listens_on=self.facts.listens_on, wanted=self.place.wanted)
+        self._changed(self)
 
     def _ask_for_memory(self) -> None:
         if self.bounds is not None and self.facts.cause is None and self.bounds.ran_out_of_memory():
@@ -270,6 +273,7 @@ class Process:
             crashed=self.crashed or None,
             uptime_s=uptime,
             cause=self.facts.cause,
+            listens_on=self.facts.listens_on,
             cannot_start=cannot_start(self.type, self.place, self.facts),
         )
         self.gone.set()

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from fungible.runtime.events import Bus, Event
 from fungible.runtime.formation import SETTLES, Formation
-from fungible.runtime.standing import CAUSES
+from fungible.runtime.standing import CAUSES, wrong_port
 from fungible.runtime.state import State
 
 _MOST_CRASHES = 3
@@ -182,6 +182,8 @@ class Roll:
         name = event.process or ""
         status = event.data.get("status")
         how = CAUSES.get(str(event.data.get("cause")), "")
+        if event.data.get("listens_on") and event.data.get("cause") == "boot-timeout":
+            how = wrong_port(event.data["listens_on"])
         if not how:
             how = "could not be started" if status is None else f"exit code {status}"
             how = f"signal {-status}" if status is not None and status < 0 else how

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from fungible.runtime.place import Facts
@@ -21,6 +21,8 @@ class Settled:
 
 def describe_end(facts: Facts) -> str:
     """Why a process ended, in a few words: `out of memory`, `exit code 3`, `signal 9`."""
+    if facts.listens_on and facts.cause == "boot-timeout":
+        return wrong_port(facts.listens_on)
     if facts.cause in CAUSES:
         return CAUSES[facts.cause]
     if facts.status is None:
@@ -28,12 +30,17 @@ def describe_end(facts: Facts) -> str:
     return f"signal {-facts.status}" if facts.status < 0 else f"exit code {facts.status}"
 
 
+def wrong_port(listens_on: Sequence[str]) -> str:
+    """That a process listens where nobody asks it, in a few words."""
+    return f"it listens on {', '.join(listens_on)}, not where it is told to"
+
+
 def cause_of_none(wanted: int, booting: Set[int], failed: Mapping[int, str]) -> str:
     """Why there is no web process to choose: `wanted` of them, the numbers that are `booting`, and those whose last
     start has `failed`, with the cause."""
     if wanted == 0:
         return "no-process"
-    for cause, name in (("boot-timeout", "boot-timeout"), ("memory", "out-of-memory")):
+    for cause, name in (("wrong-port", "wrong-port"), ("boot-timeout", "boot-timeout"), ("memory", "out-of-memory")):
         if cause in failed.values():
             return name
     return "starting" if booting - failed.keys() else "crashed"
@@ -59,11 +66,15 @@ class Boots:
         """It became ready."""
         self._failed.get(type, {}).pop(number, None)
 
+    def missed(self, type: str, number: int) -> None:
+        """It listens, but not where it is asked."""
+        self._failed.setdefault(type, {})[number] = "wrong-port"
+
     def crashed(self, type: str, number: int, facts: Facts) -> None:
         """It ended without anyone wanting it."""
         failed = self._failed.setdefault(type, {})
         if facts.ready_at is None or facts.cause == "memory":
-            failed[number] = facts.cause or "crashed"
+            failed[number] = "wrong-port" if facts.listens_on else facts.cause or "crashed"
         else:
             failed.pop(number, None)
         self.restarts[type, number] = self.restarts.get((type, number), 0) + 1

@@ -70,6 +70,9 @@ class Running:
     url: Callable[[], str | None]
 
 
+_ELSEWHERE = 5.0
+"""Seconds after its start from which a process that listens elsewhere counts as failed."""
+
 Attend = Callable[[Running], AbstractAsyncContextManager[None]]
 """Attends to a formation for as long as it runs (see `control`)."""
 
@@ -250,13 +253,20 @@ def _counts(app: App, options: Options, say: Callable[[str], None]) -> dict[str,
 
 
 async def settled(formation: Formation, type: str) -> Settled:
-    """Wait until every process of the first formation of `type` can be chosen or has failed once."""
+    """Wait until every process of the first formation of `type` can be chosen or has failed once.
+
+    One that listens elsewhere has failed when it still does after some time: servers may open a second port first.
+    """
     while not formation.stopping:
-        ready = {p.number for p in formation.processes.values() if p.type.name == type and formation.is_up(p)}
-        failed = formation.boots.failed(type).keys() - ready
+        processes = [process for process in formation.processes.values() if process.type.name == type]
+        young = formation.clock() - _ELSEWHERE
+        ready = {process.number for process in processes if formation.is_up(process)}
+        hoped_for = {each.number for each in processes if each.facts.listens_on and each.facts.born_at > young}
+        failed = formation.boots.failed(type).keys() - ready - hoped_for
         if len(ready) + len(failed) >= formation.wanted.get(type, 0):
             return Settled(len(ready), len(failed))
-        await formation.moved()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(formation.moved(), 1.0 if hoped_for else None)
     return Settled(0, 0)
 
 

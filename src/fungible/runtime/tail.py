@@ -10,15 +10,16 @@ from itertools import islice
 from typing import Any
 
 from fungible.runtime.events import Event
+from fungible.runtime.router.answers import LOST
 
 _EVENTS = 5000
 _CHARACTERS = 4 * 1024 * 1024
 _WAITING = 10_000
-_NOT_KEPT = frozenset({"router.request"})
 
 
 class Tail:
-    """Keeps the last events but for requests, with secrets struck out by `mask`; bounded in number and size."""
+    """Keeps the last events (of requests only those that were lost), with secrets struck out by `mask`; bounded in
+    number and size."""
 
     def __init__(self, mask: Callable[[str], str], events: int = _EVENTS, characters: int = _CHARACTERS) -> None:
         self._mask = mask
@@ -30,7 +31,7 @@ class Tail:
 
     def __call__(self, event: Event) -> None:
         """Take an event; never blocks."""
-        if event.kind in _NOT_KEPT:
+        if event.kind == "router.request" and event.data.get("cause") not in LOST:
             return
         event = self.masked(event)
         self._taken += 1

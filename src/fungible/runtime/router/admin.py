@@ -61,10 +61,16 @@ def read_loads(stat: str, table: str) -> dict[str, Load]:
         fields = dict(part.split("=", 1) for part in line.split() if "=" in part)
         if "key" in fields and "conn_cur" in fields:
             streams[fields["key"]] = int(fields["conn_cur"])
+    # A row has some hundred columns, and there may be hundreds of rows.
+    rows = csv.reader(io.StringIO(stat.lstrip("# \n")))
+    head = next(rows, [])
+    if "svname" not in head or "scur" not in head:
+        return {}
+    name, sessions = head.index("svname"), head.index("scur")
     loads = {}
-    for row in csv.DictReader(io.StringIO(stat.lstrip("# \n"))):
-        if row.get("svname") and (row.get("scur") or "").isdigit():
-            loads[row["svname"]] = Load(int(row["scur"]), streams.get(row["svname"], 0))
+    for row in rows:
+        if len(row) > max(name, sessions) and row[name] and row[sessions].isdigit():
+            loads[row[name]] = Load(int(row[sessions]), streams.get(row[name], 0))
     return loads
 
 

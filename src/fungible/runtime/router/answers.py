@@ -12,6 +12,7 @@ CAUSES = MappingProxyType(
         "no-release": (503, "No release", "There is no release to run yet."),
         "starting": (503, "Starting", "The web processes are starting. Try again in a moment."),
         "boot-timeout": (503, "Boot timed out", "No web process became ready in time."),
+        "wrong-port": (503, "Wrong port", "The web process listens elsewhere than where it is told to ($PORT)."),
         "out-of-memory": (503, "Out of memory", "The web processes ran out of memory. They are being restarted."),
         # What became of the request.
         "crashed": (503, "Process crashed", "The process ended, or refused the connection, before it answered."),
@@ -28,8 +29,11 @@ CAUSES = MappingProxyType(
 )
 """Cause -> (usual status, title, sentence). The cause stands in the `Fungible-Cause` header and in the log."""
 
-NO_UPSTREAM = ("no-process", "no-release", "starting", "crashed", "boot-timeout", "out-of-memory")
+NO_UPSTREAM = ("no-process", "no-release", "starting", "crashed", "boot-timeout", "wrong-port", "out-of-memory")
 """The causes that `Router.set_cause` takes."""
+
+LOST = frozenset({"crashed", "interrupted", "backend-timeout", "bad-answer"})
+"""The causes of a request that a process was given and did not answer in full."""
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"

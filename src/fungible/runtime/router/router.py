@@ -82,6 +82,8 @@ class Router:
         self._requests: collections.Counter[str] = collections.Counter()
         self._running: Haproxy | None = None
         self._stopped = False
+        self._asking = asyncio.Lock()
+        self._question: asyncio.Task[dict[str, admin.Load]] | None = None
         self.url = ""
 
     async def start(self, host: str, port: int) -> str:
@@ -251,10 +253,22 @@ class Router:
         return configuration(self._settings, given, ready, version=version, connections=connections)
 
     async def _loads(self) -> dict[str, admin.Load]:
-        """Server name -> load; empty while HAProxy is replaced, as what was in flight went with it."""
-        stat = await self._haproxy.tell(f"show stat {BACKEND} 4 -1")
-        table = await self._haproxy.tell(f"show table {STREAMS}")
-        return {} if stat is None or table is None else admin.read_loads(stat, table)
+        """Server name -> load; empty while HAProxy is replaced, as what was in flight went with it.
+
+        In a roll of many, many ask at once: they share a question, which is put when all of them have asked.
+        """
+        if self._question is None:
+            self._question = asyncio.ensure_future(self._ask_loads())
+        return await asyncio.shield(self._question)
+
+    async def _ask_loads(self) -> dict[str, admin.Load]:
+        async with self._asking:
+            self._question = None
+            reply = await self._haproxy.tell(f"show stat {BACKEND} 4 -1", f"show table {STREAMS}")
+        if reply is None:
+            return {}
+        stat, _, table = reply.partition("# table:")
+        return admin.read_loads(stat, table)
 
     def _remember(self, server: _Server) -> None:
         """Keep whose name it was: a log line may come after the server has gone."""
