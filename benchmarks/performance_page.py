@@ -21,8 +21,12 @@ PAGE = HERE.parent / "docs" / "performance.md"
 Result = Mapping[str, Any]
 
 _CLASSES = (("never_run", "never run", SKY), ("started", "started", ORANGE), ("finished", "finished", VERMILION))
-_OVER = {"start": "Start to the first answer", "crash": "`kill -9` of one of two to its successor's answer"}
-_QUESTIONS = {**_OVER, "edit": "Edit to new code serving"}
+_CUT = 200
+_QUESTIONS = {
+    "start": "Start to the first answer",
+    "crash": "`kill -9` of one of two to its successor's answer",
+    "edit": "Edit to new code serving",
+}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -69,13 +73,14 @@ def lost_table(result: Result) -> str:
                 lost = row[kind]
                 split = ", ".join(f"{lost[key]} {text}" for key, text, _ in _CLASSES if lost[key])
                 cells.append(f"{lost['lost']}" + (f" ({split})" if split else ""))
+            how = ", ".join(f"{times} {name}" for name, times in row["lost_how"].items())
             told = row["fresh"]["told"] + row["kept"]["told"]
             posts = row["fresh"]["post"] + row["kept"]["post"]
             all_lost = row["fresh"]["lost"] + row["kept"]["lost"]
-            cells += [f"{told} of {all_lost}" if all_lost else "-", posts, row["ran_twice"]]
+            cells += [f"{told} of {all_lost} ({how})" if all_lost else "-", posts, row["ran_twice"]]
             cells.append("**ended as a whole**" if row["ended"] else "")
             rows.append(cells)
-        head = ["", "how often", "requests", "lost, new connections", "lost, kept ones", "refused, not cut"]
+        head = ["", "how often", "requests", "lost, new connections", "lost, kept ones", "refused, not cut (how)"]
         out += [f"**{title}**", "", table([*head, "of them POST", "ran twice", ""], rows), ""]
     return "\n".join(out).rstrip()
 
@@ -90,7 +95,7 @@ def lost_chart(result: Result) -> str:
             sums = {key: row["fresh"][key] + row["kept"][key] for key, _, _ in _CLASSES}
             note = f"{sum(sums.values())}" + (", ended as a whole" if row["ended"] else "")
             rows.append(Row(name, [(sums[key], colour) for key, _, colour in _CLASSES], note))
-        panels.append(Panel(title, rows))
+        panels.append(Panel(f"{title} (bars end at {_CUT})", rows, _CUT))
     legend = [(f"the app had {text} it" if key != "never_run" else "the app never ran it", colour)
               for key, text, colour in _CLASSES]  # fmt: skip
     return bars("Requests lost, fresh and kept connections together", panels, legend)
@@ -278,21 +283,21 @@ def main() -> int:
     check, drifted = "--check" in sys.argv[1:], []
     text = PAGE.read_text()
     for name, (tabled, drawn) in BLOCKS.items():
-        path = RESULTS / f"{name}.json"
-        if not path.exists():
-            continue
-        result = json.loads(path.read_text())
-        block = f"<!-- {name} -->\n{tabled(result)}\n\n{of(result)}\n<!-- /{name} -->"
         if f"<!-- {name} -->" not in text:
             print(f"{PAGE.name} has no place for {name}: put <!-- {name} --> and <!-- /{name} -->", file=sys.stderr)
             return 2
+        path, picture = RESULTS / f"{name}.json", RESULTS / f"{name}.svg"
+        if path.exists():
+            result = json.loads(path.read_text())
+            block, drawing = f"{tabled(result)}\n\n{of(result)}", drawn(result)
+        else:
+            block, drawing = "Not measured yet.", ""
+        block = f"<!-- {name} -->\n{block}\n<!-- /{name} -->"
         text = re.sub(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, block=block: block, text, flags=re.DOTALL)
-        picture = RESULTS / f"{name}.svg"
-        drawing = drawn(result)
-        if check and (not picture.exists() or picture.read_text() != drawing):
+        if not check:
+            picture.write_text(drawing) if drawing else picture.unlink(missing_ok=True)
+        elif (picture.read_text() if picture.exists() else "") != drawing:
             drifted.append(picture.name)
-        elif not check:
-            picture.write_text(drawing)
     if check and PAGE.read_text() != text:
         drifted.append(PAGE.name)
     elif not check:

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 # Okabe and Ito's colours, which people with colour blindness tell apart.
 BLUE, ORANGE, VERMILION, SKY, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73", "#9AA5B1"
 _INK, _FAINT = "#1F2933", "#E4E7EB"
-_WIDTH, _LABEL, _NOTE, _ROW, _HEAD = 860, 236, 132, 24, 44
+_WIDTH, _LABEL, _NOTE, _ROW, _HEAD = 860, 236, 176, 24, 44
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """Bars on one axis."""
+    """Bars on one axis, which ends at `most` (default: the longest bar); what is longer is cut off there."""
 
     title: str
     rows: Sequence[Row]
+    most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,15 @@ def bars(title: str, panels: Sequence[Panel], legend: Sequence[tuple[str, str]] 
         out.append(_text(12, y + 10, panel.title, size=13, weight="600"))
         y += 22
         room = _WIDTH - _LABEL - _NOTE
-        most = max([row.high or sum(value for value, _ in row.parts) for row in panel.rows] + [0]) or 1.0
+        longest = max([row.high or sum(value for value, _ in row.parts) for row in panel.rows] + [0])
+        most = min(longest, panel.most or longest) or 1.0
         for row in panel.rows:
             middle = y + _ROW / 2
             out.append(_text(_LABEL - 8, middle + 4, row.label, anchor="end"))
             out.append(_rect(_LABEL, y + 4, room, _ROW - 8, _FAINT, 0.5))
             x = float(_LABEL)
             for value, colour in row.parts:
-                width = room * value / most
+                width = min(room * value / most, _LABEL + room - x)
                 if width > 0:
                     out.append(_rect(x, y + 4, max(width, 1), _ROW - 8, colour))
                 x += width
@@ -80,7 +82,7 @@ def bars(title: str, panels: Sequence[Panel], legend: Sequence[tuple[str, str]] 
 
 def lines(title: str, x_title: str, y_title: str, all_of: Sequence[Line], height: int = 380) -> str:
     """Lines over an x axis of powers of two, as numbers of processes are, and a y axis from 0."""
-    left, right, top, bottom = 76, _WIDTH - 24, _HEAD + 30, height - 52
+    left, right, top, bottom = 76, _WIDTH - 24, _HEAD + 46, height - 52
     xs = sorted({x for line in all_of for x, _ in line.points})
     most = max([y for line in all_of for _, y in line.points] + [h for line in all_of for _, h in line.spread])
     step = _step(most)
@@ -98,7 +100,7 @@ def lines(title: str, x_title: str, y_title: str, all_of: Sequence[Line], height
         place, _ = at(x, 0)
         out.append(_text(place, bottom + 18, f"{x:g}", anchor="middle"))
     out.append(_text((left + right) / 2, bottom + 38, x_title, anchor="middle"))
-    out.append(_text(left - 64, top - 14, y_title))
+    out.append(_text(left - 64, top - 16, y_title))
     for line in all_of:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in line.points))
         dash = ' stroke-dasharray="5 5"' if line.dashed else ""

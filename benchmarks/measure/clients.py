@@ -15,12 +15,16 @@ _PAUSE = 0.02
 
 @dataclass(frozen=True)
 class Lost:
-    """A request without an answer of the app: its id, and the `status` of a complete refusal, else None."""
+    """A request without an answer of the app: its id, and the `status` of a complete refusal, else None.
+
+    `how`: that status, with the cause if the answer names one, or the error that ended the connection.
+    """
 
     id: str
     method: str
     kept: bool
     status: int | None
+    how: str
 
 
 @dataclass
@@ -59,7 +63,7 @@ class Clients:
             turn += 1
             method, name = ("POST" if turn % 3 == 0 else "GET"), f"{number}-{turn}"
             self.count.sent["kept" if kept else "fresh"] += 1
-            status, closes = None, True
+            status, closes, how = None, True, ""
             if connection is not None and connection[0].at_eof():
                 connection[1].close()
                 connection = None
@@ -67,12 +71,12 @@ class Clients:
                 async with asyncio.timeout(_WITHIN):
                     if connection is None:
                         connection = await asyncio.open_connection("127.0.0.1", self._port)
-                    status, body, closes = await self._ask(*connection, method, name, kept)
+                    status, body, closes, how = await self._ask(*connection, method, name, kept)
                 lost = status != 200 or body != f"ok {name}"
-            except (OSError, EOFError, ValueError, TimeoutError):
-                lost, status, closes = True, None, True
+            except (OSError, EOFError, ValueError, TimeoutError) as error:
+                lost, status, closes, how = True, None, True, type(error).__name__
             if lost:
-                self.count.lost.append(Lost(name, method, kept, status))
+                self.count.lost.append(Lost(name, method, kept, status, how))
             if connection is not None and (closes or not kept):
                 connection[1].close()
                 connection = None
@@ -83,7 +87,7 @@ class Clients:
 
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, name: str, keep: bool
-    ) -> tuple[int, str, bool]:
+    ) -> tuple[int, str, bool, str]:
         body = "Content-Length: 4\r\n\r\nbody" if method == "POST" else "\r\n"
         close = "" if keep else "Connection: close\r\n"
         writer.write(f"{method} {self._path}&id={name} HTTP/1.1\r\nHost: bench\r\n{close}{body}".encode())
@@ -101,7 +105,9 @@ class Clients:
         else:
             content = await reader.read()
         closes = headers.get("connection", "").lower() == "close" or first.startswith("HTTP/1.0")
-        return int(first.split()[1]), content.decode(errors="replace"), closes
+        status = first.split()[1]
+        how = f"{status} {headers.get('fungible-cause', '')}".strip()
+        return int(status), content.decode(errors="replace"), closes, how
 
 
 @contextlib.asynccontextmanager
@@ -131,7 +137,10 @@ def classes(count: Count, ledger: Path) -> dict[str, object]:
                 started[name] += 1
             else:
                 finished.add(name)
-    found: dict[str, object] = {"ran_twice": sum(1 for times in started.values() if times > 1)}
+    found: dict[str, object] = {
+        "ran_twice": sum(1 for times in started.values() if times > 1),
+        "lost_how": dict(Counter(lost.how for lost in count.lost).most_common()),
+    }
     for kept in (False, True):
         found["kept" if kept else "fresh"] = {
             "requests": count.sent["kept" if kept else "fresh"],
