@@ -190,8 +190,7 @@ def backend_section(
     return f"""
 backend {BACKEND}
   balance roundrobin
-  http-request set-var(txn.fate) {cause} if {{ nbsrv({BACKEND}) eq 0 }}
-  {refusal(503, _FATE, f"{{ nbsrv({BACKEND}) eq 0 }}")}
+  {refusal(503, cause, f"{{ nbsrv({BACKEND}) eq 0 }}")}
   http-request set-var(txn.fate) str(queue-timeout)
   http-request set-var(txn.pool) str(crashed)
   # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
