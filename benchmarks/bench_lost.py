@@ -3,7 +3,7 @@
 usage: bench_lost.py [--scale X]; writes benchmarks/results/lost.json. Four processes, 32 clients (half of them with a
 new connection for each request, half with kept ones; a third of the requests POST), an endpoint that waits 20 ms and
 notes in a ledger what it started and finished, an import of half a second. A request is lost if the app's answer did
-not arrive in full. What a counts of a few seconds can show are kinds of loss, not rates.
+not arrive in full. What counts of a few seconds can show are kinds of loss, not rates.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ PROCESSES = 4
 FRESH = KEPT = 16
 PATH = "/work?ms=20"
 IMPORT_SECONDS = "0.5"
-ROLLS = 3
-KILLS = 5
+ROLLS = 2
+KILLS = 4
 BETWEEN_KILLS = 2.0
 CALM = 0.5
 PATIENCE = 40.0

@@ -21,7 +21,7 @@ from measure.peers import SERVERS, Server, program
 from measure.processes import descendants, fetch, free_port, running, wait_for
 from measure.result import arguments, machine, ratios, say, spread, times, versions, write
 
-ROUNDS = 5
+ROUNDS = 3
 PATIENCE = 30.0
 UNTIL = 0.002
 

@@ -11,6 +11,13 @@ from pathlib import Path
 
 _WITHIN = 10.0
 _PAUSE = 0.02
+_ENDS = {
+    "IncompleteReadError": "closed",
+    "ConnectionResetError": "reset",
+    "BrokenPipeError": "reset",
+    "ConnectionRefusedError": "connection refused",
+    "TimeoutError": "no answer in time",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,8 @@ class Clients:
                     status, body, closes, how = await self._ask(*connection, method, name, kept)
                 lost = status != 200 or body != f"ok {name}"
             except (OSError, EOFError, ValueError, TimeoutError) as error:
-                lost, status, closes, how = True, None, True, type(error).__name__
+                lost, status, closes = True, None, True
+                how = _ENDS.get(type(error).__name__, type(error).__name__)
             if lost:
                 self.count.lost.append(Lost(name, method, kept, status, how))
             if connection is not None and (closes or not kept):
