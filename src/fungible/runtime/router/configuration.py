@@ -145,16 +145,17 @@ def frontend_section(settings: RouterSettings, given: Descriptors) -> str:
         bind += f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1"
     client = '"[%[var(txn.client)]]"' if given.ipv6 else "%[var(txn.client)]"
     forwarded = f"for={client};proto={_proto(settings)}"
-    host_found = "{ req.fhdr(host) -m found }"
-    bad_host = f"{{ req.fhdr(host) -m found }} !{{ req.fhdr(host) -m reg {_HOST} }}"
+    host_found = "{ var(txn.host) -m found }"
+    bad_host = f"{host_found} !{{ req.fhdr(host) -m reg {_HOST} }}"
     return f"""
 frontend {FRONTEND}
   {bind}
   log fd@{given.log} len 8192 format raw local0 info
   log-format {quoted(LOG_FORMAT)}
   unique-id-format %[uuid()]
-  # An address is turned into text once: that costs as much as a header.
+  # An address is turned into text once, and the host looked for once: either costs as much as a header.
   http-request set-var-fmt(txn.client) %[src]
+  http-request set-var(txn.host) req.fhdr(host)
   http-request set-var(txn.path) path,bytes(0,512),json(utf8s)
   http-request set-var(txn.form) str(json)
   http-request set-var(txn.form) str(html) if {{ req.hdr(accept) -m sub text/html }}
@@ -171,8 +172,8 @@ frontend {FRONTEND}
   http-request add-header X-Forwarded-For %[var(txn.client)]
   http-request add-header X-Forwarded-Proto {_proto(settings)}
   http-request add-header X-Forwarded-Port %[dst_port]
-  http-request add-header X-Forwarded-Host %[req.fhdr(host)] if {host_found}
-  http-request add-header Forwarded {quoted(forwarded + ';host="%[req.fhdr(host)]"')} if {host_found}
+  http-request add-header X-Forwarded-Host %[var(txn.host)] if {host_found}
+  http-request add-header Forwarded {quoted(forwarded + ';host="%[var(txn.host)]"')} if {host_found}
   http-request add-header Forwarded {quoted(forwarded)} unless {host_found}
   http-after-response set-var(txn.cause) res.hdr(fungible-cause)
   http-after-response set-header Content-Type {JSON} if {{ var(txn.cause) -m found }} {{ var(txn.form) -m str json }}
