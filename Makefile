@@ -31,9 +31,18 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check src kit tests examples benchmarks
 	$(BIN)/ruff check src kit tests examples benchmarks
 	$(BIN)/mypy
+	$(BIN)/python benchmarks/performance_page.py --check
 
-bench: $(VENV)/ready
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+# What Fungible is measured beside: an environment of its own, as none of it is needed to run or to test.
+benchmarks/.venv/ready: benchmarks/requirements.lock
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
+	touch $@
+
+# SCALE=0.2 is a look; the committed results are of 1, on a quiet machine.
+SCALE ?= 1
+bench: $(VENV)/ready benchmarks/.venv/ready
+	for script in benchmarks/bench_*.py; do BENCH_SCALE=$(SCALE) $(BIN)/python $$script || exit 1; done
 
 # CORPUS is a folder with corpus.json and judge.py: apps with known truth. Installs and runs them; takes long.
 corpus: $(VENV)/ready
@@ -43,6 +52,7 @@ corpus: $(VENV)/ready
 lock: $(VENV)/ready
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --universal --no-header --no-emit-index-url --no-annotate -q -o requirements/dev.lock
 	$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --universal --no-header --no-emit-index-url --no-annotate -q -o requirements/runtime.lock
+	$(BIN)/uv pip compile benchmarks/requirements.in --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate -q -o benchmarks/requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO)/.venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO)/.venv benchmarks/.venv .pytest_cache .mypy_cache .ruff_cache

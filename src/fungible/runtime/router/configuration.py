@@ -143,15 +143,19 @@ def frontend_section(settings: RouterSettings, given: Descriptors) -> str:
     bind = f"bind fd@{given.listen}"
     if settings.certificate:
         bind += f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1"
-    client = '"[%[src]]"' if given.ipv6 else "%[src]"
+    client = '"[%[var(txn.client)]]"' if given.ipv6 else "%[var(txn.client)]"
     forwarded = f"for={client};proto={_proto(settings)}"
-    bad_host = f"{{ req.fhdr(host) -m found }} !{{ req.fhdr(host) -m reg {_HOST} }}"
+    host_found = "{ var(txn.host) -m found }"
+    bad_host = f"{host_found} !{{ req.fhdr(host) -m reg {_HOST} }}"
     return f"""
 frontend {FRONTEND}
   {bind}
   log fd@{given.log} len 8192 format raw local0 info
   log-format {quoted(LOG_FORMAT)}
   unique-id-format %[uuid()]
+  # An address is turned into text once, and the host looked for once: either costs as much as a header.
+  http-request set-var-fmt(txn.client) %[src]
+  http-request set-var(txn.host) req.fhdr(host)
   http-request set-var(txn.path) path,bytes(0,512),json(utf8s)
   http-request set-var(txn.form) str(json)
   http-request set-var(txn.form) str(html) if {{ req.hdr(accept) -m sub text/html }}
@@ -164,12 +168,13 @@ frontend {FRONTEND}
   # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name.
   http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub _ }}
   http-request set-header X-Request-Id %[unique-id]
-  http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto {_proto(settings)}
-  http-request set-header X-Forwarded-Port %[dst_port]
-  http-request set-header X-Forwarded-Host %[req.fhdr(host)] if {{ req.fhdr(host) -m found }}
-  http-request set-header Forwarded {quoted(forwarded)}
-  http-request set-header Forwarded {quoted(forwarded + ';host="%[req.fhdr(host)]"')} if {{ req.fhdr(host) -m found }}
+  # Those of a client are deleted above, so that nothing has to be looked for to be replaced.
+  http-request add-header X-Forwarded-For %[var(txn.client)]
+  http-request add-header X-Forwarded-Proto {_proto(settings)}
+  http-request add-header X-Forwarded-Port %[dst_port]
+  http-request add-header X-Forwarded-Host %[var(txn.host)] if {host_found}
+  http-request add-header Forwarded {quoted(forwarded + ';host="%[var(txn.host)]"')} if {host_found}
+  http-request add-header Forwarded {quoted(forwarded)} unless {host_found}
   http-after-response set-var(txn.cause) res.hdr(fungible-cause)
   http-after-response set-header Content-Type {JSON} if {{ var(txn.cause) -m found }} {{ var(txn.form) -m str json }}
   http-after-response set-header X-Request-Id %[unique-id]
@@ -186,8 +191,7 @@ def backend_section(
     return f"""
 backend {BACKEND}
   balance roundrobin
-  http-request set-var(txn.fate) {cause} if {{ nbsrv({BACKEND}) eq 0 }}
-  {refusal(503, _FATE, f"{{ nbsrv({BACKEND}) eq 0 }}")}
+  {refusal(503, cause, f"{{ nbsrv({BACKEND}) eq 0 }}")}
   http-request set-var(txn.fate) str(queue-timeout)
   http-request set-var(txn.pool) str(crashed)
   # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes

@@ -1,0 +1,1 @@
+"""What the benchmarks share: peers, a formation, load, and how a result is written."""
