@@ -163,7 +163,7 @@ def home_is_quiet(home: Home, dashboard: Dashboard) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--port", "70000"], 2, "less than or equal to 65535"),
+        (["--port", "70000"], 2, "65535"),
         (["--app", "/no/such/folder"], 2, "there is no such folder"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import signal
 import socket
+import threading
 
 import httpx
 import pytest
@@ -32,6 +34,32 @@ def test_one_keep_alive_client_meets_all_processes_in_turn(home: Home) -> None:
         assert sorted(set(met)) == ["web.1", "web.2", "web.3"]
         assert met == met[:3] * 4
         assert formation.stop() == 0
+
+
+def test_what_another_program_answers_at_its_port_makes_no_process_ready(home: Home) -> None:
+    home.write({"Procfile": "web: python -c 'import time; print(\"up\", flush=True); time.sleep(600)'\n"})
+    asked = threading.Semaphore(0)
+
+    class Stranger(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.release()
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """The tests' output is not for this."""
+
+    with home.start(up=False) as formation:
+        port = formation.wait("process.starting", "web.1")["port"]
+        formation.wait("log.line", "web.1", text="up")
+        with http.server.ThreadingHTTPServer(("127.0.0.1", port), Stranger) as stranger:
+            threading.Thread(target=stranger.serve_forever, daemon=True).start()
+            for _ in range(4):
+                assert asked.acquire(timeout=PATIENCE)
+            assert not formation.of("process.ready")
+            stranger.shutdown()
+        formation.stop()
 
 
 def test_counts_come_from_the_command_line_then_from_the_settings_and_zero_is_a_number(home: Home) -> None:

@@ -118,6 +118,16 @@ def is_listening(pid: int, port: int | None, path: str | None = None) -> bool:
     return bool(inodes) and bool(holders(group_of(pid), inodes))
 
 
+def is_foreign(pid: int, port: int | None, path: str | None = None) -> bool:
+    """Whether somebody else listens there: no process of the command `pid` does, and each of them could be looked
+    into. Where one could not (it changed its user), nothing is said against it."""
+    group = group_of(pid)
+    inodes = listening_sockets(port, path)
+    if not inodes or holders(group, inodes):
+        return False
+    return all(os.access(f"/proc/{each}/fd", os.R_OK | os.X_OK) for each in group.pids)
+
+
 def serving(pid: int, port: int | None, path: str | None = None) -> frozenset[int]:
     """The processes that serve: holders of the listening socket without a child that holds it too."""
     group = group_of(pid)

@@ -16,6 +16,7 @@ from fungible.runtime.bounds import Bounds
 from fungible.runtime.confinement import shell_command
 from fungible.runtime.events import Event
 from fungible.runtime.limits import rlimits
+from fungible.runtime.listeners import is_foreign
 from fungible.runtime.logs import Line, Pipe
 from fungible.runtime.place import Facts, Place
 from fungible.runtime.readiness import wait_until_answers
@@ -37,8 +38,14 @@ def new_instance() -> str:
 
 
 async def answers(process: Process, address: str) -> bool:
-    """Readiness of the run stage: a complete answer within the boot time."""
-    return await wait_until_answers(address, process.type.ready, process.type.boot_timeout)
+    """Readiness of the run stage: a complete answer within the boot time, given by the process itself: another
+    program may have taken its port, one of another user's formation for instance."""
+
+    def is_own() -> bool:
+        pid, place = process.facts.pid, process.place
+        return pid is None or not is_foreign(pid, place.port, str(place.socket) if place.socket else None)
+
+    return await wait_until_answers(address, process.type.ready, process.type.boot_timeout, is_own)
 
 
 IsReady = Callable[["Process", str], Awaitable[bool]]

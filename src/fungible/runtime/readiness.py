@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 _FIRST_LOOK = 0.02
 _SLOWEST_LOOK = 0.1
 
 
-async def wait_until_answers(address: str, path: str | None, timeout: float) -> bool:
+async def wait_until_answers(
+    address: str, path: str | None, timeout: float, is_own: Callable[[], bool] = lambda: True
+) -> bool:
     """Ask until a complete answer comes; False when `timeout` seconds have passed without one.
+
+    `is_own` tells, once one came, whether it was given by whom it should be.
 
     `address` is `127.0.0.1:PORT` or `unix@PATH`. With a `path` only 2xx and 3xx count; without, any complete
     answer to GET /, whatever its status.
@@ -23,7 +28,7 @@ async def wait_until_answers(address: str, path: str | None, timeout: float) -> 
             while True:
                 with contextlib.suppress(OSError, h11.RemoteProtocolError, asyncio.IncompleteReadError):
                     status = await _ask(address, path or "/")
-                    if path is None or 200 <= status < 400:
+                    if (path is None or 200 <= status < 400) and await asyncio.to_thread(is_own):
                         return True
                 await asyncio.sleep(pause)
                 pause = min(_SLOWEST_LOOK, pause * 1.5)
