@@ -13,7 +13,7 @@ from fungible.verify.alike import distinct_first, elsewhere, signature
 from fungible.verify.blame.bench import Question
 from fungible.verify.blame.blame import Blame
 from fungible.verify.blame.culprit import Culprit
-from fungible.verify.blame.proof import places_at
+from fungible.verify.blame.proof import general, places_at
 from fungible.verify.compare import Deviation, turned
 from fungible.verify.findings import Difference, Note
 from fungible.verify.reference import WARM_RUNS, Reference, find_like
@@ -163,13 +163,22 @@ class Examination:
                     continue
                 if self._listed(case, like):
                     return True
-                if known.culprit.confirmed:
-                    question = await self._question(case, like, evidence.reference)
-                    shown = places_at(deviations, question.last)
-                    if await self._blame.explains(known.culprit, question, shown):
-                        self._list_with(index, observer)
-                        return True
-                return await self._settle(case, like, evidence, known.minimal)
+                if not known.culprit.confirmed:
+                    return await self._settle(case, like, evidence, known.minimal)
+                question = await self._question(case, like, evidence.reference)
+                shown = places_at(deviations, question.last)
+                explained = await self._blame.explained(known.culprit, question, shown)
+                if explained >= shown:
+                    self._list_with(index, observer)
+                    return True
+                if not explained:
+                    return await self._settle(case, like, evidence, known.minimal)
+                rest = [
+                    each for each in deviations if each.step == question.last and general(each.place) not in explained
+                ]
+                return await self._settle(
+                    case, replace(rest[0], step=observer), evidence, known.minimal, beside=index
+                )
         return False
 
     async def _find_case(self, observer: int, like: Deviation, evidence: Evidence) -> Case | None:
@@ -191,8 +200,14 @@ class Examination:
                 return case
         return None
 
-    async def _settle(self, case: Case, like: Deviation, evidence: Evidence, minimal: bool) -> bool:
-        """Confirm, and tell a difference from what only looks like one; then look for the culprit."""
+    async def _settle(
+        self, case: Case, like: Deviation, evidence: Evidence, minimal: bool, beside: int | None = None
+    ) -> bool:
+        """Confirm, and tell a difference from what only looks like one; then look for the culprit.
+
+        `beside`: the known difference (by number) whose culprit explains all but this place of the same answer; what
+        no other culprit is found for is listed with that one.
+        """
         self._say(f"{self._about}: confirming the difference")
         reference = evidence.reference
         forked = reference is not self._boot
@@ -227,28 +242,43 @@ class Examination:
             tried=CONFIRMATIONS,
             minimal=minimal,
         )
-        self._add(replace(difference, culprit=await self._culprit(difference, like, reference)))
+        culprit = await self._culprit(difference, like, reference, exact=beside is not None)
+        if beside is not None and not culprit.confirmed:
+            self._list_with(beside, case.observer)
+        else:
+            self._add(replace(difference, culprit=culprit))
         return True
 
-    async def _question(self, case: Case, like: Deviation, reference: Reference) -> Question:
+    async def _question(self, case: Case, like: Deviation, reference: Reference, *, exact: bool = False) -> Question:
+        """What to ask of a case; `exact` where other places of the observer's answer are another difference's."""
+        place = general(like.place) if like.step is not None else ""
+
+        def is_like(deviations: Sequence[Deviation]) -> bool:
+            found = find_like(deviations, case, like)
+            return found is not None and (not exact or general(found.place) == place)
+
         async def apart(schedule: Schedule) -> bool:
-            return find_like(await reference.deviations_of(case, like, schedule), case, like) is not None
+            return is_like(await reference.deviations_of(case, like, schedule))
 
         return Question(
             case=case,
             relations=await self._boot.relations_of(case.kept, like),
-            like=lambda deviations: find_like(deviations, case, like) is not None,
+            like=is_like,
             faulty=like.place == "fault",
+            place=place,
             apart=apart,
         )
 
-    async def _culprit(self, difference: Difference, like: Deviation, reference: Reference) -> Culprit:
+    async def _culprit(
+        self, difference: Difference, like: Deviation, reference: Reference, *, exact: bool = False
+    ) -> Culprit:
         case = difference.case
+        question = await self._question(case, like, reference, exact=exact)
         if case.renewed and len(set(case.slots) - {NOWHERE}) == 1:
-            return await self._blame.culprit_in_workers(await self._question(case, like, reference))
+            return await self._blame.culprit_in_workers(question)
         told = difference.deviation
         held_here = told.kind == "stale" and not told.outdated
-        return await self._blame.culprit(await self._question(case, like, reference), held_here=held_here)
+        return await self._blame.culprit(question, held_here=held_here)
 
     def _add(self, difference: Difference) -> None:
         """One culprit is one difference: whatever else it shows at is listed with it."""

@@ -61,7 +61,9 @@ class Blame:
                 found = await file_written(self._bench, question)
             else:
                 proof = await memory.prove(asked)
-            if proof is None and where == "memory":
+            if found is None and proof is None:
+                found = await self._known(question)
+            if found is None and proof is None and where == "memory":
                 self._say("letting a process start that serves nothing")
                 proof = await prove_start(self._bench, question)
             if found is None and proof is None:
@@ -99,14 +101,23 @@ class Blame:
         on_disk = found is not None and found.file is not None
         return replace(found or Culprit(), where="file" if on_disk else "memory of a worker process")
 
-    async def explains(self, culprit: Culprit, question: Question, shown: frozenset[str]) -> bool:
-        """Whether what confirmed `culprit` explains this difference as well, and all the places where it shows
-        (`proof.places_at`)."""
+    async def explained(self, culprit: Culprit, question: Question, shown: frozenset[str]) -> frozenset[str]:
+        """Which of the places where this difference shows (`proof.places_at`) what confirmed `culprit` explains."""
         for proof in self._proofs:
             if proof.culprit == culprit and proof.culprit.confirmed:
-                self._say(f"asking whether {container_of(culprit.object or '')} explains it as well")
-                try:
-                    return await proof.explains(question, shown)
-                except _UNREACHED:
-                    return False
-        return False
+                return await self._ask(proof, question, shown)
+        return frozenset()
+
+    async def _known(self, question: Question) -> Culprit | None:
+        """A known culprit that took long to find, if it explains what this question is about."""
+        for proof in self._proofs:
+            if not proof.simple and question.place in await self._ask(proof, question, frozenset({question.place})):
+                return proof.culprit
+        return None
+
+    async def _ask(self, proof: Proof, question: Question, shown: frozenset[str]) -> frozenset[str]:
+        self._say(f"asking whether {container_of(proof.culprit.object or '')} explains it as well")
+        try:
+            return await proof.explained(question, shown)
+        except _UNREACHED:
+            return frozenset()
