@@ -297,7 +297,6 @@ class Examination:
                 continue
             like, schedule = evidence.deviations[0], evidence.execution.schedule
             case = cut_after(schedule, len(self._workload.steps) - 1)
-            case = replace(case, renewed=schedule.newborn)
             if not await evidence.reference.shows(case, like):
                 continue
             self._about = f"store {like.store}"
