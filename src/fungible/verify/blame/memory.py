@@ -88,11 +88,11 @@ class Memory:
         self._looked: dict[Way, tuple[Change, ...]] = {}
 
     async def prove(self, asked: Sequence[Way]) -> Proof | None:
-        """The object, by the first way that leads to one."""
+        """The object, by the first way that leads to one. What was only made to hold it is looked into."""
         for way in asked:
             proof = await self._by(way, await self.look(way))
             if proof is not None:
-                return proof
+                return (await self.prove_rehearsed(asked) if proof.made else None) or proof
         return None
 
     async def prove_rehearsed(self, asked: Sequence[Way]) -> Proof | None:
@@ -147,6 +147,7 @@ class Memory:
             _named(way, guilty[0], tried),
             lambda question, shown: self._explained(way, paths, question, shown),
             simple=not way.rehearsed,
+            made=guilty[0].made and not way.each and not way.rehearsed,
         )
 
     async def _least(self, way: Way, changes: list[Change]) -> tuple[_Tried, list[Change]]:

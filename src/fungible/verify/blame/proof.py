@@ -19,11 +19,13 @@ over is another leak's."""
 
 @dataclass(frozen=True)
 class Proof:
-    """A culprit, and the counterfactual that confirmed it. `simple` ones are found again as fast as asked about."""
+    """A culprit, and the counterfactual that confirmed it. `simple` ones are found again as fast as asked about;
+    `made`: what the object holds was made by these requests, and may itself hold the state."""
 
     culprit: Culprit
     explained: Explained
     simple: bool = False
+    made: bool = False
 
 
 def places_at(deviations: Sequence[Deviation], step: int) -> frozenset[str]:
