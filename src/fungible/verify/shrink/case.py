@@ -78,6 +78,22 @@ def cut_after(schedule: Schedule, observer: int) -> Case:
     return Case(kept, schedule.placement[: observer + 1], late or renewed, renewed, end)
 
 
+def likely_cases(
+    schedule: Schedule, observer: int, quiet: Collection[int] = (), *, workers: bool = False
+) -> list[Case]:
+    """Cases that could show at `observer` what a world of this schedule showed there, the simplest first. `workers`:
+    there are worker processes, which the newborn world replaces."""
+    cases = [observer_alone(observer, quiet)] if observer > 0 else []
+    whole = cut_after(schedule, observer)
+    if schedule.kind == "newborn":
+        if quiet and workers:
+            cases.append(workers_renewed(observer, quiet))
+        return [*cases, whole]
+    if schedule.kind == "late":
+        return [*cases, whole, replace(whole, renewed=True)]
+    return [*cases, whole]
+
+
 def part(workload: Workload, kept: Sequence[int]) -> Workload:
     """The workload with only these steps."""
     return replace(workload, steps=tuple(workload.steps[index] for index in kept))
