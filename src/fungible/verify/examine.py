@@ -13,17 +13,17 @@ from fungible.verify.alike import distinct_first, elsewhere, signature
 from fungible.verify.blame.bench import Question
 from fungible.verify.blame.blame import Blame
 from fungible.verify.blame.culprit import Culprit
-from fungible.verify.blame.proof import places_at
+from fungible.verify.blame.proof import general, places_at
 from fungible.verify.compare import Deviation, turned
+from fungible.verify.confirm import CONFIRMATIONS, ask, confirm
 from fungible.verify.findings import Difference, Note
-from fungible.verify.reference import WARM_RUNS, Reference, find_like
-from fungible.verify.schedule.schedule import NOWHERE, Schedule
-from fungible.verify.shrink.case import Case, cut_after, observer_alone, workers_renewed
+from fungible.verify.reference import Reference, find_like
+from fungible.verify.schedule.schedule import NOWHERE
+from fungible.verify.shrink.case import Case, cut_after, likely_cases
 from fungible.verify.shrink.shrink import Shrunk, likely_writers, shrink
 from fungible.verify.workload.steps import Workload, step_text
 from fungible.verify.world.world import Execution
 
-CONFIRMATIONS = 3
 EXAMINE_SECONDS = 420.0
 """Once a difference is found, further ones are only examined for so long; the rest is listed."""
 WORLDS_TRIED = 3
@@ -163,92 +163,71 @@ class Examination:
                     continue
                 if self._listed(case, like):
                     return True
-                if known.culprit.confirmed:
-                    question = await self._question(case, like, evidence.reference)
-                    shown = places_at(deviations, question.last)
-                    if await self._blame.explains(known.culprit, question, shown):
-                        self._list_with(index, observer)
-                        return True
-                return await self._settle(case, like, evidence, known.minimal)
+                if not known.culprit.confirmed:
+                    return await self._settle(case, like, evidence, known.minimal)
+                question = await ask(self._boot, evidence.reference, case, like)
+                shown = places_at(deviations, question.last)
+                explained = await self._blame.explained(known.culprit, question, shown)
+                if explained >= shown:
+                    self._list_with(index, observer)
+                    return True
+                if not explained:
+                    return await self._settle(case, like, evidence, known.minimal)
+                rest = [
+                    each for each in deviations if each.step == question.last and general(each.place) not in explained
+                ]
+                return await self._settle(
+                    case, replace(rest[0], step=observer), evidence, known.minimal, beside=index
+                )
         return False
 
     async def _find_case(self, observer: int, like: Deviation, evidence: Evidence) -> Case | None:
         """A placement that shows the deviation again, simplest first."""
-        quiet, schedule = self._workload.quiet(), evidence.execution.schedule
-        candidates = [observer_alone(observer, quiet)] if observer > 0 else []
-        if schedule.kind != "newborn":
-            candidates.append(cut_after(schedule, observer))
-            if schedule.kind == "late":
-                candidates.append(replace(candidates[-1], renewed=True))
-        else:
-            if quiet and self._boot.laboratory.ground.given.workers:
-                candidates.append(workers_renewed(observer, quiet))
-            kept = tuple(range(observer + 1))
-            apart = tuple(NOWHERE if step in quiet else step for step in kept)
-            candidates.append(Case(kept, apart, renewed=True))
-        for case in candidates:
+        workers = bool(self._boot.laboratory.ground.given.workers)
+        for case in likely_cases(evidence.execution.schedule, observer, self._workload.quiet(), workers=workers):
             if await evidence.reference.shows(case, like):
                 return case
         return None
 
-    async def _settle(self, case: Case, like: Deviation, evidence: Evidence, minimal: bool) -> bool:
-        """Confirm, and tell a difference from what only looks like one; then look for the culprit."""
+    async def _settle(
+        self, case: Case, like: Deviation, evidence: Evidence, minimal: bool, beside: int | None = None
+    ) -> bool:
+        """Confirm, and tell a difference from what only looks like one; then look for the culprit.
+
+        `beside`: the known difference (by number) whose culprit explains all but this place of the same answer; what
+        no other culprit is found for is listed with that one.
+        """
         self._say(f"{self._about}: confirming the difference")
-        reference = evidence.reference
-        forked = reference is not self._boot
-        if forked and None in await reference.repeat(case, like, CONFIRMATIONS, as_long=False):
+        confirmed = await confirm(self._boot, evidence.reference, case, like)
+        if confirmed is None:
             return False
-        # An import that is forked was there before the first step, so what it read may be older than a newborn's.
-        for candidate in (replace(case, late=True), replace(case, late=False)) if forked else (case,):
-            once = forked and not self._boot.is_noisy(like)
-            found = await self._boot.repeat(
-                candidate, like, 1 if once else CONFIRMATIONS, WARM_RUNS - 1 if once else WARM_RUNS
-            )
-            shown = [deviation for deviation in found if deviation is not None]
-            if len(shown) == len(found):
-                case = candidate
-                break
-        else:
-            return False
-        if all(each.order_only for each in shown) and not await self._boot.shows_with_equal_seeds(case, like):
-            self._note(like, "the order depends on the hash seed alone")
+        if isinstance(confirmed, str):
+            self._note(like, confirmed)
             return True
-        if all(deviation.identity for deviation in shown):
-            self._note(like, "a process's own name, id or address is shown")
-            return True
-        is_old = minimal and all(deviation.outdated for deviation in shown)
-        deviation = replace(shown[0], step=like.step, outdated=False)
+        is_old = minimal and all(deviation.outdated for deviation in confirmed.shown)
+        deviation = replace(confirmed.shown[0], step=like.step, outdated=False)
         difference = Difference(
             deviation=turned(deviation) if is_old else deviation,
-            case=case,
+            case=confirmed.case,
             world=evidence.execution.schedule.name,
             requests=tuple(step_text(self._workload, step) for step in case.kept),
             shown=CONFIRMATIONS,
             tried=CONFIRMATIONS,
             minimal=minimal,
         )
-        self._add(replace(difference, culprit=await self._culprit(difference, like, reference)))
+        question = await ask(self._boot, evidence.reference, difference.case, like, exact=beside is not None)
+        culprit = await self._culprit(difference, question)
+        if beside is not None and not culprit.confirmed:
+            self._list_with(beside, case.observer)
+        else:
+            self._add(replace(difference, culprit=culprit))
         return True
 
-    async def _question(self, case: Case, like: Deviation, reference: Reference) -> Question:
-        async def apart(schedule: Schedule) -> bool:
-            return find_like(await reference.deviations_of(case, like, schedule), case, like) is not None
-
-        return Question(
-            case=case,
-            relations=await self._boot.relations_of(case.kept, like),
-            like=lambda deviations: find_like(deviations, case, like) is not None,
-            faulty=like.place == "fault",
-            apart=apart,
-        )
-
-    async def _culprit(self, difference: Difference, like: Deviation, reference: Reference) -> Culprit:
-        case = difference.case
+    async def _culprit(self, difference: Difference, question: Question) -> Culprit:
+        case, told = difference.case, difference.deviation
         if case.renewed and len(set(case.slots) - {NOWHERE}) == 1:
-            return await self._blame.culprit_in_workers(await self._question(case, like, reference))
-        told = difference.deviation
-        held_here = told.kind == "stale" and not told.outdated
-        return await self._blame.culprit(await self._question(case, like, reference), held_here=held_here)
+            return await self._blame.culprit_in_workers(question)
+        return await self._blame.culprit(question, held_here=told.kind == "stale" and not told.outdated)
 
     def _add(self, difference: Difference) -> None:
         """One culprit is one difference: whatever else it shows at is listed with it."""
@@ -267,7 +246,6 @@ class Examination:
                 continue
             like, schedule = evidence.deviations[0], evidence.execution.schedule
             case = cut_after(schedule, len(self._workload.steps) - 1)
-            case = replace(case, renewed=schedule.newborn)
             if not await evidence.reference.shows(case, like):
                 continue
             self._about = f"store {like.store}"

@@ -159,6 +159,9 @@ class Experiment:
             wanted += [(each, fast) for each in schedules.splits(n, quiet)]
         cuts = late_cuts(workload, forked=fast is not boot)
         wanted += [(schedules.relieved(n, each, quiet), boot) for each in (cuts[::2], cuts[1::2]) if each]
+        writes = writing_steps(workload)
+        if writes and self._laboratory.ground.stores:
+            wanted.append((schedules.killed(n, writes, quiet=quiet), fast))
         return wanted
 
     def _over_budget(self) -> bool:
@@ -218,6 +221,15 @@ def _row(evidence: Evidence) -> WorldRow:
     return WorldRow(schedule.name, schedule.placement, tuple(sorted(deviating)))
 
 
+def writing_steps(workload: Workload) -> list[int]:
+    """The steps that may change a store: jobs, and requests by any method that is not safe (RFC 9110, 9.2.1)."""
+    return [
+        index
+        for index, step in enumerate(workload.steps)
+        if isinstance(step, Job) or (isinstance(step, Request) and step.method not in SAFE)
+    ]
+
+
 def late_cuts(workload: Workload, *, forked: bool) -> list[int]:
     """Before which steps a slot is really booted late, to show what is read once at boot.
 
@@ -229,11 +241,8 @@ def late_cuts(workload: Workload, *, forked: bool) -> list[int]:
     middle = served[len(served) // 2 :][:1] if len(served) > 1 else []
     if not forked:
         return middle
-    cuts = [
-        following
-        for index, following in itertools.pairwise(served)
-        if isinstance(step := workload.steps[index], Job) or (isinstance(step, Request) and step.method not in SAFE)
-    ]
+    writes = set(writing_steps(workload))
+    cuts = [following for index, following in itertools.pairwise(served) if index in writes]
     if len(cuts) > MOST_LATE:
         cuts = [cuts[round(number * (len(cuts) - 1) / (MOST_LATE - 1))] for number in range(MOST_LATE)]
     return sorted(set(cuts)) or middle

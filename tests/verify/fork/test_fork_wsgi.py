@@ -243,6 +243,34 @@ def app(environ, start_response):
     bench.run(scenario)
 
 
+def test_a_log_listener_hands_on_what_each_child_says(bench: Bench) -> None:
+    bench.write(
+        web=FLASK
+        + """
+import logging, logging.handlers, queue
+lines = queue.Queue()
+logging.getLogger("shop").addHandler(logging.handlers.QueueHandler(lines))
+listener = logging.handlers.QueueListener(lines, logging.StreamHandler(sys.stderr))
+listener.start()
+
+@app.get("/said")
+def said():
+    logging.getLogger("shop").warning("said in %s", os.getpid())
+    listener.stop()
+    return {}
+"""
+    )
+
+    async def scenario(birth: ForkBirth) -> None:
+        slots = [await birth.bear(bench.site(number)) for number in (0, 2)]
+        for slot in slots:
+            assert (await ask(slot.address, "/said")).status == 200
+            said = (await slot.end(signal.SIGKILL)).output
+            assert said.count("said in") == 1
+
+    bench.run(scenario)
+
+
 def test_failures_say_what_the_app_said(bench: Bench) -> None:
     bench.write(
         web="print('so far')\nimport not_there\n", ends="import os, sys; print('bye', flush=True); os._exit(4)"

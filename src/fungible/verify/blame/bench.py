@@ -40,13 +40,15 @@ _BOOT_SECONDS = 15.0
 @dataclass(frozen=True)
 class Question:
     """The difference to explain. `relations` are of the case's warm runs on real boots, `like` recognises it among
-    deviations, `faulty` says that it is no answer at all; `apart` runs the case's steps by another schedule, by the
-    cheapest means that show the difference, and says whether it shows there too."""
+    deviations, `faulty` says that it is no answer at all, `place` where it shows (`proof.general`); `apart` runs the
+    case's steps by another schedule, by the cheapest means that show the difference, and says whether it shows there
+    too."""
 
     case: Case
     relations: Relations
     like: Like
     faulty: bool
+    place: str
     apart: Callable[[Schedule], Awaitable[bool]]
 
     @property

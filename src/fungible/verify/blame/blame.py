@@ -7,7 +7,7 @@ over. What confirmed one difference is kept, and tried again on the next that lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from fungible.verify.blame.bench import Bench, Question
 from fungible.verify.blame.constants import Constants
 from fungible.verify.blame.culprit import Culprit, container_of
 from fungible.verify.blame.files import file_in_layer, file_of_workers, file_written
-from fungible.verify.blame.memory import Memory, way_of_workers, ways
+from fungible.verify.blame.memory import Memory, Way, way_of_workers, ways
 from fungible.verify.blame.proof import Proof
 from fungible.verify.blame.randomness import Randomness
 from fungible.verify.blame.starts import prove_start
-from fungible.verify.blame.variants import where_held
+from fungible.verify.blame.variants import Where, where_held
 from fungible.verify.workload.steps import Workload
 from fungible.verify.world.laboratory import Laboratory
 
@@ -61,19 +61,12 @@ class Blame:
                 found = await file_written(self._bench, question)
             else:
                 proof = await memory.prove(asked)
-            if proof is None and where == "memory":
-                self._say("letting a process start that serves nothing")
-                proof = await prove_start(self._bench, question)
             if found is None and proof is None:
-                proof = await Randomness(self._bench, question, self._say).prove()
-            if found is None and proof is None and where == "memory":
-                # What is made at the first request cannot be put back to what it was before it.
-                proof = await memory.prove_rehearsed(asked)
+                found = await self._known(question)
             if found is None and proof is None:
-                proof = await Constants(self._bench, question, self._say).prove()
+                proof = await self._slowly(question, memory, asked, where)
             if proof is not None:
-                found = proof.culprit
-                found = replace(found, where=found.where or where)
+                found = replace(proof.culprit, where=proof.culprit.where or where)
                 self._proofs.append(replace(proof, culprit=found))
             elif found is None and where == "memory":
                 found = await memory.suspect()
@@ -82,6 +75,20 @@ class Blame:
         if found is None and where == "file":
             found = await file_in_layer(self._bench, question)
         return replace(found or Culprit(), where=(found and found.where) or where)
+
+    async def _slowly(self, question: Question, memory: Memory, asked: Sequence[Way], where: Where) -> Proof | None:
+        """What takes longer, side by side; the first of them that proves something is believed."""
+        chance = Randomness(self._bench, question, self._say)
+        if where == "memory":
+            self._say("letting a process start that serves nothing")
+            # What is made at the first request cannot be put back to what it was before it: one is rehearsed.
+            found = await asyncio.gather(
+                prove_start(self._bench, question), chance.prove(), memory.prove_rehearsed(asked)
+            )
+            proof = next((each for each in found if each is not None), None)
+        else:
+            proof = await chance.prove()
+        return proof or await Constants(self._bench, question, self._say).prove()
 
     async def culprit_in_workers(self, question: Question) -> Culprit:
         """The culprit of a difference that shows when worker processes are replaced after every step."""
@@ -99,14 +106,23 @@ class Blame:
         on_disk = found is not None and found.file is not None
         return replace(found or Culprit(), where="file" if on_disk else "memory of a worker process")
 
-    async def explains(self, culprit: Culprit, question: Question, shown: frozenset[str]) -> bool:
-        """Whether what confirmed `culprit` explains this difference as well, and all the places where it shows
-        (`proof.places_at`)."""
+    async def explained(self, culprit: Culprit, question: Question, shown: frozenset[str]) -> frozenset[str]:
+        """Which of the places where this difference shows (`proof.places_at`) what confirmed `culprit` explains."""
         for proof in self._proofs:
             if proof.culprit == culprit and proof.culprit.confirmed:
-                self._say(f"asking whether {container_of(culprit.object or '')} explains it as well")
-                try:
-                    return await proof.explains(question, shown)
-                except _UNREACHED:
-                    return False
-        return False
+                return await self._ask(proof, question, shown)
+        return frozenset()
+
+    async def _known(self, question: Question) -> Culprit | None:
+        """A known culprit that took long to find, if it explains what this question is about."""
+        for proof in self._proofs:
+            if not proof.simple and question.place in await self._ask(proof, question, frozenset({question.place})):
+                return proof.culprit
+        return None
+
+    async def _ask(self, proof: Proof, question: Question, shown: frozenset[str]) -> frozenset[str]:
+        self._say(f"asking whether {container_of(proof.culprit.object or '')} explains it as well")
+        try:
+            return await proof.explained(question, shown)
+        except _UNREACHED:
+            return frozenset()

@@ -91,7 +91,7 @@ class Constants:
         at_line = made[0] if made else None
         own = next((place for place in made if place[0].startswith(f"{root}/")), at_line)
         culprit = culprit_of_object(guilty.text(), root, own, at_line, own, confirmed=len(few) == 1)
-        return Proof(culprit, lambda question, _: self._explains(question, guilty))
+        return Proof(culprit, lambda question, shown: self._explained(question, guilty, shown))
 
     async def _carry(
         self, question: Question, schedule: Schedule, at: int, paths: Sequence[ObjectPath]
@@ -115,13 +115,15 @@ class Constants:
         vanishes = not question.is_broken(ran.execution) and not question.shows(ran.execution)
         return vanishes, ran, declared
 
-    async def _explains(self, question: Question, path: ObjectPath) -> bool:
+    async def _explained(self, question: Question, path: ObjectPath, shown: frozenset[str]) -> frozenset[str]:
         asked = _beginnings(question.case)
         if not asked:
-            return False
+            return frozenset()
         schedule, at = asked[1]
-        vanishes, ran, _ = await self._carry(question, schedule, at, [path])
-        return vanishes and not places_at(question.deviations(ran.execution), question.last)
+        _, ran, _ = await self._carry(question, schedule, at, [path])
+        if question.is_broken(ran.execution):
+            return frozenset()
+        return shown - places_at(question.deviations(ran.execution), question.last)
 
 
 def _beginnings(case: Case) -> list[tuple[Schedule, int]]:

@@ -1,11 +1,20 @@
-"""The least of several suspects that still matters, by halves."""
+"""The least of several suspects that still matters, by halves; experiments run side by side where they can."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 Suspect = TypeVar("Suspect")
+
+
+async def first_of(
+    groups: Sequence[Sequence[Suspect]], matters: Callable[[Sequence[Suspect]], Awaitable[bool]]
+) -> Sequence[Suspect] | None:
+    """The first group that matters, all of them asked about at the same time; None where none does."""
+    answers = await asyncio.gather(*map(matters, groups))
+    return next((group for group, answer in zip(groups, answers, strict=True) if answer), None)
 
 
 async def least(
@@ -22,16 +31,17 @@ async def least(
     found = list(suspects)
     if together and len(found) == 1:
         return found
-    if await matters(found[:1]):
-        return found[:1]
-    if len(found) == 1 or not (together or await matters(found)):
+    if len(found) == 1:
+        return found if await matters(found) else None
+    answer = await first_of([found[:1]] if together else [found[:1], found], matters)
+    if answer is None and not together:
         return None
+    if answer is not None and len(answer) == 1:
+        return list(answer)
     while len(found) > 1 and goes_on():
         middle = len(found) // 2
-        for half in (found[:middle], found[middle:]):
-            if await matters(half):
-                found = half
-                break
-        else:
+        half = await first_of((found[:middle], found[middle:]), matters)
+        if half is None:
             break
+        found = list(half)
     return found

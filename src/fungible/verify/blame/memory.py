@@ -8,6 +8,7 @@ only named as confirmed where this counterfactual ran; what changes and does not
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,8 @@ from fungible.verify.blame.agent.naming import ObjectPath, rank
 from fungible.verify.blame.agent.told import Change, Write
 from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question, Ran, Visit
 from fungible.verify.blame.culprit import Culprit, Line, container_of, culprit_of_object
+from fungible.verify.blame.least import first_of
+from fungible.verify.blame.mention import Mention, words_of
 from fungible.verify.blame.proof import Proof, places_at
 from fungible.verify.schedule.schedule import Schedule, warm
 from fungible.verify.shrink.case import Case, part
@@ -85,11 +88,11 @@ class Memory:
         self._looked: dict[Way, tuple[Change, ...]] = {}
 
     async def prove(self, asked: Sequence[Way]) -> Proof | None:
-        """The object, by the first way that leads to one."""
+        """The object, by the first way that leads to one. What was only made to hold it is looked into."""
         for way in asked:
             proof = await self._by(way, await self.look(way))
             if proof is not None:
-                return proof
+                return (await self.prove_rehearsed(asked) if proof.made else None) or proof
         return None
 
     async def prove_rehearsed(self, asked: Sequence[Way]) -> Proof | None:
@@ -123,8 +126,11 @@ class Memory:
             if index == self._question.last or (way.each and index > way.since):
                 seen.update({change.path: change for change in await agents[way.slot].diff("before")})
 
-        await self._run(way, visit)
-        found = tuple(sorted(seen.values(), key=lambda each: rank(each.path, each.kind, each.in_app)))
+        ran = await self._run(way, visit)
+        mention = Mention(words_of(ran.execution.transcript, self._question.last), tuple(seen.values()))
+        found = tuple(
+            sorted(seen.values(), key=lambda each: (not mention.of(each), *rank(each.path, each.kind, each.in_app)))
+        )
         self._looked[way] = found
         return found
 
@@ -137,38 +143,44 @@ class Memory:
         if not tried.writes and not tried.declared:
             tried = await self._put_back(way, guilty, watched=guilty[0])
         paths = [change.path for change in guilty]
-        appears = way.appears
         return Proof(
             _named(way, guilty[0], tried),
-            lambda question, shown: self._explains(appears, paths, question, shown),
+            lambda question, shown: self._explained(way, paths, question, shown),
+            simple=not way.rehearsed,
+            made=guilty[0].made and not way.each and not way.rehearsed,
         )
 
     async def _least(self, way: Way, changes: list[Change]) -> tuple[_Tried, list[Change]]:
-        """The least set that matters, empty where nothing does: the likeliest alone, all, the next few, halves."""
+        """The least set that matters, empty where nothing does: the likeliest alone, all, the next few, halves.
+        What is asked next in any case is asked side by side."""
         nothing = _Tried()
-        if not changes:
+        if len(changes) < 2:
+            tried = await self._put_back(way, changes, watched=changes[0]) if changes else nothing
+            return tried, changes if tried.matters else []
+        likely = changes[:1] if changes[0].in_app and not changes[0].path.private else []
+        together, *alone = await asyncio.gather(
+            self._put_back(way, changes), *(self._put_back(way, [each], watched=each) for each in likely)
+        )
+        if alone and alone[0].matters:
+            return alone[0], likely
+        if not together.matters:
             return nothing, []
-        alone: dict[ObjectPath, _Tried] = {}
-        if len(changes) == 1 or (changes[0].in_app and not changes[0].path.private):
-            tried = await self._put_back(way, changes[:1], watched=changes[0])
-            if tried.matters or len(changes) == 1:
-                return tried, changes[:1] if tried.matters else []
-            alone[changes[0].path] = tried
-        if not (await self._put_back(way, changes)).matters:
-            return nothing, []
-        for change in changes[:_ALONE]:
-            if change.path not in alone:
-                tried = await self._put_back(way, [change], watched=change)
-                if tried.matters:
-                    return tried, [change]
+        few = changes[len(likely) : _ALONE]
+        for each, tried in zip(
+            few, await asyncio.gather(*(self._put_back(way, [one], watched=one) for one in few)), strict=True
+        ):
+            if tried.matters:
+                return tried, [each]
+
+        async def matters(some: Sequence[Change]) -> bool:
+            return (await self._put_back(way, some)).matters
+
         while len(changes) > 1 and self._bench.runs < _MOST_RUNS:
             middle = len(changes) // 2
-            for half in (changes[:middle], changes[middle:]):
-                if (await self._put_back(way, half)).matters:
-                    changes = half
-                    break
-            else:
+            half = await first_of((changes[:middle], changes[middle:]), matters)
+            if half is None:
                 return nothing, await self._without_needless(way, changes)
+            changes = list(half)
         return nothing, changes
 
     async def _without_needless(self, way: Way, changes: list[Change]) -> list[Change]:
@@ -212,14 +224,14 @@ class Memory:
         tried.matters = not self._question.is_broken(execution) and self._question.shows(execution) == way.appears
         return tried
 
-    async def _explains(
-        self, appears: bool, paths: Sequence[ObjectPath], question: Question, shown: frozenset[str]
-    ) -> bool:
-        """Whether putting the same objects back explains another difference, and all of it."""
-        possible = [way for way in ways(question.case, self._bench.workload) if way.appears == appears]
-        if not possible:
-            return False
-        asked = possible[0]
+    async def _explained(
+        self, by: Way, paths: Sequence[ObjectPath], question: Question, shown: frozenset[str]
+    ) -> frozenset[str]:
+        """Which places of another difference it explains that the same objects are put back."""
+        possible = [way for way in ways(question.case, self._bench.workload) if way.appears == by.appears]
+        if not possible or by.each:
+            return frozenset()
+        asked = replace(possible[0], rehearsed=by.rehearsed)
 
         async def visit(index: int, agents: Agents) -> None:
             if index == asked.since:
@@ -227,20 +239,21 @@ class Memory:
             if index == question.last:
                 await agents[asked.slot].restore("before", paths)
 
-        ran = await self._bench.run(question.case, asked.schedule, visit)
-        there = places_at(question.deviations(ran.execution), question.last)
-        return there == (shown if asked.appears else frozenset())
+        execution = (await _run(self._bench, question.case, asked, visit)).execution
+        if question.is_broken(execution):
+            return frozenset()
+        there = places_at(question.deviations(execution), question.last)
+        return shown & there if asked.appears else shown - there
 
     async def _run(self, way: Way, visit: Visit, *, lines: bool = False) -> Ran:
-        rehearsed = (way.since, way.slot) if way.rehearsed else None
-        return await self._bench.run(
-            self._question.case,
-            way.schedule,
-            visit,
-            lines=lines,
-            rehearsed=rehearsed,
-            background=way.slot == BACKGROUND,
-        )
+        return await _run(self._bench, self._question.case, way, visit, lines=lines)
+
+
+async def _run(bench: Bench, case: Case, way: Way, visit: Visit, *, lines: bool = False) -> Ran:
+    rehearsed = (way.since, way.slot) if way.rehearsed else None
+    return await bench.run(
+        case, way.schedule, visit, lines=lines, rehearsed=rehearsed, background=way.slot == BACKGROUND
+    )
 
 
 def _named(way: Way, guilty: Change, tried: _Tried) -> Culprit:

@@ -12,17 +12,20 @@ from fungible.verify.compare import Deviation
 
 _POSITION = re.compile(r"\[\d+\]")
 
-Explains = Callable[[Question, frozenset[str]], Awaitable[bool]]
-"""Whether the same counterfactual explains another difference, which shows at these places (`places_at`), and all
-of them: what is left over is another leak's."""
+Explained = Callable[[Question, frozenset[str]], Awaitable[frozenset[str]]]
+"""Which of the places at which another difference shows (`places_at`) the same counterfactual explains: what is left
+over is another leak's."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A culprit, and the counterfactual that confirmed it."""
+    """A culprit, and the counterfactual that confirmed it. `simple` ones are found again as fast as asked about;
+    `made`: what the object holds was made by these requests, and may itself hold the state."""
 
     culprit: Culprit
-    explains: Explains
+    explained: Explained
+    simple: bool = False
+    made: bool = False
 
 
 def places_at(deviations: Sequence[Deviation], step: int) -> frozenset[str]:

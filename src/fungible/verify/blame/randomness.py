@@ -28,7 +28,7 @@ class Randomness:
         if schedule.slots < 2:
             return None
         self._say("letting all processes draw the same randomness while they boot")
-        vanishes, ran, drawn = await self._share(self._question, None)
+        left, ran, drawn = await self._share(self._question, None)
         home = drawn.pop(schedule.placement[-1], ())
         elsewhere = {draw.key for found in drawn.values() for draw in found}
         # The app's own lines before those of its server.
@@ -37,13 +37,13 @@ class Randomness:
             (draw for draw in home if draw.key in elsewhere),
             key=lambda draw: draw.called_from is None or not draw.called_from[0].startswith(own),
         )
-        if not vanishes or not suspects:
+        if left or not suspects:
             return None
 
         async def matters(tried: Sequence[Draw]) -> bool:
             what = tried[0].name or tried[0].key if len(tried) == 1 else f"what {len(tried)} lines drew"
             self._say(f"sharing {what}")
-            return (await self._share(self._question, tried))[0]
+            return not (await self._share(self._question, tried))[0]
 
         guilty = await least(suspects, matters, lambda: self._bench.runs < _MOST_RUNS, together=True)
         if guilty is None:
@@ -58,15 +58,15 @@ class Randomness:
             confirmed=len(guilty) == 1,
         )
 
-        async def explains(question: Question, shown: frozenset[str]) -> bool:
-            return (await self._share(question, guilty))[0]
+        async def explained(question: Question, shown: frozenset[str]) -> frozenset[str]:
+            return shown - (await self._share(question, guilty))[0]
 
-        return Proof(culprit, explains)
+        return Proof(culprit, explained)
 
     async def _share(
         self, question: Question, draws: Sequence[Draw] | None
-    ) -> tuple[bool, Ran, dict[int, tuple[Draw, ...]]]:
-        """Whether nothing of the observer deviates any more when these lines' draws (None: all) are shared."""
+    ) -> tuple[frozenset[str], Ran, dict[int, tuple[Draw, ...]]]:
+        """Where the observer still deviates when these lines' draws (None: all) are shared."""
         drawn: dict[int, tuple[Draw, ...]] = {}
 
         async def visit(index: int, agents: Agents) -> None:
@@ -76,4 +76,4 @@ class Randomness:
         shared = None if draws is None else tuple(draw.key for draw in draws)
         chance = Chance(secrets.token_hex(16), shared)
         ran = await self._bench.run(question.case, question.case.schedule(), visit, chance=chance)
-        return not places_at(question.deviations(ran.execution), question.last), ran, drawn
+        return places_at(question.deviations(ran.execution), question.last), ran, drawn

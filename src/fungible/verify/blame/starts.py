@@ -36,14 +36,14 @@ async def prove_start(bench: Bench, question: Question) -> Proof | None:
         found = culprit_of_file(event.path, ran.root(slot), event.written_at, event.called_from)
         culprit = replace(culprit, written_at=found.written_at, called_from=found.called_from)
 
-    async def explains(asked: Question, shown: frozenset[str]) -> bool:
+    async def explained(asked: Question, shown: frozenset[str]) -> frozenset[str]:
         idle = _one_serves(asked.case)
         if idle is None:
-            return False
+            return frozenset()
         again = await bench.run(asked.case, idle, visit)
-        return places_at(asked.deviations(again.execution), asked.last) == shown
+        return shown & places_at(asked.deviations(again.execution), asked.last)
 
-    return Proof(culprit, explains)
+    return Proof(culprit, explained)
 
 
 def _one_serves(case: Case) -> Schedule | None:

@@ -8,6 +8,7 @@ from fungible.verify.blame.agent.told import FileEvent
 
 _REMOVES = ("os.remove", "os.rmdir", "shutil.rmtree")
 _FOLDERS = ("os.mkdir", "tempfile.mkdtemp", "shutil.copytree")
+_EMPTY = 4
 _OWN = ("TMPDIR", "HOME", "FUNGIBLE_SCRATCH", "XDG_RUNTIME_DIR")
 
 
@@ -37,8 +38,13 @@ def left_behind(events: Sequence[FileEvent]) -> tuple[FileEvent, ...]:
 
 def likelihood(event: FileEvent, root: str, wrote: Collection[str]) -> int | None:
     """How likely a file is to be what the observer missed: 0 for one in the app's folder `root` that is still there
-    at the end (`wrote`, relative to it), more for one elsewhere that dies with the process; None for one that does
-    not."""
+    at the end (`wrote`, relative to it), more for one elsewhere that dies with the process and for an empty one, such
+    as a lock; None for one that does not die."""
+    likely = _lying(event, root, wrote)
+    return likely if likely is None or event.size != 0 else likely + _EMPTY
+
+
+def _lying(event: FileEvent, root: str, wrote: Collection[str]) -> int | None:
     inside = event.path[len(root) + 1 :] if event.path.startswith(root + "/") else event.path
     if not inside.startswith("/"):
         kept = inside in wrote or any(name.startswith(inside + "/") for name in wrote)

@@ -46,6 +46,8 @@ def mend_class(difference: Difference) -> str:
     """One of `CLASSES`, from what held the state (its name, its file, where it lies), the kind of the difference
     and the requests that show it; a best guess where the names say nothing."""
     deviation, culprit = difference.deviation, difference.culprit
+    if _promised(difference) and not culprit.object:
+        return "background-work"
     if deviation.store is not None or deviation.kind == "store":
         return "store"
     if culprit.object:
@@ -131,7 +133,7 @@ def _waits(difference: Difference) -> bool:
 
 
 def _promised(difference: Difference) -> bool:
-    return difference.world.startswith(("KILL", "TERM"))
+    return difference.case.end == "KILL"
 
 
 def _is_number(value: object) -> bool:

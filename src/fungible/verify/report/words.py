@@ -56,6 +56,8 @@ def letters(difference: Difference) -> tuple[str | None, ...]:
 def conditions(difference: Difference) -> tuple[str, ...]:
     """What the processes of the case do not show by themselves."""
     case = difference.case
+    if case.end == "KILL":
+        return ("each process is killed once it has answered and computes no more",)
     if case.renewed:
         return ("worker processes are replaced after every step",)
     if not case.late and len(set(letters(difference)) - {None}) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from fungible.verify.schedule.schedule import NOWHERE, Life, Schedule
+from fungible.verify.schedule.schedule import NOWHERE, End, Kind, Life, Schedule
 from fungible.verify.workload.steps import Quiet, Workload
 
 
@@ -14,14 +14,15 @@ class Case:
     """`kept` are steps of the whole workload in order, the last one the observer; `slots` the slot of each.
 
     With `late`, a slot is born just before the first step that it serves, as in the newborn world; otherwise all
-    are born before the first step. With `renewed`, a slot ends with the last step that it serves, and worker
-    processes are replaced after every step.
+    are born before the first step. With `renewed`, a slot ends with the last step that it serves, by the signal
+    `end`, and unless it is killed, worker processes are replaced after every step.
     """
 
     kept: tuple[int, ...]
     slots: tuple[int, ...]
     late: bool = True
     renewed: bool = False
+    end: End = "TERM"
 
     @property
     def observer(self) -> int:
@@ -38,9 +39,10 @@ class Case:
         born = {slot: placement.index(slot) if self.late else 0 for slot in order.values()}
         until = {slot: max(i for i, each in enumerate(placement) if each == slot) for slot in born}
         lives = tuple(
-            Life(born[slot], until[slot] if self.renewed else None, "TERM", slot, slot) for slot in sorted(born)
+            Life(born[slot], until[slot] if self.renewed else None, self.end, slot, slot) for slot in sorted(born)
         )
-        return Schedule(name, "newborn" if self.renewed else "placed", placement, lives)
+        kind: Kind = "killed" if self.end == "KILL" else "newborn" if self.renewed else "placed"
+        return Schedule(name, kind, placement, lives)
 
     def without(self, steps: Collection[int]) -> Case:
         """The case without some steps."""
@@ -67,10 +69,29 @@ def workers_renewed(observer: int, quiet: Collection[int] = ()) -> Case:
 
 
 def cut_after(schedule: Schedule, observer: int) -> Case:
-    """A world's placement up to `observer`, its slots born when the world began or when they first served."""
+    """A world's placement up to `observer`, its slots born when the world began or when they first served, and ended
+    or killed when they had, where the world's were."""
     kept = tuple(range(observer + 1))
     late = any(life.born > 0 for life in schedule.lives)
-    return Case(kept, schedule.placement[: observer + 1], late)
+    renewed = schedule.kind in ("newborn", "killed")
+    end: End = "KILL" if schedule.kind == "killed" else "TERM"
+    return Case(kept, schedule.placement[: observer + 1], late or renewed, renewed, end)
+
+
+def likely_cases(
+    schedule: Schedule, observer: int, quiet: Collection[int] = (), *, workers: bool = False
+) -> list[Case]:
+    """Cases that could show at `observer` what a world of this schedule showed there, the simplest first. `workers`:
+    there are worker processes, which the newborn world replaces."""
+    cases = [observer_alone(observer, quiet)] if observer > 0 else []
+    whole = cut_after(schedule, observer)
+    if schedule.kind == "newborn":
+        if quiet and workers:
+            cases.append(workers_renewed(observer, quiet))
+        return [*cases, whole]
+    if schedule.kind == "late":
+        return [*cases, whole, replace(whole, renewed=True)]
+    return [*cases, whole]
 
 
 def part(workload: Workload, kept: Sequence[int]) -> Workload:

@@ -84,8 +84,9 @@ class Workers:
         return [pid for process in self._running if process.facts.pid for pid in group_of(process.facts.pid).pids]
 
 
-async def idle(pids: Callable[[], Sequence[int]]) -> bool:
-    """Wait until none of these processes computes any more; False when that did not happen in time."""
+async def idle(pids: Callable[[], Sequence[int]], quiet_for: float = QUIET_FOR) -> bool:
+    """Wait until none of these processes has computed for `quiet_for` seconds; False when that did not happen in
+    time."""
     end = time.monotonic() + LONGEST_WAIT
     since = time.monotonic()
     spent = sum(map(_processor_seconds, pids()))
@@ -94,7 +95,7 @@ async def idle(pids: Callable[[], Sequence[int]]) -> bool:
         now = sum(map(_processor_seconds, pids()))
         if now - spent > _BUSY:
             since, spent = time.monotonic(), now
-        elif time.monotonic() - since >= QUIET_FOR:
+        elif time.monotonic() - since >= quiet_for:
             return True
     return False
 

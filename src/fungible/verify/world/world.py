@@ -14,11 +14,12 @@ from typing import Any
 
 from fungible.app.model import ProcessType
 from fungible.runtime.events import Event
+from fungible.runtime.listeners import group_of
 from fungible.verify.schedule.schedule import NOWHERE, Schedule
 from fungible.verify.transcript import Answer, Sent, Transcript
 from fungible.verify.workload.extraction import extract
 from fungible.verify.workload.steps import Job, Quiet, Request, Workload, render
-from fungible.verify.world.background import Confine, Workers, run_job
+from fungible.verify.world.background import Confine, Workers, idle, run_job
 from fungible.verify.world.client import DEFAULT_TIMEOUT, as_sent, host_header, knock, send
 from fungible.verify.world.cookies import Jar
 from fungible.verify.world.lane import Lane
@@ -26,6 +27,8 @@ from fungible.verify.world.slot import Birth, BootFailure, Ended, Site, Slot
 
 _SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 _SETTLE_SECONDS = 10.0
+_FINISHED_FOR = 0.25
+"""Seconds without computing after which a process that is going to be killed has nothing under way."""
 
 Visit = Callable[[int], Awaitable[None]]
 
@@ -115,7 +118,10 @@ class _World:
                 gaps.append(answered - before)
                 sent.append(request)
                 answers.append(answer)
-                for slot, end in self.schedule.ends(index):
+                ends = self.schedule.ends(index)
+                if self.schedule.kind == "killed" and ends:
+                    await self._let_finish(index, [slot for slot, _ in ends])
+                for slot, end in ends:
                     await self._end(slot, _SIGNALS[end])
                 if workers is not None and self.schedule.newborn:
                     await workers.end()
@@ -170,6 +176,15 @@ class _World:
         except BootFailure as failure:
             last = failure.output.strip().splitlines()[-8:]
             self.failures.append("\n".join([f"slot {slot} {failure}", *last]))
+
+    async def _let_finish(self, index: int, slots: list[int]) -> None:
+        """Before slots are killed: the pause that the workload makes next, and until they compute no more. What is
+        lost then is not what was still going on, but what a process kept for later."""
+        following = self.workload.steps[index + 1 : index + 2]
+        if following and isinstance(following[0], Request):
+            await asyncio.sleep(following[0].wait)
+        pids = [self.slots[slot].pid for slot in slots if slot in self.slots]
+        await idle(lambda: [each for pid in pids for each in group_of(pid).pids], quiet_for=_FINISHED_FOR)
 
     async def _end(self, slot: int, number: int) -> None:
         process = self.slots.pop(slot, None)

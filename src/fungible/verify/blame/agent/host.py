@@ -85,6 +85,7 @@ class AgentServer(Connections):
                 parts=tuple(ObjectPath.of([*one["path"], step]) for step in one["parts"]),
                 restorable=one["restorable"],
                 in_app=one["app"],
+                made=one["made"],
             )
             for pid, answer in said
             for one in answer["changes"]
@@ -166,7 +167,14 @@ class AgentServer(Connections):
     async def files(self) -> tuple[FileEvent, ...]:
         """The files written and databases connected to since the start of each process, oldest first."""
         return tuple(
-            FileEvent(pid, one["path"], one["event"], _place(one["written_at"]), _place(one["called_from"]))
+            FileEvent(
+                pid,
+                one["path"],
+                one["event"],
+                _place(one["written_at"]),
+                _place(one["called_from"]),
+                one["size"],
+            )
             for pid, answer in await self.ask_all("files")
             for one in answer["files"]
         )

@@ -46,7 +46,8 @@ class Change:
     `path` names the object to put back (for an attribute the attribute itself); `parts` the changed places within
     it, such as the keys of a dict. `kind` is one of attribute, dict, list, set, deque, bytes, closure, default,
     lru_cache, thread-local, context variable, counter, generator, environment, import, sqlite connection, order,
-    opaque. `what` is short text (`+['abc']`, `0 -> 1`). `in_app`: the path starts in a module of the app.
+    opaque. `what` is short text (`+['abc']`, `0 -> 1`). `in_app`: the path starts in a module of the app. `made`:
+    what is there now is an object with attributes, which may have been made only now and hold more than that.
     """
 
     pid: int
@@ -57,6 +58,7 @@ class Change:
     parts: tuple[ObjectPath, ...]
     restorable: bool
     in_app: bool
+    made: bool = False
 
     def text(self, main: str = "__main__") -> str:
         """The path for the report: the changed place itself if there is only one."""
@@ -98,13 +100,15 @@ class Place:
 class FileEvent:
     """A file opened for writing, renamed, removed, or a database connected to; places as in `Write`.
 
-    `event` is the audit event of CPython (`open`, `os.rename`, `sqlite3.connect`, `tempfile.mkstemp`, ...)."""
+    `event` is the audit event of CPython (`open`, `os.rename`, `sqlite3.connect`, `tempfile.mkstemp`, ...); `size` is
+    that of the file when it is asked for, in bytes, None where there is none."""
 
     pid: int
     path: str
     event: str
     written_at: tuple[str, int] | None
     called_from: tuple[str, int] | None
+    size: int | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import safety
+from .listening import start_listeners, stop_listeners
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 
@@ -102,11 +103,13 @@ class Heritage:
         self._places: list[tuple[str, int]] = []
         self._mounted: frozenset[str] = frozenset()
         self._own: int | None = None
+        self._listeners: list[Any] = []
 
     def settle(self, own: str) -> None:
         """Close what can be opened again, flush what is buffered, note what is open. `own` is the private folder
         that TMPDIR and HOME of the import are in."""
         close_pools()
+        self._listeners = stop_listeners()
         gc.collect()
         _flush()
         for descriptor in sorted(safety.python_files()):
@@ -147,6 +150,10 @@ class Heritage:
             os.dup2(opened, file.descriptor, inheritable=os.get_inheritable(file.descriptor))
             os.close(opened)
         tempfile.tempdir = None
+
+    def resume(self) -> None:
+        """In a child that is confined: threads have the confinement of the thread that starts them."""
+        start_listeners(self._listeners)
 
 
 def close_pools() -> None:

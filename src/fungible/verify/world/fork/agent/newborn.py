@@ -89,6 +89,7 @@ def _enter(imported: Imported, order: Newborn, spec: Spec, channel: socket.socke
         return None
     _set_environment(imported, spec.environment)
     imported.randomness.renew()
+    imported.heritage.resume()
     return layer
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from . import kinds, places, say, source
-from .facets import Difference, Facet, Step, Unrestorable, module_space
+from . import kinds, places, resolve, say, source
+from .facets import Attributes, Difference, Facet, Step, Unrestorable, module_space
 from .specials import CounterFacet, DatabaseFacet, GeneratorFacet, HeldFacet
 from .walk import Node, Walk, frames, standstill
 
@@ -37,7 +37,17 @@ class Change:
             "parts": self.parts,
             "restorable": type(self.facet) not in (DatabaseFacet, GeneratorFacet, HeldFacet),
             "app": self.node.app,
+            "made": self._made(),
         }
+
+    def _made(self) -> bool:
+        """Whether what is there now is an object with attributes: it may only have been made now, and hold more."""
+        found = resolve.resolve([*self.path, self.parts[0]] if self.parts else self.path)
+        return (
+            found is not None
+            and found.facets is not kinds.MODULE
+            and any(isinstance(facet, Attributes) for facet in found.facets)
+        )
 
     def undo(self) -> None:
         """Put it back. Raises Unrestorable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from typing import Any
 
@@ -93,9 +94,17 @@ inherited: dict[str, str] = {}
 """The variables that brought us here, PYTHONPATH with our folder alone. Set at the start."""
 
 
+def _size(path: str) -> int | None:
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def files() -> list[dict[str, Any]]:
-    """What was written up to now, without repetition."""
+    """What was written up to now, without repetition, each with its size now (None for no file)."""
     return [
-        {"path": path, "event": event, "written_at": written, "called_from": called}
+        {"path": path, "event": event, "written_at": written, "called_from": called, "size": _size(path)}
         for path, event, written, called in list(_seen)
     ]

@@ -1,0 +1,66 @@
+"""What a process keeps for later is lost with it: worlds whose processes are killed show it, in the stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fungible.verify.report.mend import mend_class
+from tests.verify.leaks.experiments import run, write_app
+from tests.verify.leaks.leak import Leak, post
+
+pytestmark = pytest.mark.timeout(600)
+
+_PAGE = """
+    {begin}
+
+    @route("POST", "/visits")
+    def visit(call):
+        {visit}
+        return 202, {{}}
+    """
+_AT_EXIT = """import atexit
+    import signal
+    import sys
+    KEPT = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+    @atexit.register
+    def flush():
+        store().executemany("INSERT INTO visits VALUES (?)", [(page,) for page in KEPT])
+        KEPT.clear()"""
+_SOON = """import threading
+    import time
+
+    def write(page):
+        time.sleep(0.02)
+        store().execute("INSERT INTO visits VALUES (?)", (page,))"""
+VISITS = Leak(
+    "visits",
+    _PAGE.format(begin=_AT_EXIT, visit='KEPT.append(call.json["page"])  # <--'),
+    _PAGE.format(begin=_SOON, visit='threading.Thread(target=write, args=(call.json["page"],)).start()'),
+    (post("/visits", {"page": "home"}), post("/visits", {"page": "about"})),
+    (0,),
+    r"^visits\.KEPT",
+    "CREATE TABLE visits (page TEXT);",
+)
+
+
+def test_what_is_only_written_at_exit_is_lost_with_a_killed_process(tmp_path: Path) -> None:
+    findings = run(write_app(tmp_path / "app", [VISITS], mended=False), tmp_path / "state")
+    assert findings.verdict == "stateful", findings.reasons
+    assert len(findings.differences) == 1
+    difference = findings.differences[0]
+    assert (difference.deviation.store, difference.case.end) == ("DATABASE_URL", "KILL")
+    assert difference.world.startswith("KILL after ")
+    assert len(difference.case.kept) == 1 and difference.minimal
+    assert mend_class(difference) == "background-work"
+
+
+def test_what_is_written_soon_after_the_answer_is_not_lost(tmp_path: Path) -> None:
+    findings = run(write_app(tmp_path / "app", [VISITS], mended=True), tmp_path / "state")
+    assert findings.verdict == "no_difference", [
+        (each.requests, each.deviation, each.culprit) for each in findings.differences
+    ]
+    assert any(row.world.startswith("KILL after ") for row in findings.grid)
