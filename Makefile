@@ -45,9 +45,12 @@ bench: $(VENV)/ready benchmarks/.venv/ready
 	for script in benchmarks/bench_*.py; do BENCH_SCALE=$(SCALE) $(BIN)/python $$script || exit 1; done
 
 # CORPUS is a folder with corpus.json and judge.py: apps with known truth. Installs and runs them; takes long.
+# RUN numbers the run: the page is made of all that are there.
+RUN ?= 1
 corpus: $(VENV)/ready
-	$(PYTHON) $(CORPUS)/judge.py $(CORPUS) --fungible $(CURDIR)/$(BIN)/fungible --out benchmarks/results/corpus.json
-	$(BIN)/python benchmarks/corpus_table.py benchmarks/results/corpus.json > docs/corpus.md
+	$(PYTHON) $(CORPUS)/judge.py $(CORPUS) --no-masks --out benchmarks/results/corpus-$(RUN).json \
+	  --fungible "$(CURDIR)/$(BIN)/python $(CURDIR)/benchmarks/corpus_keep.py $(CURDIR)/benchmarks/results/corpus-$(RUN)" || true
+	$(BIN)/python benchmarks/corpus_table.py benchmarks/results/corpus-*.json > docs/corpus.md
 
 lock: $(VENV)/ready
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --generate-hashes --universal --no-header --no-emit-index-url --no-annotate -q -o requirements/dev.lock
