@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -108,7 +109,8 @@ def test_a_pause_stays_with_what_it_waits_for() -> None:
     assert case.schedule().newborn
 
 
-def test_the_bound_is_kept_and_nothing_is_claimed_beyond_it() -> None:
+@pytest.mark.parametrize("by_time", [False, True])
+def test_the_bound_is_kept_and_nothing_is_claimed_beyond_it(by_time: bool) -> None:
     asked = 0
 
     async def shows(case: Case) -> bool:
@@ -116,7 +118,8 @@ def test_the_bound_is_kept_and_nothing_is_claimed_beyond_it() -> None:
         asked += 1
         return {3, 9, 17} <= set(case.kept)
 
-    found = asyncio.run(shrink(workload_of(40), observer_alone(39), shows, most=10))
+    bounds: dict[str, Any] = {"goes_on": lambda: asked < 10} if by_time else {"most": 10}
+    found = asyncio.run(shrink(workload_of(40), observer_alone(39), shows, **bounds))
     assert asked <= 10
     assert not found.minimal
     assert {3, 9, 17, 39} <= set(found.case.kept)

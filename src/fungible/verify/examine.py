@@ -26,6 +26,8 @@ from fungible.verify.world.world import Execution
 
 EXAMINE_SECONDS = 420.0
 """Once a difference is found, further ones are only examined for so long; the rest is listed."""
+SHRINK_SECONDS = 180.0
+"""So long is one difference made small, which matters where an app takes seconds to boot."""
 WORLDS_TRIED = 3
 """So many of the worlds that show a deviation are tried, one after the other, until one leads to a difference."""
 
@@ -118,7 +120,11 @@ class Examination:
                 self._say(f"{self._about}: {smallest} requests show it")
             return shown
 
-        return await shrink(self._workload, case, shows, guesses=guesses, most=most)
+        tally = self._boot.laboratory.tally
+        end = tally.elapsed + SHRINK_SECONDS
+        return await shrink(
+            self._workload, case, shows, guesses=guesses, most=most, goes_on=lambda: tally.elapsed < end
+        )
 
     def _listed(self, case: Case, like: Deviation) -> bool:
         """Whether a known difference is the same case once more: then this observer is listed with it."""

@@ -35,6 +35,8 @@ Visit = Callable[[int, Agents], Awaitable[None]]
 
 _CONNECT_SECONDS = 10.0
 _BOOT_SECONDS = 15.0
+_SECONDS = 240.0
+"""That the search for one culprit may take."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +88,26 @@ class Ran:
 class Bench:
     """Runs the steps of a case with the agent in every process. Sockets are made in `folder`, whose path is short.
 
-    `runs` counts the worlds of one difference; who looks for a culprit ends when there have been enough.
+    Who looks for the culprit of one difference, from `begin` on, ends when there have been enough worlds, or when
+    they have taken long enough: an app may need many seconds to boot.
     """
 
     def __init__(self, laboratory: Laboratory, workload: Workload, defaults: Mapping[str, str], folder: Path) -> None:
         self.workload = workload
-        self.runs = 0
+        self._runs = 0
+        self._end = 0.0
         self._laboratory = laboratory
         self._defaults = defaults
         self._folder = folder
+
+    def begin(self) -> None:
+        """Another difference is asked about."""
+        self._runs = 0
+        self._end = self._laboratory.tally.elapsed + _SECONDS
+
+    def goes_on(self, most: int | None = None) -> bool:
+        """Whether there is time for more, and there have been fewer than `most` worlds."""
+        return (most is None or self._runs < most) and self._laboratory.tally.elapsed < self._end
 
     async def run(
         self,
@@ -111,7 +124,7 @@ class Bench:
         writes can be traced. `rehearsed`: before this kept step (by position) the observer's request is sent once
         to this slot. `chance`: the boots' randomness. With `background` it is the worker processes that carry the
         agent, and the slots do not. Raises AgentError where a process does not carry the agent."""
-        self.runs += 1
+        self._runs += 1
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a", dir=self._folder)))
             birth = _AgentBirth(self._laboratory.ground.birth, folder, stack, lines, chance)
@@ -152,7 +165,7 @@ class Bench:
 
     async def plain(self, case: Case) -> Execution:
         """Run the case as it is, on real boots without agents."""
-        self.runs += 1
+        self._runs += 1
         return await self._laboratory.run(case.schedule(), part(self.workload, case.kept), defaults=self._defaults)
 
     async def _rehearse(self, slot: Slot, observer: int) -> None:

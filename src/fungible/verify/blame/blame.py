@@ -46,7 +46,7 @@ class Blame:
 
     async def culprit(self, question: Question, *, held_here: bool) -> Culprit:
         """The culprit of a difference; `held_here` says that the observer's own process seems to hold it."""
-        self._bench.runs = 0
+        self._bench.begin()
         self._say("asking whether it lies in memory, on disk or in the process's identity")
         memory = Memory(self._bench, question, self._say)
         asked = ways(question.case, self._bench.workload, held_here=held_here)
@@ -63,7 +63,7 @@ class Blame:
                 proof = await memory.prove(asked)
             if found is None and proof is None:
                 found = await self._known(question)
-            if found is None and proof is None:
+            if found is None and proof is None and self._bench.goes_on():
                 proof = await self._slowly(question, memory, asked, where)
             if proof is not None:
                 found = replace(proof.culprit, where=proof.culprit.where or where)
@@ -88,11 +88,13 @@ class Blame:
             proof = next((each for each in found if each is not None), None)
         else:
             proof = await chance.prove()
-        return proof or await Constants(self._bench, question, self._say).prove()
+        if proof is not None or not self._bench.goes_on():
+            return proof
+        return await Constants(self._bench, question, self._say).prove()
 
     async def culprit_in_workers(self, question: Question) -> Culprit:
         """The culprit of a difference that shows when worker processes are replaced after every step."""
-        self._bench.runs = 0
+        self._bench.begin()
         memory = Memory(self._bench, question, self._say)
         way = way_of_workers(question.case, self._bench.workload)
         found: Culprit | None = None

@@ -79,7 +79,7 @@ class Constants:
                 found = tried[0], ran, declared
             return vanishes
 
-        few = await least(paths, matters, lambda: self._bench.runs < _MOST_RUNS)
+        few = await least(paths, matters, lambda: self._bench.goes_on(_MOST_RUNS))
         if few is None:
             return None
         if found is None:

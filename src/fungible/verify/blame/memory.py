@@ -175,7 +175,7 @@ class Memory:
         async def matters(some: Sequence[Change]) -> bool:
             return (await self._put_back(way, some)).matters
 
-        while len(changes) > 1 and self._bench.runs < _MOST_RUNS:
+        while len(changes) > 1 and self._bench.goes_on(_MOST_RUNS):
             middle = len(changes) // 2
             half = await first_of((changes[:middle], changes[middle:]), matters)
             if half is None:
@@ -186,7 +186,7 @@ class Memory:
     async def _without_needless(self, way: Way, changes: list[Change]) -> list[Change]:
         """More than one object is needed: leave out what is not, chunk by chunk."""
         size = max(1, len(changes) // 2)
-        while self._bench.runs < _MOST_RUNS:
+        while self._bench.goes_on(_MOST_RUNS):
             for at in range(0, len(changes), size):
                 rest = changes[:at] + changes[at + size :]
                 if rest and (await self._put_back(way, rest)).matters:

@@ -45,7 +45,7 @@ class Randomness:
             self._say(f"sharing {what}")
             return not (await self._share(self._question, tried))[0]
 
-        guilty = await least(suspects, matters, lambda: self._bench.runs < _MOST_RUNS, together=True)
+        guilty = await least(suspects, matters, lambda: self._bench.goes_on(_MOST_RUNS), together=True)
         if guilty is None:
             return None
         draw = guilty[0]

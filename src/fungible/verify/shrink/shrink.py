@@ -32,15 +32,16 @@ class Shrunk:
 class _Counter:
     """Counts experiments, remembers their outcome, and ends when there have been enough."""
 
-    def __init__(self, shows: Shows, most: int) -> None:
+    def __init__(self, shows: Shows, most: int, goes_on: Callable[[], bool]) -> None:
         self._shows = shows
         self._most = most
+        self._goes_on = goes_on
         self._known: dict[Case, bool] = {}
         self.tests = 0
 
     @property
     def exhausted(self) -> bool:
-        return self.tests >= self._most
+        return self.tests >= self._most or not self._goes_on()
 
     async def shows(self, case: Case) -> bool:
         if case not in self._known:
@@ -52,14 +53,20 @@ class _Counter:
 
 
 async def shrink(
-    workload: Workload, case: Case, shows: Shows, *, guesses: Sequence[int] = (), most: int = 60
+    workload: Workload,
+    case: Case,
+    shows: Shows,
+    *,
+    guesses: Sequence[int] = (),
+    most: int = 60,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> Shrunk:
     """The smallest case that still shows what `case` shows; `case` itself must.
 
-    `guesses` are steps likely to be the writers, tried first. `most` bounds the experiments; where it is reached
-    the result is what was smallest until then and not claimed to be minimal.
+    `guesses` are steps likely to be the writers, tried first. `most` bounds the experiments, `goes_on` their time;
+    where there is no more of either the result is what was smallest until then and not claimed to be minimal.
     """
-    counter = _Counter(shows, most)
+    counter = _Counter(shows, most, goes_on)
     case = await _guess(workload, case, counter, guesses)
     case = await _bring_together(workload, case, counter)
     case = await _delete(workload, case, counter)
