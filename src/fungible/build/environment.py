@@ -25,6 +25,7 @@ _PASSED = frozenset(
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
 _PASSED_FAMILIES = ("NPM_CONFIG_", "PIP_", "UV_", "YARN_", "PNPM_", "BUN_", "VITE_", "PUBLIC_")
 _FIXED = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+_QUIET = {"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false"}
 _OF_THE_MACHINE = frozenset(
     {"PATH", "LD_LIBRARY_PATH", "npm_config_cache", "npm_config_userconfig", "XDG_CACHE_HOME"}
 )
@@ -39,7 +40,7 @@ def build_environment(operating_system: Mapping[str, str], cache: Path, home: Pa
     where packages come from.
     """
     found = {name: value for name, value in operating_system.items() if _passes(name, value)}
-    found = {"SOURCE_DATE_EPOCH": _EPOCH} | found | _FIXED
+    found = {"SOURCE_DATE_EPOCH": _EPOCH} | _QUIET | found | _FIXED
     found |= {"XDG_CACHE_HOME": str(cache), "npm_config_cache": str(cache / "npm")}
     if home is not None and (home / ".npmrc").is_file():
         found.setdefault("npm_config_userconfig", str(home / ".npmrc"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ class Builder:
         with self._store.draft() as content:
             with reading(app):
                 await asyncio.to_thread(copy_tree, tree, content)
-            await self._run_commands(app, content, bound, environment)
+            async with _own_modules(app, content, bound) as seen:
+                await self._run_commands(app, content, seen, environment)
             if _drops_modules(app, tree, bound):
                 await asyncio.to_thread(delete, content / _MODULES)
             unproved, assets = await self._compile(app, content)
@@ -225,6 +227,22 @@ class Builder:
             bound_to=str(app.folder) if placed else None,
             left_out=tree.bound,
         )
+
+
+@contextlib.asynccontextmanager
+async def _own_modules(app: App, content: Path, bound: tuple[str, ...]) -> AsyncIterator[tuple[str, ...]]:
+    """Give the build commands a copy of each bound `node_modules`, for as long as they run: bundlers keep their
+    temporary files and caches in there. Yields what is still to be bound."""
+    copied = [path for path in bound if path.rsplit("/", 1)[-1] == _MODULES] if app.settings.build else []
+    for path in copied:
+        source, target = f"{app.folder / path}/.", f"{content / path}/"
+        copy = await asyncio.create_subprocess_exec("cp", "-a", "--reflink=auto", source, target)
+        if await copy.wait() != 0:
+            raise Problem(f"{path}: cannot be copied for the build commands; its reason is above", Exit.NOT_ALLOWED)
+    yield tuple(path for path in bound if path not in copied)
+    for path in copied:
+        await asyncio.to_thread(delete, content / path)
+        (content / path).mkdir()
 
 
 def withheld(app: App, config: Mapping[str, str], operating_system: Mapping[str, str]) -> frozenset[str]:
