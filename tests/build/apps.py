@@ -61,7 +61,8 @@ DJANGO_ADMIN = {
         "    'django.contrib.messages.middleware.MessageMiddleware']\n"
         "TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', 'APP_DIRS': True,\n"
         "    'OPTIONS': {'context_processors': ['django.template.context_processors.request',\n"
-        "    'django.contrib.auth.context_processors.auth', 'django.contrib.messages.context_processors.messages']}}]\n"
+        "    'django.contrib.auth.context_processors.auth',\n"
+        "    'django.contrib.messages.context_processors.messages']}}]\n"
         "_path = os.environ.get('DATABASE_URL', 'sqlite:///:memory:').removeprefix('sqlite:///')\n"
         "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': _path}}\n"
         "STATIC_URL = '/static/'\n"
@@ -69,7 +70,8 @@ DJANGO_ADMIN = {
         "STORAGES = {'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}\n"
     ),
     "site_urls.py": (
-        "from django.contrib import admin\nfrom django.urls import path\nfrom django.views.generic import RedirectView\n"
+        "from django.contrib import admin\nfrom django.urls import path\n"
+        "from django.views.generic import RedirectView\n"
         "urlpatterns = [path('', RedirectView.as_view(url='/admin/')), path('admin/', admin.site.urls)]\n"
     ),
     "site_wsgi.py": (
@@ -116,7 +118,7 @@ FLASK_WITH_KIT = {
         "def home():\n"
         "    return render_template('home.html')\n"
     ),
-    "templates/home.html": "<title>shop</title>\n{{ asset_tags('site.css') }}\n<img src=\"{{ asset('logo.svg') }}\">\n",
+    "templates/home.html": "<title>shop</title>\n{{ asset_tags('site.css') }}\n<img src='{{ asset('logo.svg') }}'>\n",
     "static/site.css": "body { background: url('logo.svg') }\n" + "p { color: teal }\n" * 50,
     "static/logo.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
 }

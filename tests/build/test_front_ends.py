@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -54,18 +55,20 @@ def manifest(home: Home, document: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """What the front end's package-lock.json names, installed once for all workers of this run."""
+    """What the front end's package-lock.json names, installed once, for this run and later ones."""
     if shutil.which("npm") is None:
         pytest.skip("no npm")
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    folder = Path(tempfile.gettempdir()) / f"fungible-front-end-{run}"
+    digest = hashlib.sha256((PACKAGES / "package-lock.json").read_bytes()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"fungible-front-end-{os.geteuid()}-{digest}"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(PACKAGES / name, folder)
-            installed = subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, capture_output=True, timeout=280)
+            installed = subprocess.run(
+                ["npm", "ci", "--ignore-scripts"], cwd=folder, capture_output=True, timeout=280
+            )
             assert installed.returncode == 0, installed.stderr.decode()
             (folder / "done").touch()
     return folder / "node_modules"

@@ -87,13 +87,8 @@ class Store:
         """A folder for a build in the making, deleted at the end if it has not been added."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._reap()
-        try:
-            with _locked(self._folder / f"{_DRAFT}{secrets.token_hex(4)}") as home:
-                yield home / "app"
-        finally:
-            with contextlib.suppress(OSError):
-                (self._folder / "keys").rmdir()
-                self._folder.rmdir()
+        with _locked(self._folder / f"{_DRAFT}{secrets.token_hex(4)}") as home:
+            yield home / "app"
 
     def add(self, content: Path, record: Record) -> Build:
         """Take over what `draft` gave; a build with the same digest that is there already stays. Raises OSError."""

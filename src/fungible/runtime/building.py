@@ -50,8 +50,8 @@ class Builder:
     """Makes builds for the app whose `folders` these are; commands have their private folders in `processes`.
 
     `publish` gets what is to be said and what commands write. `withheld` are names of variables that only the run
-    stage is given: a command that fails for want of one is told so. With `strict`, what compiles assets while
-    requests are served is refused in every app, otherwise only in one that declares assets, and said of others.
+    stage is given: a command that fails for want of one is told so. What compiles assets while requests are served is
+    refused if `strict`, and said if not; where that is None, it is refused in an app that declares assets.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Builder:
         *,
         publish: Callable[[Event], None],
         withheld: frozenset[str] = frozenset(),
-        strict: bool = False,
+        strict: bool | None = None,
     ) -> None:
         self._folders = folders
         self._processes = processes
@@ -109,7 +109,8 @@ class Builder:
         self._publish(Event("notice", data={"text": text}))
 
     def _judge(self, app: App, packagers: tuple[Active, ...]) -> None:
-        if packagers and (self._strict or app.settings.assets.roots):
+        strict = bool(app.settings.assets.roots) if self._strict is None else self._strict
+        if packagers and strict:
             raise Problem("\nfungible: ".join(each.sentence for each in packagers), Exit.NO)
         for each in packagers:
             self.say(each.sentence)

@@ -11,6 +11,7 @@ from pathlib import Path
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import nearest
+from fungible.build.assets.shared import share_assets
 from fungible.build.releases import Sealed, Sealing, derive, list_releases
 from fungible.runtime.backing import Backing
 from fungible.runtime.building import Builder, withheld
@@ -161,6 +162,9 @@ class Releasing:
             await loop.run_in_executor(None, sealing.take, made.build.content, app.settings.assets.roots)
             sealing.declare(declarations(app))
             sealed = sealing.finish(config, digest, sealed=made.build.digest, reason="code", in_use=in_use)
+            if app.settings.assets.roots:
+                contents = [each.content for each in reversed(self.list())]
+                await loop.run_in_executor(None, share_assets, self._folders.assets, contents)
             ready = self._ready(sealed, app)
         except BaseException:
             sealing.abandon()
@@ -199,6 +203,7 @@ class Releasing:
             services,
             app.types,
             sealed.build,
+            self._folders.assets if app.settings.assets.roots else None,
         )
         self._conceal(release)
         return release

@@ -121,6 +121,8 @@ def store_config(folders: Folders, config: Mapping[str, str]) -> None:
 def confine(app: App, folders: Folders, isolation: Isolation, backing: Backing, sealed: Sealed) -> Confinement:
     """How the processes of a sealed release are kept apart."""
     bound = [str(app.folder / path) for path in sealed.bound]
+    if app.settings.assets.roots:
+        bound.append(str(folders.assets))
     return Confinement(
         level=isolation.level,
         layer=isolation.layer,

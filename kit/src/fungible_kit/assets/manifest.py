@@ -62,7 +62,7 @@ class Assets:
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AssetsMissing(f"{folder / 'manifest.json'}: this is no manifest of assets ({error!r})") from None
-        self.previous: Mapping[str, Asset] = _previous(folder)
+        self.previous: Mapping[str, Asset] = read_files(folder / "previous.json")
         self._addresses: dict[str, str] = {name: self.url + quote(path) for name, path in self._names.items()}
 
     def address(self, name: str) -> str:
@@ -112,10 +112,10 @@ def variants(asset: Asset) -> tuple[str, ...]:
     return tuple(_SUFFIXES[coding] for coding in asset.encodings)
 
 
-def _previous(folder: Path) -> dict[str, Asset]:
-    """Files of the builds before, for pages that were loaded before."""
+def read_files(path: Path) -> dict[str, Asset]:
+    """The `files` that a document tells of, by path; none where it is not there."""
     try:
-        data = json.loads((folder / "previous.json").read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
         return {path: _asset(path, file) for path, file in data["files"].items()}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -7,12 +7,15 @@ whatever is no asset is the app's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fungible_kit.assets.manifest import Asset, Assets, assets, variants
+from fungible_kit.assets.shared import Shared
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,16 +41,15 @@ def wsgi(application: WSGIApplication, known: Assets | None = None) -> WSGIAppli
     """`application` with the assets in front of it. Raises AssetsMissing, and ImportError without servestatic."""
     from servestatic.wsgi import FileServerWSGI
 
-    files, prefix = _files(known or assets())
-    servers = {path: FileServerWSGI(file) for path, file in files.items()}
+    served = _Served(known or assets(), FileServerWSGI)
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
-        server = servers.get(path)
-        if server is None and not (prefix != "/" and path.startswith(prefix)):
-            return application(environ, start_response)
+        server = served.find(path)
         if server is not None:
             return server(environ, start_response)  # type: ignore[no-any-return]
+        if not served.owns(path):
+            return application(environ, start_response)
         start_response("404 Not Found", list(_GONE))
         return [_GONE_BODY] if environ["REQUEST_METHOD"] != "HEAD" else []
 
@@ -58,15 +60,15 @@ def asgi(application: Application, known: Assets | None = None) -> Application:
     """`application` with the assets in front of it. Raises AssetsMissing, and ImportError without servestatic."""
     from servestatic.asgi import FileServerASGI
 
-    files, prefix = _files(known or assets())
-    servers = {path: FileServerASGI(file) for path, file in files.items()}
+    served = _Served(known or assets(), FileServerASGI)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        server = servers.get(scope["path"]) if scope["type"] == "http" else None
+        path = scope["path"] if scope["type"] == "http" else ""
+        server = served.find(path)
         if server is not None:
             await server(scope, receive, send)
             return
-        if scope["type"] != "http" or prefix == "/" or not scope["path"].startswith(prefix):
+        if not served.owns(path):
             await application(scope, receive, send)
             return
         headers = [(name.lower().encode(), value.encode()) for name, value in _GONE]
@@ -77,18 +79,42 @@ def asgi(application: Application, known: Assets | None = None) -> Application:
     return serve
 
 
-def _files(known: Assets) -> tuple[dict[str, Any], str]:
-    """What answers at which path, and the path that all of them are below."""
-    prefix = urlsplit(known.url).path
-    # A name of earlier builds that this one uses for something else is this one's.
-    served: Mapping[str, Asset] = {**known.previous, **known.files}
-    return {prefix + path: _static_file(known, file) for path, file in served.items()}, prefix
+class _Served:
+    """What answers at which path: this build's files, those of builds before, those of releases beside this one.
+
+    `make` makes a server of a servestatic file.
+    """
+
+    def __init__(self, known: Assets, make: Callable[[Any], Any]) -> None:
+        self._prefix = urlsplit(known.url).path
+        self._make = make
+        self._shared = Shared()
+        # A name of builds before that this one uses for something else is this one's.
+        files: Mapping[str, Asset] = {**known.previous, **known.files}
+        self._servers = {path: make(_static_file(known.folder, file)) for path, file in files.items()}
+
+    def owns(self, path: str) -> bool:
+        """Whether it is below the URL of assets, and so none of the app's."""
+        return self._prefix != "/" and path.startswith(self._prefix)
+
+    def find(self, path: str) -> Any:
+        """What serves the file at `path`, None where there is none."""
+        if not path.startswith(self._prefix):
+            return None
+        name = path[len(self._prefix) :]
+        server = self._servers.get(name)
+        if server is None and name:
+            file = self._shared.find(name)
+            if file is not None and self._shared.folder is not None:
+                with contextlib.suppress(OSError):  # taken away since the index was read
+                    server = self._servers[name] = self._make(_static_file(self._shared.folder, file))
+        return server
 
 
-def _static_file(known: Assets, file: Asset) -> Any:
+def _static_file(folder: Path, file: Asset) -> Any:
     from servestatic.responders import StaticFile
 
-    path = os.path.join(known.folder, "files", file.path)
+    path = os.path.join(folder, "files", file.path)
     charset = "; charset=utf-8" if file.type.startswith("text/") else ""
     headers = [
         ("Content-Type", file.type + charset),

@@ -20,8 +20,8 @@ _SKIPPED = re.compile(
     r"(^|/)(tests?|testing|migrations|management/commands)/|(^|/)(test_[^/]*|conftest|setup|noxfile|fabfile|tasks)\.py$"
 )
 _TRIGGERS = re.compile(
-    rb"assets|compress|pipeline|sass|scss|precompiler|lesscpy|coffeescript|INSTALLED_APPS|subprocess|os\.system|"
-    rb"templatetags|register|COMPRESS_|DEBUG"
+    rb"assets|ASSETS_|auto_build|compress|pipeline|sass|scss|precompiler|lesscpy|coffeescript|INSTALLED_APPS|subprocess|os\.system|"
+    rb"COMPRESS_|PIPELINE|SASS_|DEBUG"
 )
 _OFF = (False, 0)
 
@@ -43,7 +43,7 @@ def run_time_packagers(folder: Path, files: Iterable[str], commands: Collection[
     for path in files:
         if path.endswith(".py") and not _SKIPPED.search(path):
             text = _read(folder / path)
-            if text is not None and _TRIGGERS.search(text):
+            if text is not None and ("templatetags" in path or _TRIGGERS.search(text)):
                 read_facts(path, text, facts, exempt=_is_named(path, commands))
         elif path in ("config/environments/production.rb", "config/application.rb"):
             found += _by_line(

@@ -163,7 +163,8 @@ class _Reader(ast.NodeVisitor):
     def _dotted(self, node: ast.expr) -> str:
         text = ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
         first, dot, rest = text.partition(".")
-        return self._names.get(first, first) + dot + rest
+        # What is not imported is the app's own, whatever it is called.
+        return self._names.get(first, f"<local>.{first}") + dot + rest
 
     def _setting(self, name: str, value: ast.expr, line: int, *, upper_level: bool | None = None) -> None:
         if name == "INSTALLED_APPS":
