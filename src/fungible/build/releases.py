@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fungible.build.assets.previous import keep_previous
-from fungible.build.store import delete, link_tree
+from fungible.build.links import delete, link_tree
 
 KEPT = 5
 """Releases that are kept; older ones are deleted when a new one is made."""

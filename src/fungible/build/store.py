@@ -16,10 +16,11 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from fungible.build.links import delete
 
 KEPT = 10
 """Builds that are kept; the least recently used are deleted when a new one is made."""
@@ -138,36 +139,6 @@ def read_record(path: Path) -> Record:
     for name in ("commands", "unproved", "left_out"):
         data[name] = tuple(data[name])
     return Record(**data)
-
-
-def link_tree(source: Path, target: Path) -> None:
-    """Make `target` the same as `source` with hard links to its files. Raises OSError.
-
-    Where there can be none (another filesystem, too many links) files are copied.
-    """
-
-    def link(one: str, other: str) -> None:
-        try:
-            os.link(one, other, follow_symlinks=False)
-        except OSError:
-            shutil.copy2(one, other, follow_symlinks=False)
-
-    shutil.copytree(source, target, symlinks=True, copy_function=link)
-
-
-def delete(folder: Path) -> None:
-    """Delete a folder, whatever the modes of what is in it."""
-
-    def grant(function: object, path: str, _: object) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            if os.path.isdir(path) and not os.path.islink(path):
-                os.chmod(path, 0o700)
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.unlink(path)
-
-    shutil.rmtree(folder, onerror=grant)
 
 
 @contextlib.contextmanager

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import secrets
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from fungible.app.model import WEB, App, ProcessType
 from fungible.app.problem import Exit, Problem
 from fungible.build.assets.manifest import read_manifest
 from fungible.runtime.backing import Backing, attach_services
+from fungible.runtime.boot_known import Boot, note_boot
 from fungible.runtime.building import Built
 from fungible.runtime.confinement import Confinement
 from fungible.runtime.crawl import Crawl, client_of
@@ -36,21 +36,9 @@ from fungible.runtime.step import StepFailed, run_step
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.spec import Mount
 
-_PROVED = "boot.json"
 _STOP = 5.0
 _LAST_LINES = 500
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-
-
-@dataclass(frozen=True)
-class Boot:
-    """How many pages were fetched, and how many files that they load; what could not be judged, a line each. `reused`
-    where this build has been proved before."""
-
-    pages: int
-    assets: int
-    unproved: tuple[str, ...] = ()
-    reused: bool = False
 
 
 async def prove_boot(
@@ -64,15 +52,11 @@ async def prove_boot(
     *,
     publish: Callable[[Event], None],
 ) -> Boot:
-    """Boot the web process of `built` and fetch what its pages load; what has been proved is not booted again.
+    """Boot the web process of `built` and fetch what its pages load; what was found is noted beside the build.
 
     Raises Problem (exit 1) where it does not boot, runs a packager, or a page loads what is not there.
     """
     web = app.types[WEB]
-    note = built.build.content.parent / _PROVED
-    known = _known(note, web)
-    if known is not None:
-        return known
     # A service of the app's own that runs now, and its data, are not touched.
     own = Folders(folders.root, processes / "proof", folders.run.parent / secrets.token_hex(4)).make()
     try:
@@ -83,8 +67,7 @@ async def prove_boot(
             await backing.stop()
     finally:
         await asyncio.to_thread(wipe, str(own.run))
-    with contextlib.suppress(OSError):
-        note.write_text(json.dumps({"command": web.command, "ready": web.ready, **asdict(boot)}))
+    note_boot(built.build, web, boot)
     return boot
 
 
@@ -259,13 +242,3 @@ async def _end(running: asyncio.Future[Outcome], senders: list[Callable[[int], N
         running.cancel()
     with contextlib.suppress(Problem, asyncio.CancelledError):
         await running
-
-
-def _known(note: Path, web: ProcessType) -> Boot | None:
-    try:
-        data = json.loads(note.read_text())
-        if (data["command"], data["ready"]) != (web.command, web.ready):
-            return None
-        return Boot(data["pages"], data["assets"], tuple(data["unproved"]), True)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -18,9 +18,10 @@ from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 from fungible.build.assets.previous import keep_previous
+from fungible.build.links import delete
 from fungible.build.seal import read_tree
-from fungible.build.store import Build, delete, read_record
-from fungible.runtime.boot_proof import Boot, prove_boot
+from fungible.build.store import Build, read_record
+from fungible.runtime.boot_known import Boot, known_boot
 from fungible.runtime.building import Builder, withheld
 from fungible.runtime.console import Console
 from fungible.runtime.ending import cancelled_by_signals
@@ -73,12 +74,10 @@ async def _build(
     out = options.out.absolute() if options.out is not None else None
     if out is not None:
         _check_target(out, app.folder)
-    isolation = await choose_isolation(app.settings.isolation, folders.processes)
     config = load_config(folders)
     builder = Builder(
         folders,
         processes,
-        isolation,
         operating_system,
         publish=bus.publish,
         withheld=withheld(app, config, operating_system),
@@ -87,9 +86,16 @@ async def _build(
     without = (folders.root, folders.run.parent, *((out,) if out is not None else ()))
     with reading(app):
         tree = await asyncio.to_thread(read_tree, app.folder, without=without)
-    made = await builder.build(app, tree)
-    boot = None
-    if options.boot and WEB in app.types:
+    isolation = None
+    made = await builder.find(app, tree)
+    if made is None:
+        isolation = await choose_isolation(app.settings.isolation, folders.processes)
+        made = await builder.build(app, tree, isolation)
+    boot = known_boot(made.build, app.types[WEB]) if options.boot and WEB in app.types else None
+    if options.boot and WEB in app.types and boot is None:
+        from fungible.runtime.boot_proof import prove_boot  # an HTTP client, of no use to a second build
+
+        isolation = isolation or await choose_isolation(app.settings.isolation, folders.processes)
         bus.publish(Event("notice", data={"text": "proof: booting it on a read-only disk, without packagers"}))
         boot = await prove_boot(
             app, made, folders, processes, isolation, config, operating_system, publish=bus.publish

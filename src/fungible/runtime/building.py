@@ -14,14 +14,12 @@ import fungible
 from fungible.app.load import FUNGIBLE_TOML, PYPROJECT
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
-from fungible.build.assets.compile import compile_assets
 from fungible.build.byte_code import compile_byte_code, sources_of
 from fungible.build.digests import contents_of, input_key
 from fungible.build.environment import build_environment, telling, withheld_name
-from fungible.build.proof.references import prove_references
-from fungible.build.proof.run_time_packagers import Active, run_time_packagers
+from fungible.build.links import delete
 from fungible.build.seal import Tree, copy_tree
-from fungible.build.store import Build, Record, Store, delete
+from fungible.build.store import Build, Record, Store
 from fungible.build.tools import bound_packages, identity, installs_node_modules, programs_of, versions
 from fungible.runtime.confinement import Confinement
 from fungible.runtime.events import Event
@@ -58,7 +56,6 @@ class Builder:
         self,
         folders: Folders,
         processes: Path,
-        isolation: Isolation,
         operating_system: Mapping[str, str],
         *,
         publish: Callable[[Event], None],
@@ -67,33 +64,29 @@ class Builder:
     ) -> None:
         self._folders = folders
         self._processes = processes
-        self._isolation = isolation
         self._operating_system = operating_system
         self._publish = publish
         self._withheld = withheld
         self._strict = strict
         self._store = Store(folders.root / "builds")
 
-    async def build(self, app: App, tree: Tree) -> Built:
-        """The build of `app` with the files in `tree`: one from the store, or a new one.
+    async def build(self, app: App, tree: Tree, isolation: Isolation) -> Built:
+        """The build of `app` with the files in `tree`: one from the store, or a new one, with its commands run in
+        `isolation`.
 
         Raises StepFailed for a command that fails, Problem for assets that are not in order.
         """
         begin = time.monotonic()
-        environment = build_environment(self._operating_system, self._folders.state / "cache", _home())
-        bound = tuple(path for path in tree.bound if not self._installs(app, path))
-        with reading(app):
-            key, inputs = await asyncio.to_thread(self._key, app, tree, bound, environment)
+        environment, bound, key, inputs = await self._input(app, tree)
         found = await asyncio.to_thread(self._store.find, key, app.folder)
         if found is not None:
             return Built(found, bound, True, time.monotonic() - begin)
-        packagers = await asyncio.to_thread(run_time_packagers, tree.folder, tree.files, app.settings.build)
-        self._judge(app, packagers)
+        await self._judge(app, tree)
         with self._store.draft() as content:
             with reading(app):
                 await asyncio.to_thread(copy_tree, tree, content)
             async with _own_modules(app, content, bound) as seen:
-                await self._run_commands(app, content, seen, environment)
+                await self._run_commands(app, content, seen, environment, isolation)
             if _drops_modules(app, tree, bound):
                 await asyncio.to_thread(delete, content / _MODULES)
             unproved, assets = await self._compile(app, content)
@@ -104,11 +97,30 @@ class Builder:
             made = await asyncio.to_thread(self._store.add, content, record)
         return Built(made, bound, False, time.monotonic() - begin)
 
+    async def find(self, app: App, tree: Tree) -> Built | None:
+        """The build of `app` with the files in `tree` where the store has it. Raises Problem for what cannot be
+        read."""
+        begin = time.monotonic()
+        _, bound, key, _ = await self._input(app, tree)
+        found = await asyncio.to_thread(self._store.find, key, app.folder)
+        return Built(found, bound, True, time.monotonic() - begin) if found is not None else None
+
     def say(self, text: str) -> None:
         """Tell people something."""
         self._publish(Event("notice", data={"text": text}))
 
-    def _judge(self, app: App, packagers: tuple[Active, ...]) -> None:
+    async def _input(self, app: App, tree: Tree) -> tuple[dict[str, str], tuple[str, ...], str, dict[str, str]]:
+        """What a build comes of: its environment, folders that it sees where they are, its key, digests of files."""
+        environment = build_environment(self._operating_system, self._folders.state / "cache", _home())
+        bound = tuple(path for path in tree.bound if not self._installs(app, path))
+        with reading(app):
+            key, inputs = await asyncio.to_thread(self._key, app, tree, bound, environment)
+        return environment, bound, key, inputs
+
+    async def _judge(self, app: App, tree: Tree) -> None:
+        from fungible.build.proof.run_time_packagers import run_time_packagers
+
+        packagers = await asyncio.to_thread(run_time_packagers, tree.folder, tree.files, app.settings.build)
         strict = bool(app.settings.assets.roots) if self._strict is None else self._strict
         if packagers and strict:
             raise Problem("\nfungible: ".join(each.sentence for each in packagers), Exit.NO)
@@ -131,20 +143,24 @@ class Builder:
             "packages": bound_packages(tree.folder, bound),
             "variables": telling(environment),
             "drops": _drops_modules(app, tree, bound),
-            "level": self._isolation.level,
         }
         return input_key(tree, said)
 
     async def _run_commands(
-        self, app: App, content: Path, bound: tuple[str, ...], environment: Mapping[str, str]
+        self,
+        app: App,
+        content: Path,
+        bound: tuple[str, ...],
+        environment: Mapping[str, str],
+        isolation: Isolation,
     ) -> None:
         if not app.settings.build:
             return
         cache = self._folders.state / "cache"
         cache.mkdir(mode=0o700, exist_ok=True)
         confinement = Confinement(
-            level=self._isolation.level,
-            layer=self._isolation.layer,
+            level=isolation.level,
+            layer=isolation.layer,
             content=content,
             folder=app.folder,
             hidden=(self._folders.root, self._folders.run.parent),
@@ -173,6 +189,11 @@ class Builder:
         )
 
     async def _compile(self, app: App, content: Path) -> tuple[tuple[str, ...], int]:
+        from fungible.build.assets.compile import (
+            compile_assets,  # compressors and parsers, of no use to a second build
+        )
+        from fungible.build.proof.references import prove_references
+
         settings = app.settings.assets
         file = FUNGIBLE_TOML if FUNGIBLE_TOML in app.sources else PYPROJECT
         unproved: tuple[str, ...] = ()

@@ -151,12 +151,11 @@ class Releasing:
         builder = Builder(
             self._folders,
             self._processes,
-            self._isolation,
             self._operating_system,
             publish=self._publish,
             withheld=withheld(app, config, self._operating_system),
         )
-        made = await builder.build(app, tree)
+        made = await builder.build(app, tree, self._isolation)
         sealing = Sealing(self._folders.releases, made.bound)
         try:
             await loop.run_in_executor(None, sealing.take, made.build.content, app.settings.assets.roots)

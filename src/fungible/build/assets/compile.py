@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import os
 import posixpath
-import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from fungible.build.assets.collect import collect
 from fungible.build.assets.compress import compressed
 from fungible.build.assets.manifest import FILES, FOLDER, MANIFEST, SUFFIXES, Entry, File, Manifest, media_type
 from fungible.build.assets.naming import Named, check_references, fingerprinted
+from fungible.build.links import link_or_copy
 
 
 @dataclass(frozen=True)
@@ -128,11 +127,3 @@ def _write_one(folder: Path, file: Named, in_place: frozenset[str]) -> tuple[Nam
     integrity = "sha384-" + base64.b64encode(hashlib.sha384(data).digest()).decode()
     described = File(media_type(file.path), len(data), integrity, file.hashed, tuple(sorted(copies)))
     return file, described
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file, or a copy of it where its filesystem has no such thing. Raises OSError."""
-    with contextlib.suppress(OSError):
-        os.link(os.path.realpath(source), target)
-        return
-    shutil.copyfile(source, target)

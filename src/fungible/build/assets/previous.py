@@ -7,8 +7,8 @@ import posixpath
 from collections.abc import Iterable
 from pathlib import Path
 
-from fungible.build.assets.compile import link_or_copy
 from fungible.build.assets.manifest import FILES, FOLDER, SUFFIXES, File, read_manifest
+from fungible.build.links import link_or_copy
 
 KEPT = 2
 """How many builds before this one keep their assets."""

@@ -15,8 +15,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from fungible.build.assets.compile import link_or_copy
 from fungible.build.assets.manifest import FILES, SUFFIXES, File, read_manifest
+from fungible.build.links import link_or_copy
 
 INDEX = "index.json"
 """`{"version": 1, "files": …}`, files as in a manifest; replaced at once, after what it names is there."""

@@ -211,11 +211,9 @@ async def _build(
 
     tree = await asyncio.to_thread(read_tree, app.folder)
     hidden = withheld(app, config, operating_system)
-    builder = Builder(
-        folders, home / "steps", isolation, operating_system, publish=tell, withheld=hidden, strict=False
-    )
+    builder = Builder(folders, home / "steps", operating_system, publish=tell, withheld=hidden, strict=False)
     try:
-        made = await builder.build(app, tree)
+        made = await builder.build(app, tree, isolation)
     except Problem as problem:  # 1 would say that there are differences
         raise Problem(problem.message, Exit.BAD_INPUT if problem.exit is Exit.NO else problem.exit) from None
     await asyncio.to_thread(shutil.copytree, made.build.content, content, symlinks=True)
