@@ -148,6 +148,8 @@ class Releasing:
         built = next((each for each in reversed(kept) if each.digest == digest), None)
         if built is not None:
             return self._ready(derive(self._folders.releases, built, config, reason="code", in_use=in_use), app)
+        # What a process will be given is known to be right, and struck out of what is said, before anything runs.
+        self._release(Sealed(0, app.folder, config, digest, tree.bound, 0.0), app)
         builder = Builder(
             self._folders,
             self._processes,
