@@ -102,6 +102,19 @@ def test_out_does_not_touch_what_is_not_its_own(home: Home, out: str, said: str)
     assert (home.app / "static/site.css").exists()
 
 
+@pytest.mark.parametrize("level", ["copy", "readonly", "scratch", "none"])
+def test_where_nothing_can_be_mounted_the_build_is_written_and_the_apps_folder_is_not(home: Home, level: str) -> None:
+    settings = 'build = ["echo x > static/made.txt"]\n[assets]\nroots = ["static"]\n'
+    home.write({**FLASK_WITH_KIT, "fungible.toml": settings})
+    done = build(home, "--isolation", level)
+    assert (content(home, done) / "static/made.txt").read_text() == "x\n"
+    assert not (home.app / "static/made.txt").exists()
+    assert done["boot"]["assets"] == 2
+    if level in ("copy", "readonly"):
+        home.write({"fungible.toml": f'build = ["echo x > {home.app}/static/made.txt"]\n'})
+        assert "Permission denied" in build(home, "--isolation", level, code=1)
+
+
 def test_a_command_that_fails_leaves_nothing(home: Home) -> None:
     home.write({"Procfile": WEB, "fungible.toml": 'build = ["echo wrong; exit 5"]\n'})
     done = home.run("build")

@@ -71,8 +71,9 @@ class Confinement:
         level = self.level
         layered = not (content_writable or self.read_only)
         if not layered:
-            mounts = (Mount(str(self.content), str(self.folder), writable=content_writable), *mounts)
             level = "readonly" if level == "copy" else level
+            # Without mounts the content is seen, and may be written, where it is: never the app's own folder.
+            mounts = (Mount(str(self.content), self._build_folder(level), writable=content_writable), *mounts)
         return Spec(
             level=level,
             argv=argv,
