@@ -110,6 +110,13 @@ def test_where_nothing_can_be_mounted_the_build_is_written_and_the_apps_folder_i
     assert (content(home, done) / "static/made.txt").read_text() == "x\n"
     assert not (home.app / "static/made.txt").exists()
     assert done["boot"]["assets"] == 2
+    spoils = "import pathlib\nfor path in pathlib.Path('static').iterdir():\n    path.open('a').write('spoilt')\n"
+    home.write({"app.py": f"try:\n    exec({spoils!r})\nexcept OSError:\n    pass\n{FLASK_WITH_KIT['app.py']}"})
+    done = build(home, "--isolation", level)
+    with home.start("--isolation", level) as formation:
+        assert formation.get("/").status_code == 200
+        assert formation.stop() == 0
+    assert contents_of(content(home, done)).digest == done["digest"], "whatever processes do, a build stays"
     if level in ("copy", "readonly"):
         home.write({"fungible.toml": f'build = ["echo x > {home.app}/static/made.txt"]\n'})
         assert "Permission denied" in build(home, "--isolation", level, code=1)

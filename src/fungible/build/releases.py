@@ -1,7 +1,7 @@
 """Releases of an app: a sealed build plus config vars, numbered v1, v2 …, never changed.
 
 On disk a release is a folder `v3` with its record. A release that was made of a new build holds that as well (`app`,
-with hard links to the files of the build in the store, and in `declared` the files that said how to run it); one that
+its files hard links to those of the build in the store, in `declared` the files that said how to run it); one that
 was made by a change of config vars or by a roll-back names the release whose build it shares.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -113,11 +114,17 @@ class Sealing:
         self._bound = bound
         self.content = self._home / "app"
 
-    def take(self, build: Path, roots: Collection[str] = ()) -> int:
+    def take(self, build: Path, roots: Collection[str] = (), *, linked: bool = True) -> int:
         """Take over the files of a build, and the assets of the releases before this one for pages that were loaded
-        before; `roots` are the app's folders of assets. Returns how many of those. Raises OSError."""
+        before; `roots` are the app's folders of assets. Returns how many of those. Raises OSError.
+
+        Files are `linked` to those of the build where no process can write to them, and copied otherwise.
+        """
         self._home.mkdir(mode=0o700, parents=True)
-        link_tree(build, self.content)
+        if linked:
+            link_tree(build, self.content)
+        else:
+            shutil.copytree(build, self.content, symlinks=True)
         earlier = [release.content for release in reversed(list_releases(self._folder)) if release.abandoned is None]
         return keep_previous(self.content, dict.fromkeys(earlier), roots)
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 import secrets
+import shutil
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,7 @@ from fungible.app.problem import Exit, Problem
 from fungible.build.assets.manifest import read_manifest
 from fungible.runtime.backing import Backing, attach_services
 from fungible.runtime.boot_known import Boot, note_boot
-from fungible.runtime.building import Built
+from fungible.runtime.building import PROTECTED, Built
 from fungible.runtime.confinement import Confinement
 from fungible.runtime.crawl import Crawl, client_of
 from fungible.runtime.events import Event
@@ -83,13 +84,17 @@ async def _boot(
     backing: Backing,
     publish: Callable[[Event], None],
 ) -> Boot:
+    content = built.build.content
+    if isolation.level not in PROTECTED:
+        content = processes / "build"
+        await asyncio.to_thread(shutil.copytree, built.build.content, content, symlinks=True)
     named = {*config, *(assignment.name for assignment in app.dotenv)}
     services = {name: url for name, url in backing.urls.items() if name not in named}
     bound = tuple(Mount(str(app.folder / path), str(app.folder / path)) for path in built.bound)
     confinement = Confinement(
         level=isolation.level,
         layer=isolation.layer,
-        content=built.build.content,
+        content=content,
         folder=app.folder,
         hidden=(folders.root, folders.run.parent),
         attached=(*bound, *backing.mounts),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fungible
+from fungible.app.environment import GIVEN
 from fungible.app.load import FUNGIBLE_TOML, PYPROJECT
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
@@ -29,8 +30,11 @@ from fungible.runtime.stage import Isolation, reading
 from fungible.runtime.step import StepFailed, run_step
 from fungible.sandbox.spec import Mount
 
+PROTECTED = frozenset({"full", "copy", "readonly"})
+"""Isolation levels at which no process can write to what it is run from."""
 _MODULES = "node_modules"
 _TOLD_EVERY = 1.0
+_OF_EVERY_SHELL = frozenset({"LANG", "TERM", "SHELL", "USER", "LOGNAME", "PWD", "OLDPWD", "SHLVL", "HOSTNAME"})
 _NODE_WORDS = ("node", "npm", "npx", "yarn", "pnpm", "bun", "deno", ".sh", "./")
 
 
@@ -271,7 +275,7 @@ def withheld(app: App, config: Mapping[str, str], operating_system: Mapping[str,
     """Names of variables that the run stage gets and the build stage does not."""
     passed = build_environment(operating_system, Path(), None)
     run = {*config, *(assignment.name for assignment in app.dotenv), *operating_system, *app.settings.services}
-    return frozenset(run - passed.keys())
+    return frozenset(run - passed.keys() - GIVEN - _OF_EVERY_SHELL)
 
 
 def _drops_modules(app: App, tree: Tree, bound: tuple[str, ...]) -> bool:

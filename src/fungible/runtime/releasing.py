@@ -14,7 +14,7 @@ from fungible.app.wording import nearest
 from fungible.build.assets.shared import share_assets
 from fungible.build.releases import Sealed, Sealing, derive, list_releases
 from fungible.runtime.backing import Backing
-from fungible.runtime.building import Builder, withheld
+from fungible.runtime.building import PROTECTED, Builder, withheld
 from fungible.runtime.events import Event
 from fungible.runtime.folders import Folders
 from fungible.runtime.lost_database import NAME as DATABASE
@@ -160,7 +160,8 @@ class Releasing:
         made = await builder.build(app, tree, self._isolation)
         sealing = Sealing(self._folders.releases, made.bound)
         try:
-            await loop.run_in_executor(None, sealing.take, made.build.content, app.settings.assets.roots)
+            linked = self._isolation.level in PROTECTED
+            await asyncio.to_thread(sealing.take, made.build.content, app.settings.assets.roots, linked=linked)
             sealing.declare(declarations(app))
             sealed = sealing.finish(config, digest, sealed=made.build.digest, reason="code", in_use=in_use)
             if app.settings.assets.roots:

@@ -126,7 +126,8 @@ def _texts(chunk: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _check(bundled: Bundled, folder: Path) -> None:
-    named = {*bundled.names.values(), *(css for entry in bundled.entries.values() for css in entry.css)}
+    beside = (path for entry in bundled.entries.values() for path in (*entry.css, *entry.imports))
+    named = {*bundled.names.values(), *beside}
     for path in sorted(named | bundled.hashed):
         if path.startswith("/") or ".." in path.split("/") or not (folder / path).is_file():
             raise Problem(

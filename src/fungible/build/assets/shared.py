@@ -28,7 +28,7 @@ def share_assets(folder: Path, contents: Iterable[Path]) -> None:
     for content in contents:
         manifest = read_manifest(content)
         for path, file in manifest.files.items() if manifest is not None else ():
-            if file.hashed:
+            if file.hashed and (content / FILES / path).is_file():
                 wanted.setdefault(path, (file, content))
     (folder / "files").mkdir(mode=0o700, parents=True, exist_ok=True)
     present = {f"{path}{suffix}" for path, (file, _) in wanted.items() for suffix in _ends(file)}
