@@ -142,6 +142,16 @@ def test_start_takes_over_what_build_has_made_and_releases_tell_its_digest(home:
         assert formation.stop() == 0
 
 
+def test_a_one_off_process_has_the_assets_of_what_has_been_built(home: Home) -> None:
+    home.write(FLASK_WITH_KIT)
+    assert home.run("run", "--", "true").returncode == 0
+    command = ("run", "--", "python", "-c", "from fungible_kit import asset; print(asset('site.css'))")
+    without = home.run(*command)
+    assert without.returncode == 1 and "fungible build --out DIR" in without.stderr
+    build(home, "--no-boot")
+    assert re.fullmatch(r"/assets/site\.[0-9a-f]{16}\.css\n", home.run(*command).stdout)
+
+
 def test_an_app_without_assets_that_compiles_at_run_time_is_told_and_starts(home: Home) -> None:
     server = Path(__file__).parents[1] / "runtime" / "server.py"
     home.write(
