@@ -10,8 +10,8 @@ from fungible.build.seal import fingerprint, read_tree
 
 def sealed(app: Path, folder: Path, text: str, in_use: tuple[int, ...] = ()) -> Sealed:
     (app / "text").write_text(text)
-    sealing = Sealing(folder, read_tree(app))
-    sealing.copy()
+    sealing = Sealing(folder, read_tree(app).bound)
+    sealing.take(app)
     sealing.declare({"Procfile": b"web: x\n"})
     return sealing.finish({}, text, reason="code", in_use=in_use)
 

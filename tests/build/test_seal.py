@@ -89,20 +89,21 @@ def test_a_release_is_seen_when_it_is_complete_and_only_the_last_are_kept(app: P
     folder = tmp_path / "releases"
     folder.mkdir()
     tree = read_tree(app)
-    sealing = Sealing(folder, tree)
-    sealing.copy()
+    copy_tree(tree, tmp_path / "build")
+    sealing = Sealing(folder, tree.bound)
+    sealing.take(tmp_path / "build")
     assert list_releases(folder) == ()
     first = sealing.finish({"KEY": "value"}, "digest")
     assert list_releases(folder) == (first,)
     assert (first.name, first.config, first.digest) == ("v1", {"KEY": "value"}, "digest")
     assert (first.content.parent / "release.json").stat().st_mode & 0o777 == 0o600
-    abandoned = Sealing(folder, tree)
-    abandoned.copy()
+    abandoned = Sealing(folder, tree.bound)
+    abandoned.take(tmp_path / "build")
     abandoned.abandon()
     assert not abandoned.content.exists()
     for _ in range(KEPT + 2):
-        sealing = Sealing(folder, tree)
-        sealing.copy()
+        sealing = Sealing(folder, tree.bound)
+        sealing.take(tmp_path / "build")
         last = sealing.finish({}, "digest")
     kept = list_releases(folder)
     assert len(kept) == KEPT

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import valkey
 
+from fungible.build.assets.compile import compile_assets
 from tests.examples import example_apps
 
 Environment = Callable[..., dict[str, str]]
@@ -37,7 +38,16 @@ def almanac_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def almanac_environment(almanac_folder: Path, store_url: str) -> Environment:
+def almanac_assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its compiled assets: these processes run on its source, not on a build."""
+    content = tmp_path_factory.mktemp("build")
+    shutil.copytree(example_apps.ALMANAC / "almanac/static", content / "almanac/static")
+    compile_assets(content, ["almanac/static"], "/assets/", "pyproject.toml")
+    return content / ".fungible/assets"
+
+
+@pytest.fixture(scope="session")
+def almanac_environment(almanac_folder: Path, almanac_assets: Path, store_url: str) -> Environment:
     """A function that gives the environment of one of almanac's processes; the tables are made."""
 
     def env(name: str = "by-hand", **config: str) -> dict[str, str]:
@@ -50,6 +60,7 @@ def almanac_environment(almanac_folder: Path, store_url: str) -> Environment:
             "ALMANAC_DEMO": "1",
             "ALMANAC_PRIVATE_URLS": "1",
             "ALMANAC_POLL_SECONDS": "0.05",
+            "FUNGIBLE_ASSETS": str(almanac_assets),
             "FUNGIBLE_SCRATCH": str(scratch),
             "FUNGIBLE_PROCESS": name,
         }

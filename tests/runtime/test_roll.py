@@ -103,7 +103,9 @@ def test_a_release_that_does_not_become_ready_is_abandoned_and_the_old_one_serve
 def test_an_edit_reaches_processes_with_a_release_and_code_comes_back_with_a_rollback(home: Home) -> None:
     home.write({"Procfile": WEB, "text": "one"})
     with home.start("web=2") as formation:
-        home.write({"text": "two", ".env": "API_KEY=hunter23\n", "fungible.toml": 'build = ["echo $API_KEY"]\n'})
+        home.write(
+            {"text": "two", ".env": "API_KEY=hunter23\n", "fungible.toml": 'build = ["echo hunter23 $API_KEY"]\n'}
+        )
         assert formation.get("/read/text").json()["text"] == "one"
         assert home.run("release").stdout == "v2 serves\n"
         assert formation.get("/read/text").json()["text"] == "two"

@@ -30,8 +30,11 @@ from almanac.database import User, reading
 from almanac.migrate import DEMO_DATA, DEMO_USERS
 from almanac.plot import line_chart, number
 from almanac.sessions import ValkeySessions
+from fungible_kit.assets import install, wsgi
 
-app = Flask(__name__)
+app = Flask(__name__, static_folder=None)
+app.wsgi_app = wsgi(app.wsgi_app)  # type: ignore[method-assign]
+install(app.jinja_env)
 app.session_interface = ValkeySessions()
 app.config.update(MAX_CONTENT_LENGTH=64 * 1024, SECURE_COOKIES=lambda: request.is_secure)
 app.jinja_env.filters["number"] = number
@@ -88,8 +91,7 @@ def form_token() -> dict[str, Any]:
 def add_headers(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 

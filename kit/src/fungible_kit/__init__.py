@@ -6,6 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fungible_kit.assets import asset as asset
+    from fungible_kit.assets import asset_tags as asset_tags
     from fungible_kit.scratch_space.async_space import AsyncScratch as AsyncScratch
     from fungible_kit.scratch_space.errors import FetchError as FetchError
     from fungible_kit.scratch_space.errors import FetchRefused as FetchRefused
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from fungible_kit.transactions.scope import transaction as transaction
 
 _NAMES: dict[str, tuple[str, ...]] = {
+    "assets": ("asset", "asset_tags"),
     "scratch_space.async_space": ("AsyncScratch",),
     "scratch_space.errors": (
         "FetchError",

@@ -35,6 +35,7 @@ GIVEN = frozenset(
         "FUNGIBLE_INSTANCE",
         "FUNGIBLE_RELEASE",
         "FUNGIBLE_SCRATCH",
+        "FUNGIBLE_SHARED_ASSETS",
         "FUNGIBLE_SOCKET",
         "TMPDIR",
         "HOME",

@@ -1,8 +1,8 @@
 """Releases of an app: a sealed build plus config vars, numbered v1, v2 …, never changed.
 
 On disk a release is a folder `v3` with its record. A release that was made of a new build holds that as well (`app`,
-and in `declared` the files that said how to run it); one that was made by a change of config vars or by a roll-back
-names the release whose build it shares.
+its files hard links to those of the build in the store, in `declared` the files that said how to run it); one that
+was made by a change of config vars or by a roll-back names the release whose build it shares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fungible.build.seal import Tree, copy_tree
+from fungible.build.assets.previous import keep_previous
+from fungible.build.links import delete, link_tree
 
 KEPT = 5
 """Releases that are kept; older ones are deleted when a new one is made."""
@@ -29,8 +30,9 @@ class Sealed:
     """A release on disk: `content` is the folder with its code, `declared` the one with the texts of its Procfile and
     settings, `config` its config vars.
 
-    `build` is the number of the release that holds the build, `reason` says why it was made; `abandoned` why it is
-    not served, None for a release that may be.
+    `digest` tells of an app's folder whether it is still what this was made of; `sealed` is the digest of the
+    build's own files. `build` is the number of the release that holds the build, `reason` says why it was made;
+    `abandoned` why it is not served, None for a release that may be.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Sealed:
     build: int = 0
     reason: str = ""
     abandoned: str | None = None
+    sealed: str = ""
 
     @property
     def name(self) -> str:
@@ -76,6 +79,7 @@ def list_releases(folder: Path) -> tuple[Sealed, ...]:
                     build,
                     str(data.get("reason", "")),
                     _abandoned(entry.parent),
+                    str(data.get("sealed", "")),
                 )
             )
     return tuple(sorted(found, key=lambda release: release.number))
@@ -103,18 +107,26 @@ def accept(folder: Path, number: int) -> None:
 class Sealing:
     """A release with a build of its own being made: its content is complete before anyone can see it as one."""
 
-    def __init__(self, folder: Path, tree: Tree) -> None:
+    def __init__(self, folder: Path, bound: tuple[str, ...]) -> None:
         self.number = _next_number(folder)
         self._home = folder / f"v{self.number}"
         self._folder = folder
-        self._tree = tree
+        self._bound = bound
         self.content = self._home / "app"
 
-    def copy(self) -> Path:
-        """Copy the code; returns the folder, in which build commands may still write."""
+    def take(self, build: Path, roots: Collection[str] = (), *, linked: bool = True) -> int:
+        """Take over the files of a build, and the assets of the releases before this one for pages that were loaded
+        before; `roots` are the app's folders of assets. Returns how many of those. Raises OSError.
+
+        Files are `linked` to those of the build where no process can write to them, and copied otherwise.
+        """
         self._home.mkdir(mode=0o700, parents=True)
-        copy_tree(self._tree, self.content)
-        return self.content
+        if linked:
+            link_tree(build, self.content)
+        else:
+            shutil.copytree(build, self.content, symlinks=True)
+        earlier = [release.content for release in reversed(list_releases(self._folder)) if release.abandoned is None]
+        return keep_previous(self.content, dict.fromkeys(earlier), roots)
 
     def declare(self, texts: Mapping[str, bytes]) -> None:
         """Keep the files, by name, that say how it is run."""
@@ -126,25 +138,33 @@ class Sealing:
 
     def abandon(self) -> None:
         """Delete what was made so far."""
-        shutil.rmtree(self._home, ignore_errors=True)
+        if self._home.exists():
+            delete(self._home)
 
     def finish(
-        self, config: Mapping[str, str], digest: str, *, reason: str = "", in_use: Collection[int] = ()
+        self,
+        config: Mapping[str, str],
+        digest: str,
+        *,
+        sealed: str = "",
+        reason: str = "",
+        in_use: Collection[int] = (),
     ) -> Sealed:
         """Write the release's record, last and at once, and delete the oldest releases but those `in_use`."""
-        sealed = Sealed(
+        made = Sealed(
             self.number,
             self.content,
             dict(config),
             digest,
-            self._tree.bound,
+            self._bound,
             time.time(),
             self.number,
             reason,
+            sealed=sealed,
         )
-        _record(self._home, sealed)
+        _record(self._home, made)
         prune(self._folder, in_use)
-        return sealed
+        return made
 
 
 def derive(
@@ -152,11 +172,21 @@ def derive(
 ) -> Sealed:
     """A new release of the build of `base` with other config vars; nothing is copied. Raises OSError."""
     number = _next_number(folder)
-    sealed = Sealed(number, base.content, dict(config), base.digest, base.bound, time.time(), base.build, reason)
-    (folder / sealed.name).mkdir(mode=0o700)
-    _record(folder / sealed.name, sealed)
+    made = Sealed(
+        number,
+        base.content,
+        dict(config),
+        base.digest,
+        base.bound,
+        time.time(),
+        base.build,
+        reason,
+        sealed=base.sealed,
+    )
+    (folder / made.name).mkdir(mode=0o700)
+    _record(folder / made.name, made)
     prune(folder, in_use)
-    return sealed
+    return made
 
 
 def prune(folder: Path, in_use: Collection[int] = ()) -> None:
@@ -166,7 +196,7 @@ def prune(folder: Path, in_use: Collection[int] = ()) -> None:
     kept |= {release.build for release in releases if release.number in kept}
     for release in releases:
         if release.number not in kept:
-            shutil.rmtree(folder / release.name, ignore_errors=True)
+            delete(folder / release.name)
 
 
 def _next_number(folder: Path) -> int:
@@ -182,6 +212,7 @@ def _record(home: Path, sealed: Sealed) -> None:
         "made_at": sealed.made_at,
         "build": sealed.build,
         "reason": sealed.reason,
+        "sealed": sealed.sealed,
     }
     _write(home / _RECORD, json.dumps(record))
 

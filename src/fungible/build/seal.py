@@ -14,6 +14,8 @@ from pathlib import Path
 
 _LEFT_OUT = frozenset({".git", ".hg", ".svn", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".tox"})
 _BOUND = frozenset({"node_modules"})
+_BUILT = ".fungible/build.json"
+"""In a folder that `fungible build --out` made: such a folder is no part of the app that it was made of."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def _walk(folder: Path, bound: list[str], without: Set[str]) -> Iterator[tuple[s
             is_folder = entry.is_dir(follow_symlinks=False)
             if is_folder and (entry.name in _BOUND or os.path.isfile(f"{entry.path}/pyvenv.cfg")):
                 bound.append(path)
+                continue
+            if is_folder and os.path.isfile(f"{entry.path}/{_BUILT}"):
                 continue
             yield path, entry.stat(follow_symlinks=False)
             if is_folder:

@@ -13,7 +13,21 @@ import typer
 
 from fungible import __version__
 from fungible.app.problem import Exit, Problem
-from fungible.cli import config, dashboard, doctor, logs, ps, record, release, restart, run, scale, start, verify
+from fungible.cli import (
+    build,
+    config,
+    dashboard,
+    doctor,
+    logs,
+    ps,
+    record,
+    release,
+    restart,
+    run,
+    scale,
+    start,
+    verify,
+)
 
 # Whatever can be wrong with the words on a command line; some versions of Typer bring a Click of their own.
 _UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -39,6 +53,7 @@ app.add_typer(config.config)
 app.command("release")(release.release)
 app.command("releases")(release.releases)
 app.command("rollback")(release.rollback)
+app.command("build")(build.build)
 app.command("verify", cls=verify.VerifyCommand)(verify.verify)
 app.command("record")(record.record)
 app.command("doctor")(doctor.doctor)

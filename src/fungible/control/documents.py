@@ -67,6 +67,7 @@ def release_document(release: Sealed, serves: bool) -> dict[str, Any]:
         "made_at": made,
         "reason": release.reason,
         "build": f"v{release.build}",
+        "digest": release.sealed,
         "config": sorted(release.config),
         "serves": serves,
         "abandoned": release.abandoned,

@@ -55,11 +55,13 @@ def releases_table(releases: Sequence[dict[str, Any]]) -> str:
             "serves" if each["serves"] else "abandoned" if each["abandoned"] is not None else "",
             each["made_at"],
             each["build"],
+            each["digest"][:12],
             each["reason"] + (f": {each['abandoned']}" if each["abandoned"] else ""),
         )
         for each in reversed(releases)
     ]
-    return "\n".join(aligned([("RELEASE", "STATE", "MADE", "CODE", "WHY"), *rows])) if rows else "no release yet"
+    head = ("RELEASE", "STATE", "MADE", "CODE", "DIGEST", "WHY")
+    return "\n".join(aligned([head, *rows])) if rows else "no release yet"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

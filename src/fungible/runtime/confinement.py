@@ -32,7 +32,8 @@ class Confinement:
 
     `content` is the folder with the sealed release, `folder` the path at which the app sees it. `hidden` are
     folders that no process may read (our own state); `attached` are folders that shine through. `outbound` is
-    `free` or `refused`, with its exceptions (see `sandbox.outbound.Policy`).
+    `free` or `refused`, with its exceptions (see `sandbox.outbound.Policy`). With `read_only` there is no throw-away
+    layer over the content: what writes there fails.
     """
 
     level: str
@@ -44,6 +45,7 @@ class Confinement:
     outbound: str = "free"
     reachable: tuple[str, ...] = ()
     unreachable: tuple[str, ...] = ()
+    read_only: bool = False
 
     def spec(
         self,
@@ -67,17 +69,19 @@ class Confinement:
         a throw-away layer over it.
         """
         level = self.level
-        if content_writable:
-            mounts = (Mount(str(self.content), str(self.folder), writable=True), *mounts)
+        layered = not (content_writable or self.read_only)
+        if not layered:
             level = "readonly" if level == "copy" else level
+            # Without mounts the content is seen, and may be written, where it is: never the app's own folder.
+            mounts = (Mount(str(self.content), self._build_folder(level), writable=content_writable), *mounts)
         return Spec(
             level=level,
             argv=argv,
             environment=dict(environment),
             private=str(private),
-            source=None if content_writable else str(self.content),
-            target=None if content_writable else str(self.folder),
-            cwd=self._build_folder(level) if content_writable else None,
+            source=str(self.content) if layered else None,
+            target=str(self.folder) if layered else None,
+            cwd=None if layered else self._build_folder(level),
             hidden=tuple(str(folder) for folder in self.hidden),
             kept=needed_paths(environment, argv, str(self.folder)),
             mounts=mounts + self.attached,

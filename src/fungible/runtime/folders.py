@@ -39,6 +39,11 @@ class Folders:
         return self.state / "releases"
 
     @property
+    def assets(self) -> Path:
+        """Hashed assets of all releases that are kept; every process of an app with assets sees it."""
+        return self.state / "assets"
+
+    @property
     def services(self) -> Path:
         """Data of embedded backing services, one folder each."""
         return self.state / "services"

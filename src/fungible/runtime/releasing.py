@@ -11,19 +11,20 @@ from pathlib import Path
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import nearest
+from fungible.build.assets.shared import share_assets
 from fungible.build.releases import Sealed, Sealing, derive, list_releases
 from fungible.runtime.backing import Backing
-from fungible.runtime.confinement import shell_command
+from fungible.runtime.building import PROTECTED, Builder, withheld
 from fungible.runtime.events import Event
 from fungible.runtime.folders import Folders
-from fungible.runtime.logs import Line, Pipe
 from fungible.runtime.lost_database import NAME as DATABASE
 from fungible.runtime.lost_database import lost_database
-from fungible.runtime.one_off import run_one_off
-from fungible.runtime.process import new_instance
 from fungible.runtime.release import Release
-from fungible.runtime.stage import Isolation, confine, declarations, digest_of, load_config, look_at, reading
+from fungible.runtime.stage import Isolation, confine, declarations, digest_of, load_config, look_at
+from fungible.runtime.step import StepFailed, run_step
 from fungible.services.sqlite import FILE
+
+__all__ = ["Ready", "Releasing", "StepFailed"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Releasing:
         """Run the release's own command, once, with its code and its config vars."""
         if ready.command is not None:
             self.say(f"release: {ready.command}")
-            await self._run(ready.command, ready.release, "release", content_writable=False)
+            await self._run(ready.command, ready.release, "release")
 
     def _called(self, name: str) -> Sealed:
         releases = {release.name: release for release in self.list()}
@@ -147,22 +148,32 @@ class Releasing:
         built = next((each for each in reversed(kept) if each.digest == digest), None)
         if built is not None:
             return self._ready(derive(self._folders.releases, built, config, reason="code", in_use=in_use), app)
-        sealing = Sealing(self._folders.releases, tree)
+        # What a process will be given is known to be right, and struck out of what is said, before anything runs.
+        self._release(Sealed(0, app.folder, config, digest, tree.bound, 0.0), app)
+        builder = Builder(
+            self._folders,
+            self._processes,
+            self._operating_system,
+            publish=self._publish,
+            withheld=withheld(app, config, self._operating_system),
+        )
+        made = await builder.build(app, tree, self._isolation)
+        sealing = Sealing(self._folders.releases, made.bound)
         try:
-            with reading(app):
-                await loop.run_in_executor(None, sealing.copy)
+            linked = self._isolation.level in PROTECTED
+            await asyncio.to_thread(sealing.take, made.build.content, app.settings.assets.roots, linked=linked)
             sealing.declare(declarations(app))
-            draft = self._release(Sealed(sealing.number, sealing.content, config, digest, tree.bound, 0.0), app)
-            for line in app.settings.build:
-                self.say(f"build: {line}")
-                await self._run(line, draft, "build", content_writable=True)
-            sealed = sealing.finish(config, digest, reason="code", in_use=in_use)
+            sealed = sealing.finish(config, digest, sealed=made.build.digest, reason="code", in_use=in_use)
+            if app.settings.assets.roots:
+                contents = [each.content for each in reversed(self.list())]
+                await loop.run_in_executor(None, share_assets, self._folders.assets, contents)
+            ready = self._ready(sealed, app)
         except BaseException:
             sealing.abandon()
             raise
         if tree.ignored:
             self.say(f"{sealed.name} leaves out {tree.ignored} files that git ignores")
-        return self._ready(sealed, app)
+        return ready
 
     def _derive(self, base: Sealed, config: Mapping[str, str], reason: str, in_use: Collection[int]) -> Ready:
         declared = self._load(base.declared)
@@ -194,53 +205,13 @@ class Releasing:
             services,
             app.types,
             sealed.build,
+            self._folders.assets if app.settings.assets.roots else None,
         )
         self._conceal(release)
         return release
 
-    async def _run(self, line: str, release: Release, step: str, *, content_writable: bool) -> None:
-        instance = new_instance()
-
-        def tell(stream: str) -> Callable[[Line], None]:
-            def said(line: Line) -> None:
-                data = {"stream": stream, "text": line.text, **({"continued": True} if line.continued else {})}
-                self._publish(Event("log.line", f"{step}.1", instance, release.name, data))
-
-            return said
-
-        pipes = [Pipe(tell(stream)) for stream in ("stdout", "stderr")]
-        started: list[bool] = []
-
-        def on_start(_: Callable[[int], None]) -> None:
-            started.append(True)
-            for pipe in pipes:
-                pipe.started()
-
-        try:
-            outcome = await run_one_off(
-                shell_command(line),
-                release,
-                self._processes,
-                name=f"{step}.1",
-                stdout=pipes[0].write_end,
-                stderr=pipes[1].write_end,
-                content_writable=content_writable,
-                on_start=on_start,
-                watch_databases=not content_writable,
-            )
-            await asyncio.wait([pipe.ended for pipe in pipes], timeout=1.0)
-        finally:
-            for pipe in pipes:
-                if not started:
-                    pipe.started()
-                pipe.close()
-        if outcome.code != 0:
-            raise StepFailed(
-                f"the {step} command `{line}` ended with {outcome.code}; its output is above", Exit.NO, instance
-            )
-        if outcome.wrote:
-            data = {"paths": list(outcome.wrote), "count": outcome.count}
-            self._publish(Event("process.wrote", f"{step}.1", instance, release.name, data))
+    async def _run(self, line: str, release: Release, step: str) -> None:
+        outcome = await run_step(line, release, self._processes, step, publish=self._publish, content_writable=False)
         if outcome.databases:
             would_be = self._folders.services / DATABASE / FILE
             environment = release.environment({})
@@ -253,11 +224,3 @@ class Releasing:
                     would_be=would_be,
                 )
             )
-
-
-class StepFailed(Problem):
-    """A build or release command ended with an error; `instance` is what its output is kept under."""
-
-    def __init__(self, message: str, exit: Exit, instance: str) -> None:
-        super().__init__(message, exit)
-        self.instance = instance

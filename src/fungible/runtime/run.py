@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from fungible.app.model import App, ProcessType
 from fungible.runtime.backing import attach_services
@@ -17,7 +18,7 @@ from fungible.runtime.limits import rlimits
 from fungible.runtime.one_off import Outcome, run_one_off
 from fungible.runtime.port import Ports
 from fungible.runtime.session import Session
-from fungible.runtime.stage import choose_isolation, load_config, prepare_draft
+from fungible.runtime.stage import choose_isolation, load_config, look_at, prepare_draft
 
 _FORWARDED = (
     signal.SIGINT,
@@ -64,7 +65,8 @@ async def _run(
     backing = await attach_services(app, folders, load_config(folders), operating_system, join=True)
     try:
         with Session(folders.processes) as processes:
-            release = prepare_draft(app, folders, processes, isolation, backing, operating_system)
+            built = await _built(app, folders, processes, operating_system)
+            release = prepare_draft(app, folders, processes, isolation, backing, operating_system, built)
             outcome = await run_one_off(
                 argv,
                 release,
@@ -84,6 +86,17 @@ async def _run(
     finally:
         ports.close()
         await backing.stop()
+
+
+async def _built(app: App, folders: Folders, processes: Path, operating_system: Mapping[str, str]) -> Path | None:
+    """The build of the folder as it is now, where there is one and the app has assets: its code may need them."""
+    if not app.settings.assets.roots:
+        return None
+    from fungible.runtime.building import Builder  # an app without assets need not wait for this
+
+    builder = Builder(folders, processes, operating_system, publish=lambda _: None)
+    found = await builder.find(app, await asyncio.to_thread(look_at, app, folders))
+    return found.build.content if found is not None else None
 
 
 def _say_that_it_waits() -> None:

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,8 @@ def store_config(folders: Folders, config: Mapping[str, str]) -> None:
 def confine(app: App, folders: Folders, isolation: Isolation, backing: Backing, sealed: Sealed) -> Confinement:
     """How the processes of a sealed release are kept apart."""
     bound = [str(app.folder / path) for path in sealed.bound]
+    if app.settings.assets.roots and folders.assets.is_dir():
+        bound.append(str(folders.assets))
     return Confinement(
         level=isolation.level,
         layer=isolation.layer,
@@ -138,11 +141,12 @@ def prepare_draft(
     isolation: Isolation,
     backing: Backing,
     operating_system: Mapping[str, str],
+    built: Path | None = None,
 ) -> Release:
     """A release of the folder as it is now that is never rolled, for a one-off process; its copy is in `processes`.
 
-    A release that is the same is used instead. Build commands do not run: what they make is not in it. Raises
-    Problem for a folder that cannot be read.
+    A release that is the same is used instead, or else a copy of the build at `built`. Build commands do not run:
+    without either, what they make is not in it. Raises Problem for a folder that cannot be read.
     """
     config = load_config(folders)
     tree = look_at(app, folders)
@@ -152,7 +156,10 @@ def prepare_draft(
         return Release(last.name, confinement, config, app.dotenv, operating_system, backing.urls)
     content = processes / "draft" / "app"
     with reading(app):
-        copy_tree(tree, content)
+        if built is not None:
+            shutil.copytree(built, content, symlinks=True)
+        else:
+            copy_tree(tree, content)
     sealed = Sealed(0, content, config, "", tree.bound, 0.0)
     confinement = confine(app, folders, isolation, backing, sealed)
     return Release("draft", confinement, config, app.dotenv, operating_system, backing.urls)

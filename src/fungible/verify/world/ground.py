@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -15,9 +16,11 @@ from pathlib import Path
 from fungible.app.environment import compose
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
-from fungible.build.seal import Tree, copy_tree, read_tree
+from fungible.build.seal import Tree, read_tree
 from fungible.runtime.backing import sandbox_mounts, set_elsewhere
+from fungible.runtime.building import Builder, withheld
 from fungible.runtime.confinement import Confinement, shell_command
+from fungible.runtime.events import Event
 from fungible.runtime.folders import Folders, folders_for
 from fungible.runtime.one_off import run_one_off
 from fungible.runtime.port import Ports
@@ -81,9 +84,8 @@ async def prepare_ground(
         traffic = Traffic(listening_ports())
         supply = Supply(plan, app, home, mounted=isolation.level == "full")
         await supply.open()
-        tree = await asyncio.to_thread(read_tree, app.folder)
         content = home / "content"
-        await asyncio.to_thread(copy_tree, tree, content)
+        tree = await _build(app, content, folders, home, isolation, config, operating_system, say)
         not_refused = await probe_outbound(str(home / "probe"), isolation.level, isolation.layer)
         outbound = await _outbound(app, supply, not_refused)
         traffic.expect(outbound.reachable)
@@ -166,9 +168,7 @@ def _plan(
     marks = {name: mark(name) for name in declared if not elsewhere.get(name)}
     environment = compose(dotenv=app.dotenv, operating_system=operating_system, config=config, given=marks)
     commands = {f"the command of `{type.name}`": type.command for type in app.types.values()}
-    commands |= {
-        f"the {step} command": command for step, command in _preparation(app) if step not in ("build", "reset")
-    }
+    commands |= {f"the {step} command": command for step, command in _preparation(app) if step != "reset"}
     return plan_stores(
         environment,
         declared,
@@ -188,6 +188,36 @@ async def _outbound(app: App, supply: Supply, not_refused: str | None) -> _Outbo
     wanted = await resolve(app.settings.verify.outbound)
     here = unreachable(supply.plan.environment, stores=app.settings.verify.reset is None)
     return _Outbound("refused", (*await supply.reachable(), *wanted), here)
+
+
+async def _build(
+    app: App,
+    content: Path,
+    folders: Folders,
+    home: Path,
+    isolation: Isolation,
+    config: Mapping[str, str],
+    operating_system: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Tree:
+    """The app's build, copied to `content`, where later steps may write; what assets it compiles while it serves is
+    said, for that is what is looked for. Returns what it was made of."""
+
+    def tell(event: Event) -> None:
+        if event.kind == "log.line":
+            sys.stderr.write(f"{event.data['text']}\n")
+        elif event.kind == "notice":
+            say(str(event.data["text"]))
+
+    tree = await asyncio.to_thread(read_tree, app.folder)
+    hidden = withheld(app, config, operating_system)
+    builder = Builder(folders, home / "steps", operating_system, publish=tell, withheld=hidden, strict=False)
+    try:
+        made = await builder.build(app, tree, isolation)
+    except Problem as problem:  # 1 would say that there are differences
+        raise Problem(problem.message, Exit.BAD_INPUT if problem.exit is Exit.NO else problem.exit) from None
+    await asyncio.to_thread(shutil.copytree, made.build.content, content, symlinks=True)
+    return replace(tree, bound=made.bound)
 
 
 def _make_home(folders: Folders) -> Path:
@@ -259,7 +289,7 @@ def _environment(release: Release) -> Callable[[Mapping[str, str]], dict[str, st
 
 
 def _preparation(app: App) -> list[tuple[str, str]]:
-    steps = [("build", line) for line in app.settings.build]
+    steps = []
     if app.settings.verify.reset is not None:
         steps.append(("reset", app.settings.verify.reset))
     if app.release_command is not None:
@@ -285,9 +315,7 @@ def _reset(app: App, release: Release, home: Path, traffic: Traffic) -> Callable
 async def _step(
     step: str, command: str, release: Release, home: Path, traffic: Traffic, *, content_writable: bool
 ) -> None:
-    """Run a command of the app's in its sandbox. A build fetches packages, once, and no store is its business."""
-    if step == "build":
-        release = replace(release, confinement=replace(release.confinement, outbound="free"))
+    """Run a command of the app's in its sandbox."""
     argv = ("bash", "-c", command) if step in ("setup", "reset") else shell_command(command)
     outcome = await run_one_off(
         argv,

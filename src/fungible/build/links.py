@@ -1,0 +1,46 @@
+"""Second names for files, in place of copies; and whole folders deleted, whatever their modes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy of it where its filesystem has no such thing. Raises OSError."""
+    with contextlib.suppress(OSError):
+        os.link(os.path.realpath(source), target)
+        return
+    shutil.copyfile(source, target)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Make `target` the same as `source` with hard links to its files. Raises OSError.
+
+    Where there can be none (another filesystem, too many links) files are copied.
+    """
+
+    def link(one: str, other: str) -> None:
+        try:
+            os.link(one, other, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(one, other, follow_symlinks=False)
+
+    shutil.copytree(source, target, symlinks=True, copy_function=link)
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder, whatever the modes of what is in it."""
+
+    def grant(function: object, path: str, _: object) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.chmod(path, 0o700)
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+
+    shutil.rmtree(folder, onerror=grant)

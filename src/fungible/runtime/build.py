@@ -1,0 +1,191 @@
+"""`fungible build`: the build stage alone, with its proof."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fungible.app.environment import mask, secrets_of
+from fungible.app.model import WEB, App
+from fungible.app.problem import Exit, Problem
+from fungible.app.wording import plain
+from fungible.build.assets.previous import keep_previous
+from fungible.build.links import delete
+from fungible.build.seal import read_tree
+from fungible.build.store import Build, read_record
+from fungible.runtime.boot_known import Boot, known_boot
+from fungible.runtime.building import Builder, withheld
+from fungible.runtime.console import Console
+from fungible.runtime.ending import cancelled_by_signals
+from fungible.runtime.events import Bus, Event
+from fungible.runtime.folders import Folders, folders_for
+from fungible.runtime.session import Session
+from fungible.runtime.stage import choose_isolation, load_config, reading
+
+_RECORD = ".fungible/build.json"
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says: where to write the build, whether to boot it, and whether a machine reads."""
+
+    out: Path | None
+    boot: bool
+    as_json: bool
+
+
+async def build_app(app: App, options: Options, operating_system: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Build, prove, and write what is asked for; returns the document and what people read of it.
+
+    Raises Problem where the app is at fault: with exit 1 for what is not in order.
+    """
+    folders = folders_for(app.state_name, operating_system).make()
+    bus = Bus()
+    hide = [*secrets_of(dict(operating_system)), *secrets_of(load_config(folders))]
+    hide.sort(key=len, reverse=True)
+    console = Console(sys.stderr, as_json=False, mask=lambda text: mask(text, hide))
+    bus.subscribe(console)
+    try:
+        async with cancelled_by_signals():
+            with Session(folders.processes) as processes:
+                return await _build(app, options, operating_system, folders, processes, bus)
+    finally:
+        console.close()
+        folders.leave()
+
+
+async def _build(
+    app: App,
+    options: Options,
+    operating_system: Mapping[str, str],
+    folders: Folders,
+    processes: Path,
+    bus: Bus,
+) -> tuple[dict[str, Any], str]:
+    out = options.out.absolute() if options.out is not None else None
+    if out is not None:
+        _check_target(out, app.folder)
+    config = load_config(folders)
+    builder = Builder(
+        folders,
+        processes,
+        operating_system,
+        publish=bus.publish,
+        withheld=withheld(app, config, operating_system),
+        strict=True,
+    )
+    without = (folders.root, folders.run.parent, *((out,) if out is not None else ()))
+    with reading(app):
+        tree = await asyncio.to_thread(read_tree, app.folder, without=without)
+    isolation = None
+    made = await builder.find(app, tree)
+    if made is None:
+        isolation = await choose_isolation(app.settings.isolation, folders.processes)
+        made = await builder.build(app, tree, isolation)
+    boot = known_boot(made.build, app.types[WEB]) if options.boot and WEB in app.types else None
+    if options.boot and WEB in app.types and boot is None:
+        from fungible.runtime.boot_proof import prove_boot  # an HTTP client, of no use to a second build
+
+        isolation = isolation or await choose_isolation(app.settings.isolation, folders.processes)
+        bus.publish(Event("notice", data={"text": "proof: booting it on a read-only disk, without packagers"}))
+        boot = await prove_boot(
+            app, made, folders, processes, isolation, config, operating_system, publish=bus.publish
+        )
+    if out is not None:
+        await asyncio.to_thread(write_out, made.build, out, app)
+    document = _document(made.build, made.reused, made.seconds, boot, out)
+    return document, _text(made.build, made.reused, made.seconds, boot, out)
+
+
+def write_out(build: Build, out: Path, app: App) -> None:
+    """Write the build to the folder `out`, which is one of an earlier build, empty, or not there; what is in it turns
+    read-only. Assets of the builds that were there before stay. Raises Problem and OSError."""
+    draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
+    try:
+        shutil.copytree(build.content, draft, symlinks=True)
+        (draft / _RECORD).parent.mkdir(exist_ok=True)
+        shutil.copy(build.content.parent / "build.json", draft / _RECORD)
+        if out.exists():
+            keep_previous(draft, [out], app.settings.assets.roots)
+        _write_protect(draft)
+        if out.exists():
+            old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
+            out.rename(old)
+            draft.rename(out)
+            delete(old)
+        else:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            draft.rename(out)
+    except OSError as error:
+        raise Problem(
+            f"{plain(error.filename or out)}: the build cannot be written there ({error.strerror})", Exit.NOT_ALLOWED
+        ) from None
+    finally:
+        if draft.exists():
+            delete(draft)
+
+
+def _check_target(out: Path, app: Path) -> None:
+    if out == app or out in app.parents:
+        raise Problem(f"--out {plain(out)}: this is the app's own folder; name another one")
+    if not out.parent.is_dir():
+        raise Problem(f"--out {plain(out)}: there is no folder {plain(out.parent)}; make it first")
+    if not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / _RECORD).is_file()):
+        raise Problem(f"--out {plain(out)}: this is there already, and no build of Fungible's; name another folder")
+    if (out / _RECORD).is_file():
+        try:
+            read_record(out / _RECORD)
+        except (ValueError, TypeError, OSError):
+            raise Problem(f"{plain(out / _RECORD)}: this is no record of a build; name another folder") from None
+
+
+def _write_protect(folder: Path) -> None:
+    for inside, folders, files in os.walk(folder, topdown=False):
+        for name in (*files, *folders):
+            path = os.path.join(inside, name)
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o222)
+    # The top one stays as it is, so that its owner can move it and take it away.
+
+
+def _document(build: Build, reused: bool, seconds: float, boot: Boot | None, out: Path | None) -> dict[str, Any]:
+    record = build.record
+    return {
+        "digest": record.digest,
+        "reused": reused,
+        "seconds": round(seconds, 3),
+        "files": len(record.files),
+        "assets": record.assets,
+        "tools": dict(record.tools),
+        "out": str(out) if out is not None else None,
+        "boot": asdict(boot) if boot is not None else None,
+        "unproved": [*record.unproved, *(boot.unproved if boot is not None else ())],
+    }
+
+
+def _text(build: Build, reused: bool, seconds: float, boot: Boot | None, out: Path | None) -> str:
+    record = build.record
+    what = (
+        f"{len(record.files)} files, {record.assets} of them assets"
+        if record.assets
+        else f"{len(record.files)} files"
+    )
+    lines = [f"{record.digest[:_SHOWN]} {'is there already' if reused else f'built in {seconds:.1f} s'}: {what}"]
+    if boot is not None:
+        lines.append(f"proved: {boot.pages} pages and the {boot.assets} files that they load")
+    unproved = [*record.unproved, *(boot.unproved if boot is not None else ())]
+    lines += [f"not proved: {each}" for each in unproved]
+    if out is not None:
+        lines.append(f"written to {out}")
+    return "\n".join(lines)

@@ -1,0 +1,166 @@
+"""Fetch an app's pages, and everything that they load, from a process that runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from fungible.app.problem import Exit, Problem
+from fungible.app.wording import plain
+from fungible.build.assets.css import css_references, normalised
+from fungible.build.assets.manifest import Manifest
+from fungible.build.assets.scripts import script_imports
+from fungible.build.proof.html import read_page
+
+MOST_PAGES = 40
+_ORIGIN = "http://localhost"
+_LEAVES = re.compile(r"log-?out|sign-?out|delete|remove|destroy", re.IGNORECASE)
+_PATIENCE = 30.0
+_LARGEST = 32 << 20
+_SCRIPT_TYPES = frozenset({"text/javascript", "application/javascript", "application/x-javascript"})
+
+
+@dataclass
+class Crawl:
+    """What was fetched: `pages` by address, `assets` with the address of who loads them; `unproved` is what could not
+    be judged, a line each; `failed` are pages that answered with an error of the app's (5xx)."""
+
+    client: httpx.AsyncClient
+    manifest: Manifest | None
+    pages: list[str] = field(default_factory=list)
+    assets: dict[str, str] = field(default_factory=dict)
+    unproved: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    async def run(self, starts: tuple[str, ...]) -> None:
+        """Fetch `starts` and the pages of the same app that they link to, at most `MOST_PAGES`, with what they load.
+
+        Raises Problem for the first thing that a page loads which is not there, or is of another type.
+        """
+        waiting = list(dict.fromkeys(starts))
+        seen = set(waiting)
+        while waiting and len(self.pages) < MOST_PAGES:
+            address = waiting.pop(0)
+            for link in await self._page(address, address in starts):
+                if link not in seen:
+                    seen.add(link)
+                    waiting.append(link)
+
+    async def _page(self, address: str, asked: bool) -> list[str]:
+        answer = await self._get(address)
+        if answer.has_redirect_location:
+            return self._own(urljoin(_ORIGIN + address, answer.headers["location"]))
+        if answer.status_code >= 400:
+            if answer.status_code >= 500:
+                self.failed.append(plain(address))
+            if asked or answer.status_code >= 500:
+                self.unproved.append(f"GET {plain(address)} answers {answer.status_code}: what it loads is not known")
+            return []
+        if _type(answer) not in ("text/html", "application/xhtml+xml"):
+            return []
+        self.pages.append(address)
+        page = read_page(answer.text)
+        base = urljoin(_ORIGIN + address, page.base or "")
+        for loaded in page.loaded:
+            await self._asset(urljoin(base, loaded.url), f"{plain(address)} (line {loaded.line})", loaded.integrity)
+        links = [own for link in page.links for own in self._own(urljoin(base, link))]
+        return [link for link in links if "?" not in link and not _LEAVES.search(link)]
+
+    def _own(self, url: str) -> list[str]:
+        """The address of a page of this app's, as a list; nothing for another one's."""
+        split = urlsplit(url)
+        if split.netloc not in ("", "localhost") or split.scheme not in ("http", "https"):
+            return []
+        return [(split.path or "/") + (f"?{split.query}" if split.query else "")]
+
+    async def _asset(self, url: str, by: str, integrity: str | None = None) -> None:
+        split = urlsplit(url)
+        if self.manifest is not None and urlsplit(self.manifest.url).netloc and url.startswith(self.manifest.url):
+            path = url[len(self.manifest.url) :].split("?")[0].split("#")[0]
+            if path not in self.manifest.files:
+                raise _refused(f"{by} loads {plain(url)}, and no asset of this build has that address")
+            return
+        if split.scheme not in ("http", "https") or split.netloc != "localhost":
+            return
+        address = split.path + (f"?{split.query}" if split.query else "")
+        if address in self.assets and integrity is None:
+            return
+        known, self.assets[address] = address in self.assets, by
+        answer = await self._get(address)
+        for _ in range(5):
+            if not answer.has_redirect_location:
+                break
+            own = self._own(urljoin(_ORIGIN + address, answer.headers["location"]))
+            if not own:
+                return
+            answer = await self._get(own[0])
+        if answer.status_code != 200:
+            raise _refused(f"{by} loads {plain(address)}, which answers {answer.status_code}")
+        self._check_type(split.path, _type(answer), by, address)
+        if integrity is not None:
+            _check_integrity(answer.content, integrity, by, address)
+        if known or len(answer.content) > _LARGEST:
+            return
+        if _type(answer) == "text/css":
+            found = [r.url for r in css_references(normalised(answer.text)) if not r.url.endswith(".map")]
+        elif _type(answer) in _SCRIPT_TYPES:
+            found = [r.url for r in script_imports(answer.text)]
+        else:
+            found = []
+        for each in found:
+            if each.strip() and not each.startswith(("data:", "#", "blob:", "about:")):
+                await self._asset(urljoin(_ORIGIN + address, each), plain(address))
+
+    def _check_type(self, path: str, given: str, by: str, address: str) -> None:
+        suffix = path.rsplit(".", 1)[-1].lower()
+        wrong = (
+            (suffix == "css" and given != "text/css")
+            or (suffix in ("js", "mjs") and given not in _SCRIPT_TYPES)
+            or (given == "text/html" and suffix not in ("html", "htm") and "." in path.rsplit("/", 1)[-1])
+        )
+        if wrong:
+            raise _refused(f"{by} loads {plain(address)}, which answers with the type {plain(given) or 'of nothing'}")
+
+    async def _get(self, address: str) -> httpx.Response:
+        try:
+            return await self.client.get(address, timeout=_PATIENCE)
+        except httpx.HTTPError as error:
+            raise _refused(f"GET {plain(address)} has no answer ({type(error).__name__})") from None
+
+
+def client_of(address: str) -> httpx.AsyncClient:
+    """A client for the process at `address`: `127.0.0.1:PORT` or `unix@PATH`."""
+    if address.startswith("unix@"):
+        transport = httpx.AsyncHTTPTransport(uds=address.removeprefix("unix@"))
+        return httpx.AsyncClient(transport=transport, base_url=_ORIGIN, trust_env=False)
+    port = address.rpartition(":")[2]
+    headers = {"Host": "localhost", "Accept-Encoding": "gzip, br, zstd"}
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
+
+
+def _type(answer: httpx.Response) -> str:
+    return str(answer.headers.get("content-type", "")).split(";")[0].strip().lower()
+
+
+def _check_integrity(data: bytes, integrity: str, by: str, address: str) -> None:
+    """Subresource Integrity, 3.3: one of the digests of the strongest kind has to be right."""
+    said = [each.partition("?")[0].partition("-") for each in integrity.split()]
+    kinds = [kind for kind in ("sha512", "sha384", "sha256") if any(each[0] == kind for each in said)]
+    if not kinds:
+        return
+    right = base64.b64encode(hashlib.new(kinds[0], data).digest()).decode()
+    if not any(kind == kinds[0] and digest == right for kind, _, digest in said):
+        raise _refused(f"{by} loads {plain(address)} with an `integrity` that is not that of its bytes")
+
+
+def _refused(what: str) -> Problem:
+    return Problem(
+        f"proof: {what}. A browser would be refused it too: mend the address in the page, or let the build make the "
+        "file and the app serve it.",
+        Exit.NO,
+    )

@@ -1,0 +1,124 @@
+"""Apps with front ends of the usual kinds, as files."""
+
+from __future__ import annotations
+
+FASTAPI_WITH_VITE = {
+    "Procfile": "web: uvicorn --port $PORT app:app\n",
+    "fungible.toml": 'build = ["npx vite build"]\n[assets]\nroots = ["dist"]\nurl = "/assets/"\n',
+    "vite.config.js": (
+        "import tailwindcss from '@tailwindcss/vite'\n"
+        "export default {\n"
+        "  base: '/assets/',\n"
+        "  plugins: [tailwindcss()],\n"
+        "  build: { manifest: true, assetsDir: '', rollupOptions: { input: ['src/main.js', 'src/other.js'] } },\n"
+        "}\n"
+    ),
+    "src/main.js": "import './main.css'\nimport { say } from './shared.js'\nsay('main')\n"
+    "document.onclick = () => import('./later.js').then((later) => later.show())\n",
+    "src/other.js": "import { say } from './shared.js'\nsay('other')\n",
+    "src/shared.js": "export function say(who) { document.title = who + ' was here, and says it at some length' }\n",
+    "src/later.js": "import './later.css'\nimport picture from './picture.png'\n"
+    "export function show() { document.body.append(picture) }\n",
+    "src/main.css": "@import 'tailwindcss';\n",
+    "src/later.css": ".later { color: teal }\n",
+    "src/picture.png": "a picture " * 1000,
+    "public/favicon.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "app.py": (
+        "from fastapi import FastAPI\n"
+        "from fastapi.responses import HTMLResponse\n"
+        "from fungible_kit.assets import asgi, asset, asset_tags\n"
+        "pages = FastAPI()\n"
+        "@pages.get('/', response_class=HTMLResponse)\n"
+        "def home():\n"
+        "    icon = asset('favicon.svg')\n"
+        "    tags = asset_tags('src/main.js')\n"
+        "    return f'<link rel=icon href={icon}>{tags}<p class=\"text-3xl underline\">hello'\n"
+        "app = asgi(pages)\n"
+    ),
+}
+
+DJANGO_ADMIN = {
+    "Procfile": "web: gunicorn --workers 1 --bind 127.0.0.1:$PORT site_wsgi:application\n",
+    "fungible.toml": (
+        'build = ["SECRET_KEY=build python manage.py collectstatic --noinput"]\n'
+        'release = "python manage.py migrate"\n'
+        '[services]\nDATABASE_URL = "sqlite"\n'
+        '[assets]\nroots = ["staticfiles"]\nurl = "/static/"\n'
+    ),
+    "manage.py": (
+        "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site_settings')\n"
+        "from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+    ),
+    "site_settings.py": (
+        "import os\n"
+        "SECRET_KEY = os.environ['SECRET_KEY']\n"
+        "ALLOWED_HOSTS = ['localhost', '127.0.0.1']\n"
+        "ROOT_URLCONF = 'site_urls'\n"
+        "INSTALLED_APPS = ['django.contrib.admin', 'django.contrib.auth', 'django.contrib.contenttypes',\n"
+        "    'django.contrib.sessions', 'django.contrib.messages', 'django.contrib.staticfiles']\n"
+        "MIDDLEWARE = ['django.contrib.sessions.middleware.SessionMiddleware',\n"
+        "    'django.contrib.auth.middleware.AuthenticationMiddleware',\n"
+        "    'django.contrib.messages.middleware.MessageMiddleware']\n"
+        "TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', 'APP_DIRS': True,\n"
+        "    'OPTIONS': {'context_processors': ['django.template.context_processors.request',\n"
+        "    'django.contrib.auth.context_processors.auth',\n"
+        "    'django.contrib.messages.context_processors.messages']}}]\n"
+        "_path = os.environ.get('DATABASE_URL', 'sqlite:///:memory:').removeprefix('sqlite:///')\n"
+        "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': _path}}\n"
+        "STATIC_URL = '/static/'\n"
+        "STATIC_ROOT = os.path.join(os.path.dirname(__file__), 'staticfiles')\n"
+        "STORAGES = {'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}\n"
+    ),
+    "site_urls.py": (
+        "from django.contrib import admin\nfrom django.urls import path\n"
+        "from django.views.generic import RedirectView\n"
+        "urlpatterns = [path('', RedirectView.as_view(url='/admin/')), path('admin/', admin.site.urls)]\n"
+    ),
+    "site_wsgi.py": (
+        "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site_settings')\n"
+        "from django.core.wsgi import get_wsgi_application\nfrom fungible_kit.assets import wsgi\n"
+        "application = wsgi(get_wsgi_application())\n"
+    ),
+    ".env": "SECRET_KEY=for-running-only\n",
+}
+
+FLASK_ASSETS = {
+    "Procfile": "web: gunicorn --workers 1 --bind 127.0.0.1:$PORT app:app\n",
+    "fungible.toml": 'build = ["flask assets build"]\n',
+    "app.py": (
+        "from flask import Flask, render_template\n"
+        "from flask_assets import Bundle, Environment\n"
+        "app = Flask(__name__)\n"
+        "app.config['ASSETS_AUTO_BUILD'] = False\n"
+        "app.config['ASSETS_DEBUG'] = False\n"
+        "bundles = Environment(app)\n"
+        "bundles.register('site', Bundle('site.scss', filters='libsass', output='built/site.css'))\n"
+        "@app.get('/')\n"
+        "def home():\n"
+        "    return render_template('home.html')\n"
+    ),
+    "templates/home.html": (
+        '{% assets "site" %}<link rel="stylesheet" href="{{ ASSET_URL }}">{% endassets %}\n'
+        "<img src=\"{{ url_for('static', filename='logo.svg') }}\">\n"
+    ),
+    "static/site.scss": "$tone: teal;\nbody { p { color: $tone } }\n",
+    "static/logo.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
+}
+
+FLASK_WITH_KIT = {
+    "Procfile": "web: gunicorn --workers 1 --bind 127.0.0.1:$PORT app:app\n",
+    "fungible.toml": '[assets]\nroots = ["static"]\n',
+    "app.py": (
+        "from flask import Flask, render_template\n"
+        "from fungible_kit.assets import install, wsgi\n"
+        "app = Flask(__name__, static_folder=None)\n"
+        "install(app.jinja_env)\n"
+        "app.wsgi_app = wsgi(app.wsgi_app)\n"
+        "@app.get('/')\n"
+        "def home():\n"
+        "    return render_template('home.html')\n"
+    ),
+    "templates/home.html": "<title>shop</title>\n{{ asset_tags('site.css') }}\n<img src='{{ asset('logo.svg') }}'>\n",
+    "static/site.css": "body { background: url('logo.svg') }\n" + "p { color: teal }\n" * 50,
+    "static/logo.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
+}
