@@ -119,6 +119,14 @@ def full(allowed: tuple[str, ...]) -> None:
         pytest.skip("level full is not possible here")
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users reach. That of pytest is closed again whenever another run of it begins."""
+    with tempfile.TemporaryDirectory(prefix="fungible-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
 def as_ordinary_user(script: str, folder: Path, *, refusing: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a Python script as uid 1001 in `folder` with this code on its path, on a machine that refuses as a profile
     of `refusing.py` says; skips where that cannot be done."""

@@ -55,7 +55,7 @@ def test_full_hides_other_folders_and_renames_the_host(bench: Bench, full: None)
     assert int(processes) <= 6
 
 
-def test_full_and_copy_as_an_ordinary_user(tmp_path: Path) -> None:
+def test_full_and_copy_as_an_ordinary_user(open_folder: Path) -> None:
     script = """
 import asyncio, os, tempfile
 from fungible.sandbox.probe import run_probe
@@ -77,11 +77,7 @@ for level in ("full", "copy"):
     print(level, open(app + "/a").read(), os.listdir(app), [m.data["paths"] for m in heard if m.kind == "wrote"],
           os.path.exists(base + "/p"))
 """
-    os.chmod(tmp_path, 0o755)
-    for parent in tmp_path.parents:
-        if not parent.stat().st_mode & 0o001:
-            os.chmod(parent, parent.stat().st_mode | 0o011)
-    ran = as_ordinary_user(script, tmp_path)
+    ran = as_ordinary_user(script, open_folder)
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
     assert lines[0] in ("full", "copy")
