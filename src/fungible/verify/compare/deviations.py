@@ -173,13 +173,7 @@ class _History:
         jar = self.relations.steps[self.step].jar
         if not isinstance(got, str) or len(got) < _LEAST_TELLING or jar == 0:
             return False
-        owners = {
-            step.jar
-            for step in self.relations.steps
-            if step.noise is None
-            for place in places(step.answer)
-            if place.sample is not None and place.sample.text == got
-        }
+        owners = self.relations.shown_to.get(got, frozenset())
         return bool(owners) and jar not in owners and 0 not in owners
 
     def asks_for_password(self) -> bool:

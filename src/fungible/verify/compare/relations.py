@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from fungible.verify.compare.clock import Window
 from fungible.verify.compare.jars import jars
@@ -12,10 +13,7 @@ from fungible.verify.compare.learner import Chance, Learner
 from fungible.verify.compare.lexemes import instant, tokens
 from fungible.verify.compare.names import Names, learn_names
 from fungible.verify.compare.orders import Order, learn_orders
-from fungible.verify.compare.patterns import (
-    Fixed,
-    Pattern,
-)
+from fungible.verify.compare.patterns import Fixed, Pattern, places
 from fungible.verify.compare.places import authority, dump_places, leaves, sent_places
 from fungible.verify.compare.trees import Map, Node
 from fungible.verify.transcript import Sent, Transcript
@@ -32,7 +30,7 @@ class Step:
     noise: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Relations:
     """What the warm worlds have in common: the strongest relation at every place of every step and store."""
 
@@ -49,6 +47,16 @@ class Relations:
     def tree(self, step: int, transcript: Transcript) -> Map:
         """The places of a transcript's answer, under this workload's masks."""
         return _tree(transcript, step, self.compiled, self.ignore_body)
+
+    @cached_property
+    def shown_to(self) -> Mapping[str, frozenset[int]]:
+        """To which clients (by their jars) the first warm run showed a text as a value of its own."""
+        found: dict[str, set[int]] = {}
+        for step in self.steps:
+            for place in places(step.answer) if step.noise is None else ():
+                if place.sample is not None:
+                    found.setdefault(place.sample.text, set()).add(step.jar)
+        return {text: frozenset(clients) for text, clients in found.items()}
 
 
 def learn(
