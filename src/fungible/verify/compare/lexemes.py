@@ -129,6 +129,8 @@ def _is(name: str, text: str) -> bool:
 def type_of(values: Sequence[str]) -> Type:
     """The narrowest type that holds for all values (at least one)."""
     name = next((name for name in _ORDER if all(value and _is(name, value) for value in values)), "text")
+    if name == "epoch" and not _of_one_day(values):
+        name = "number" if any("." in value for value in values) else "int"
     short, long = min(map(len, values)), max(map(len, values))
     if name == "hex" and short < 4:
         name = "token"
@@ -137,6 +139,13 @@ def type_of(values: Sequence[str]) -> Type:
     if short == long:
         return Type(name, short, long)
     return Type(name, min(short, max(1, short // 2)) if short else 0, long * 2 + 8)
+
+
+def _of_one_day(values: Sequence[str]) -> bool:
+    """Whether counts of seconds may be the clock of runs that ran one after the other: a checksum may look like one,
+    but not three within a day."""
+    times = [epoch(value) or 0.0 for value in values]
+    return max(times) - min(times) <= 86400
 
 
 def epoch(text: str) -> float | None:
