@@ -27,6 +27,8 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 _ERROR = re.compile(r"[\w.]*(?:Error|Exception|Timeout|Exit)\b")
 MOST_LATE = 16
 """Processes really booted late at most: one after each of so many writing steps."""
+BOOT_IN_FORKS = 10
+"""So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,12 @@ class Experiment:
         self._warnings.append(text)
 
     async def _run_worlds(self, boot: Reference) -> None:
-        """All other worlds, in order: masks first to last, so that a budget cuts coverage and never truth."""
+        """All other worlds, in order: masks first to last, so that a budget cuts coverage and never truth. Where
+        there is no budget, those that take longest begin first: then no lane waits for another one at the end."""
         wanted = self._wanted(boot)
         queue = list(enumerate(wanted))
+        if self._wishes.budget is None:
+            queue.sort(key=lambda each: _births(each[1][0], booted=each[1][1] is boot), reverse=True)
         done: list[tuple[int, Evidence]] = []
 
         async def work() -> None:
@@ -219,6 +224,11 @@ def _row(evidence: Evidence) -> WorldRow:
     schedule = evidence.execution.schedule
     deviating = {deviation.step for deviation in evidence.deviations if deviation.step is not None}
     return WorldRow(schedule.name, schedule.placement, tuple(sorted(deviating)))
+
+
+def _births(schedule: Schedule, *, booted: bool) -> int:
+    """What the births of a world weigh, in forks."""
+    return schedule.slots * (BOOT_IN_FORKS if booted else 1)
 
 
 def writing_steps(workload: Workload) -> list[int]:
