@@ -1,4 +1,4 @@
-"""How many requests it takes until a planted leak is found: by verify's worlds, by chance, and by a home-made harness.
+"""How many requests it takes until a planted leak is found: by verify's worlds, by chance, by a home-made harness.
 
 usage: bench_found.py [DRAWS] [--computed]; writes benchmarks/results/found.json.
 
@@ -10,9 +10,10 @@ harness is two processes of one machine (so they share a disk) behind round robi
 the same processes. Each way is given up after as many requests as verify's worlds take in all. What is not found then
 counts as infinite in the medians, which are null where more than half is not found.
 
-Run: the leaks of tests/verify/leaks, all in one app, in real forked worlds of the same schedules: the newborn world,
-the masks, round robin and random placements, compared as verify compares. Beside each is what the placement alone
-says (a pair shows when it is apart, a stale cache when the write is apart from both reads).
+Run: the leaks of tests/verify/leaks, all in one app, in real worlds: forked ones of the same schedules (newborn,
+masks, round robin, random placements), and after the masks the booted late ones of verify; compared as verify
+compares. Beside each is what the placement alone says (a pair shows when it is apart, a stale cache when the write is
+apart from both reads).
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fungible.app.load import load_app
+from fungible.verify.experiment import late_cuts
+from fungible.verify.reference import Reference
 from fungible.verify.schedule import schedule as schedules
+from fungible.verify.workload.binding import infer_bindings
+from fungible.verify.workload.file import load_workload
+from fungible.verify.world.ground import prepare_ground
+from fungible.verify.world.laboratory import Laboratory
 
 RESULT = Path(__file__).parent / "results" / "found.json"
 SIZES = (10, 50, 100)
@@ -43,10 +51,10 @@ Placements = Iterable[Sequence[int]]
 
 @dataclass(frozen=True)
 class Leak:
-    """A leak that takes `requests` of a workload. `serve` answers one of them (its number among these) from the memory
-    of the process, the store, and the number of the repetition; it may change both. `boot` is what a process, or the
-    import that it was forked from, finds in its memory, from the number of that import. `on_disk`: the memory is a
-    folder, which processes of one machine share."""
+    """A leak that takes `requests` of a workload. `serve` answers one of them (its number among these) from the
+    memory of the process, the store, and the number of the repetition; it may change both. `boot` is what a process,
+    or the import that it was forked from, finds in its memory, from the number of that import. `on_disk`: the memory
+    is a folder, which processes of one machine share."""
 
     name: str
     requests: int
@@ -124,7 +132,9 @@ def answers(leak: Leak, at: Sequence[int], placement: Sequence[int], *, n: int, 
             yield leak.serve(number, memory, store, repetition)
 
 
-def found_after(leak: Leak, at: Sequence[int], worlds: Placements, *, n: int, most: int, shared: bool = False) -> float:
+def found_after(
+    leak: Leak, at: Sequence[int], worlds: Placements, *, n: int, most: int, shared: bool = False
+) -> float:
     """Requests until an answer differs from the warm one, warm world included; infinite where none does in `most`."""
     spent = n
     for placement in worlds:
@@ -145,25 +155,43 @@ def at_random(n: int, chance: random.Random) -> Iterator[list[int]]:
         yield [chance.randrange(2) for _ in range(n)]
 
 
+def _ours(n: int) -> list[Sequence[int]]:
+    return [each.placement for each in (schedules.newborn(n), *schedules.splits(n))]
+
+
+def _ways(n: int, chance: random.Random) -> dict[str, Callable[[Leak, Sequence[int]], float]]:
+    ours = _ours(n)
+    most = n * (1 + len(ours))
+    once = [[step % 2 for step in range(n)]]
+    repeated = [[step % 2 for step in range(most - n)]]
+
+    def verify(leak: Leak, at: Sequence[int]) -> float:
+        return found_after(leak, at, ours, n=n, most=most)
+
+    def by_chance(leak: Leak, at: Sequence[int]) -> float:
+        return found_after(leak, at, at_random(n, chance), n=n, most=most)
+
+    def robin(leak: Leak, at: Sequence[int]) -> float:
+        return found_after(leak, at, once, n=n, most=most, shared=True)
+
+    def robins(leak: Leak, at: Sequence[int]) -> float:
+        return found_after(leak, at, repeated, n=n, most=most, shared=True)
+
+    return {
+        "verify": verify,
+        "random placement": by_chance,
+        "round robin, once": robin,
+        "round robin, repeated": robins,
+    }
+
+
 def computed(draws: int) -> dict[str, Any]:
     """For each size and leak: medians of the requests until found, and the share that is never found."""
     rows: dict[str, Any] = {}
     chance = random.Random(13)
     for n in SIZES:
-        ours = [each.placement for each in (schedules.newborn(n), *schedules.splits(n))]
-        most = n * (1 + len(ours))
-        ways: dict[str, Callable[[Leak, Sequence[int]], float]] = {
-            "verify": lambda leak, at, n=n, most=most, ours=ours: found_after(leak, at, ours, n=n, most=most),
-            "random placement": lambda leak, at, n=n, most=most: found_after(
-                leak, at, at_random(n, chance), n=n, most=most
-            ),
-            "round robin, once": lambda leak, at, n=n, most=most: found_after(
-                leak, at, [[step % 2 for step in range(n)]], n=n, most=most, shared=True
-            ),
-            "round robin, repeated": lambda leak, at, n=n, most=most: found_after(
-                leak, at, [[step % 2 for step in range(most - most % n - n)]], n=n, most=most, shared=True
-            ),
-        }
+        ways = _ways(n, chance)
+        most = n * (1 + len(_ours(n)))
         table: dict[str, Any] = {"given up after": most}
         for leak in LEAKS:
             places = [sorted(chance.sample(range(n), leak.requests)) for _ in range(draws)]
@@ -186,18 +214,10 @@ def _summary(counts: Sequence[float]) -> dict[str, float | None]:
 async def run_for_real() -> dict[str, Any]:
     """Each leak of the tests in real forked worlds: the requests until it is found, and by which world."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from fungible.app.load import load_app
-    from fungible.verify.reference import Reference
-    from fungible.verify.workload.binding import infer_bindings
-    from fungible.verify.workload.file import load_workload
-    from fungible.verify.world.ground import prepare_ground
-    from fungible.verify.world.laboratory import Laboratory
     from tests.verify.leaks import boots, caches, files, memory, places
     from tests.verify.leaks.experiments import write_app
 
-    modules = [
-        each for group in (memory, places, caches, boots, files) for each in group.ALL if not each.alone
-    ]
+    modules = [each for group in (memory, places, caches, boots, files) for each in group.ALL if not each.alone]
     with tempfile.TemporaryDirectory() as folder:
         app = write_app(Path(folder) / "app", modules, mended=False)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -205,7 +225,10 @@ async def run_for_real() -> dict[str, Any]:
         written = load_workload(app / "workload.json")
         n = len(written.steps)
         chance = random.Random(13)
-        worlds = [schedules.newborn(n), *schedules.splits(n)]
+        placed = [schedules.newborn(n), *schedules.splits(n)]
+        cuts = late_cuts(written, forked=True)
+        late = [schedules.relieved(n, each) for each in (cuts[::2], cuts[1::2])]
+        worlds = [*placed, *late]
         robin = schedules.from_placement([step % 2 for step in range(n)], "round robin")
         others = [robin, *itertools.islice(map(schedules.from_placement, at_random(n, chance)), RANDOM_WORLDS)]
         async with prepare_ground(load_app(app), environment, say=lambda _: None) as ground:
@@ -217,8 +240,14 @@ async def run_for_real() -> dict[str, Any]:
                 second = await laboratory.run(warm, workload, defaults=first.variables)
                 fork = Reference(laboratory, await laboratory.open_forks(), workload, second.variables)
                 await fork.warm_up()
-                executions = await asyncio.gather(*(fork.run(each) for each in (*worlds, *others)))
-                differing = [{each.step for each in fork.deviations(run)} for run in executions]
+                boot = Reference(laboratory, laboratory.boot, workload, second.variables)
+                await boot.warm_up([second])
+                runs = await asyncio.gather(
+                    *((boot if each in late else fork).run(each) for each in (*worlds, *others))
+                )
+                differing = [
+                    {each.step for each in (boot if run.schedule in late else fork).deviations(run)} for run in runs
+                ]
             finally:
                 await laboratory.close()
     rows, begin, agreeing, disagreeing = {}, 0, 0, []
@@ -226,7 +255,7 @@ async def run_for_real() -> dict[str, Any]:
     for leak in modules:
         steps = range(begin, begin + len(leak.requests))
         world = next((number for number, each in enumerate(differing[: len(worlds)]) if each & set(steps)), None)
-        shown = None if world is None else min(differing[world] & set(steps))
+        shown = None if world is None else next(step for step in steps if step in differing[world])
         rows[leak.name] = {
             "requests": len(leak.minimal),
             "verify": None if world is None or shown is None else n * (1 + world) + shown + 1,
@@ -237,6 +266,8 @@ async def run_for_real() -> dict[str, Any]:
         }
         stale = len(leak.minimal) == 3 and leak in caches.ALL and leak is not caches.NEVER
         for schedule, seen in zip((*worlds, *others), differing, strict=True):
+            if schedule in late:
+                continue
             slots = [schedule.placement[begin + step] for step in leak.minimal]
             if leak is caches.NEVER:
                 slots = [slots[0], slots[2]]
@@ -263,10 +294,11 @@ def main() -> None:
     options = parser.parse_args()
     before = os.getloadavg()[0]
     known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    run = known.get("run in forked worlds") if options.computed else asyncio.run(run_for_real())
     result = {
         "computed: requests until found": computed(options.draws),
         "positions drawn for each leak": options.draws,
-        "run in forked worlds": known.get("run in forked worlds") if options.computed else asyncio.run(run_for_real()),
+        "run in forked worlds": run,
         "load average, before and after": [round(before, 1), round(os.getloadavg()[0], 1)],
         "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
     }

@@ -1,0 +1,137 @@
+"""How long `fungible verify` takes for 50 requests to examples/almanac (Flask, SQLAlchemy, SQLite, Valkey).
+
+usage: bench_fifty.py [RUNS]; writes benchmarks/results/fifty.json. The bar is 20 seconds on two cores that have
+nothing else to do. Every run begins with the app's folder and ends when all of its processes have ended. `stages` are
+its parts, `under way` the time in which worlds of a kind ran: two lanes run them side by side, so that these add up
+to more than the whole. `a boot` is a warm world of one request, alone: boot, answer, stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fungible.app.load import load_app
+from fungible.verify.experiment import Experiment, Wishes
+from fungible.verify.schedule import schedule as schedules
+from fungible.verify.workload.file import load_workload
+from fungible.verify.world.ground import prepare_ground
+from fungible.verify.world.laboratory import Laboratory
+from fungible.verify.world.world import Execution
+
+RESULT = Path(__file__).parent / "results" / "fifty.json"
+ALMANAC = Path(__file__).parents[1] / "examples" / "almanac"
+BAR = 20.0
+STAGES = (
+    (re.compile("warm world"), "warm worlds, booted"),
+    (re.compile("importing"), "imports to fork from, warm worlds forked"),
+    (re.compile(r"world \(1 of"), "all other worlds"),
+    (re.compile(r"(#\d+|store) .*: "), "examination"),
+)
+"""What a line of the progress begins."""
+
+
+class Watched(Laboratory):
+    """A laboratory that adds up what the worlds of each kind took."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.took: dict[str, list[float]] = defaultdict(list)
+
+    async def run(self, *arguments: Any, **named: Any) -> Execution:
+        """See `Laboratory.run`."""
+        execution = await super().run(*arguments, **named)
+        instrument = named.get("instrument")
+        begin, end = execution.window
+        self.took[f"{execution.schedule.kind} by {instrument.name if instrument else 'boot'}"].append(end - begin)
+        return execution
+
+
+async def measure() -> dict[str, Any]:
+    """One run: seconds of each stage, worlds, boots; raises SystemExit where it finds what is not there."""
+    begin = time.monotonic()
+    stages: list[tuple[str, float]] = [("ground: build, release, stores", begin)]
+
+    def say(text: str) -> None:
+        for line, stage in STAGES:
+            if line.search(text) and stage not in [name for name, _ in stages]:
+                stages.append((stage, time.monotonic()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        app = Path(folder) / "almanac"
+        shutil.copytree(ALMANAC, app, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        workload = load_workload(app / "tests" / "workload.yaml")
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": folder,
+            "XDG_STATE_HOME": f"{folder}/state",
+            "ALMANAC_SECRET": "of the benchmark",
+            "ALMANAC_DEMO": "1",
+            "ALMANAC_PRIVATE_URLS": "1",
+        }
+        begin = time.monotonic()
+        stages = [("ground: build, release, stores", begin)]
+        async with prepare_ground(load_app(app), environment, say=say) as ground:
+            laboratory = Watched(ground)
+            found = await Experiment(laboratory, workload, Wishes(), say=say).run()
+            stages.append(("end", time.monotonic()))
+            ended = time.monotonic()
+            single = replace(workload, steps=workload.steps[:1])
+            boots = []
+            for _ in range(3):
+                before = time.monotonic()
+                await Laboratory(ground).run(schedules.warm(1), single)
+                boots.append(time.monotonic() - before)
+            paused = time.monotonic() - ended
+        seconds = time.monotonic() - begin - paused
+    if found.verdict != "no_difference" or found.mode != "fork":
+        raise SystemExit(f"{found.verdict} by {found.mode}: {found.reasons} {found.differences}")
+    return {
+        "seconds": round(seconds, 1),
+        "worlds": found.worlds,
+        "boots": found.boots,
+        "requests": found.executions,
+        "a boot": round(statistics.median(boots), 2),
+        "stages": {name: round(after - at, 1) for (name, at), (_, after) in itertools.pairwise(stages)},
+        "under way": {kind: [len(each), round(sum(each), 1)] for kind, each in sorted(laboratory.took.items())},
+    }
+
+
+def main() -> None:
+    """Measure and write the result file."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    before = os.getloadavg()[0]
+    own = time.process_time()
+    runs = [asyncio.run(measure()) for _ in range(count)]
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = {
+        "bar in seconds": BAR,
+        "median": statistics.median(run["seconds"] for run in runs),
+        "runs": runs,
+        "processor seconds a run, verify's own and the apps'": [
+            round((time.process_time() - own) / count, 1),
+            round((children.ru_utime + children.ru_stime) / count, 1),
+        ],
+        "load average, before and after": [round(before, 1), round(os.getloadavg()[0], 1)],
+        "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
