@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from fungible.app.load import load_app
-from fungible.verify import experiment
+from fungible.verify import examine, experiment
 from fungible.verify.compare import Deviation
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.experiment import Experiment, Wishes
@@ -181,6 +181,7 @@ async def measure(name: str) -> dict[str, Any]:
 def main() -> None:
     """Measure and write the result file."""
     experiment.Examination = Timed  # type: ignore[misc]
+    examine.EXAMINE_SECONDS = 3600.0  # a slow machine is no reason to examine less
     before = os.getloadavg()[0]
     known = json.loads(RESULT.read_text())["apps"] if RESULT.exists() else {}
     found = {name: asyncio.run(measure(name)) for name in sys.argv[1:] or APPS}
