@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fungible.app.load import load_app
-from fungible.verify.experiment import late_cuts
+from fungible.verify.cuts import late_cuts
 from fungible.verify.reference import Reference
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.workload.binding import infer_bindings

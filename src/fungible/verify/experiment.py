@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fungible.verify.compare import Deviation, not_judged, sensitivity
+from fungible.verify.cuts import MOST_LATE, late_cuts, writing_steps
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
 from fungible.verify.reference import Reference
@@ -16,17 +16,14 @@ from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.workload.binding import infer_bindings
-from fungible.verify.workload.steps import Job, Request, Workload, step_text
+from fungible.verify.workload.steps import Request, Workload, step_text
 from fungible.verify.world.canary import EXPECTED
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.laboratory import Laboratory
 from fungible.verify.world.slot import BootFailure
 from fungible.verify.world.world import Execution
 
-SAFE = ("GET", "HEAD", "OPTIONS")
 _ERROR = re.compile(r"[\w.]*(?:Error|Exception|Timeout|Exit)\b")
-MOST_LATE = 16
-"""Processes really booted late at most: one after each of so many writing steps."""
 BOOT_IN_FORKS = 10
 """So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
 
@@ -212,6 +209,12 @@ class Experiment:
         if self._examination and self._examination.unexamined:
             steps = ", ".join(f"#{step}" for step in self._examination.unexamined)
             advice.append(f"also different, not examined for lack of time: {steps}; mend the above and verify again")
+        writes = len(writing_steps(self._written))
+        if self._fork is not None and writes > MOST_LATE + 1:
+            advice.append(
+                f"a process was booted late after {MOST_LATE} of {writes} writing steps only: what is read once, at "
+                "boot, may have been missed; shorter workloads, or --mode boot, look after every step"
+            )
         if not self._laboratory.ground.stores:
             advice.append(
                 "no backing service is declared, so no store was put back or compared; declare them under "
@@ -229,33 +232,6 @@ def _row(evidence: Evidence) -> WorldRow:
 def _births(schedule: Schedule, *, booted: bool) -> int:
     """What the births of a world weigh, in forks."""
     return schedule.slots * (BOOT_IN_FORKS if booted else 1)
-
-
-def writing_steps(workload: Workload) -> list[int]:
-    """The steps that may change a store: jobs, and requests by any method that is not safe (RFC 9110, 9.2.1)."""
-    return [
-        index
-        for index, step in enumerate(workload.steps)
-        if isinstance(step, Job) or (isinstance(step, Request) and step.method not in SAFE)
-    ]
-
-
-def late_cuts(workload: Workload, *, forked: bool) -> list[int]:
-    """Before which steps a slot is really booted late, to show what is read once at boot.
-
-    Newborn processes that are booted show that for every step; forked ones share what their import read, so there
-    a late slot follows each writing step, or where these are many, some of them.
-    """
-    quiet = workload.quiet()
-    served = [index for index in range(len(workload.steps)) if index not in quiet]
-    middle = served[len(served) // 2 :][:1] if len(served) > 1 else []
-    if not forked:
-        return middle
-    writes = set(writing_steps(workload))
-    cuts = [following for index, following in itertools.pairwise(served) if index in writes]
-    if len(cuts) > MOST_LATE:
-        cuts = [cuts[round(number * (len(cuts) - 1) / (MOST_LATE - 1))] for number in range(MOST_LATE)]
-    return sorted(set(cuts)) or middle
 
 
 def _check_warm(workload: Workload, first: Execution) -> None:

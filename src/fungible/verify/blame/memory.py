@@ -128,9 +128,7 @@ class Memory:
 
         ran = await self._run(way, visit)
         mention = Mention(words_of(ran.execution.transcript, self._question.last), tuple(seen.values()))
-        found = tuple(
-            sorted(seen.values(), key=lambda each: (not mention.of(each), *rank(each.path, each.kind, each.in_app)))
-        )
+        found = tuple(sorted(seen.values(), key=lambda each: _rank(each, mention)))
         self._looked[way] = found
         return found
 
@@ -254,6 +252,12 @@ async def _run(bench: Bench, case: Case, way: Way, visit: Visit, *, lines: bool 
     return await bench.run(
         case, way.schedule, visit, lines=lines, rehearsed=rehearsed, background=way.slot == BACKGROUND
     )
+
+
+def _rank(change: Change, mention: Mention) -> tuple[int | bool, ...]:
+    """The order of `naming.rank`, but among the app's own, and among all others, what mentions the requests first."""
+    own, *rest = rank(change.path, change.kind, change.in_app)
+    return (own, not mention.of(change), *rest)
 
 
 def _named(way: Way, guilty: Change, tried: _Tried) -> Culprit:
