@@ -40,6 +40,7 @@ app.register_blueprint(api)
 app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
 app.jinja_env.filters["number"] = number
 app.jinja_env.filters["time"] = lambda at: time.strftime("%d %b %Y, %H:%M UTC", time.gmtime(at))
+app.jinja_env.filters["day"] = lambda at: time.strftime("%d %b %Y", time.gmtime(at))
 app.jinja_env.globals.update(
     process=settings.PROCESS, release=settings.RELEASE, user=user, form_token=access.form_token
 )
