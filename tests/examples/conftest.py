@@ -56,7 +56,7 @@ def almanac_environment(almanac_folder: Path, almanac_assets: Path, store_url: s
         common = {
             "DATABASE_URL": f"sqlite:///{almanac_folder}/almanac.db",
             "VALKEY_URL": store_url,
-            "ALMANAC_SECRET": "of the tests",
+            "FUNGIBLE_SESSION_DEVELOPMENT": "1",
             "ALMANAC_DEMO": "1",
             "ALMANAC_PRIVATE_URLS": "1",
             "ALMANAC_POLL_SECONDS": "0.05",

@@ -181,7 +181,7 @@ def play(
                 )
             transport.send = lambda request, number=number: send(number, request)
             time.sleep(step.get("wait", 0))
-            body = {"data": step.get("form"), "json": step.get("json")}
+            body = {"data": step.get("form"), "json": step.get("json"), "headers": step.get("headers")}
             if "files" in step:
                 body["files"] = {key: (file[0], file[1].encode(), file[2]) for key, file in step["files"].items()}
             response = jars[name].request(step["method"], _filled(step["path"], values), **_filled(body, values))

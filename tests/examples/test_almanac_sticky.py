@@ -97,10 +97,13 @@ def test_one_workload_shows_all_nine(sticky: World) -> None:
     assert shown["newborn"] | shown["split"] == set(PARTS)
 
 
-def test_almanac_shows_none(tmp_path: Path, almanac: Callable[..., dict[str, str]], store: valkey.Valkey) -> None:
+@pytest.mark.parametrize("name", ["workload", "workload_tokens"])
+def test_almanac_shows_none(
+    name: str, tmp_path: Path, almanac: Callable[..., dict[str, str]], store: valkey.Valkey
+) -> None:
     world = _worlds(tmp_path, ALMANAC, "almanac.web:app", almanac(), store.flushall)
-    workload = ALMANAC / "tests" / "workload.yaml"
+    workload = ALMANAC / "tests" / f"{name}.yaml"
     warm = world(workload, "warm")
     assert not differing(warm, world(workload, "warm"))
-    for name in ("newborn", "split"):
-        assert not differing(warm, world(workload, name)), name
+    for other in ("newborn", "split"):
+        assert not differing(warm, world(workload, other)), other

@@ -1,29 +1,34 @@
-"""Who is asking: passwords, tries per minute, form tokens."""
+"""Users, their passwords, and tries per minute."""
 
-import hashlib
-import hmac
-
-from itsdangerous import BadSignature, URLSafeTimedSerializer
 from sqlalchemy import select
-from werkzeug.security import check_password_hash, generate_password_hash
 
-from almanac import settings
-from almanac.database import User, reading
+from almanac.database import User, reading, writing
 from almanac.store import client
+from fungible_kit import Passwords, transaction_cache
 
 TRIES_PER_MINUTE = 10
-_TOKEN_SECONDS = 3600
-_tokens = URLSafeTimedSerializer(settings.SECRET, salt="almanac form token")
+passwords = Passwords()
 
 
-def log_in(name: str, password: str) -> User | None:
-    """Return the user with this name and password, or None."""
+@transaction_cache
+def find(user_id: int) -> User | None:
+    """The user with this id: asked of the database once a request, however often it is called."""
+    with reading() as session:
+        return session.get(User, user_id)
+
+
+def with_password(name: str, password: str) -> User | None:
+    """The user with this name and password, or None. Raises Busy where too many passwords wait to be checked."""
     with reading() as session:
         user = session.scalar(select(User).where(User.name == name))
-    if user is None:
-        generate_password_hash(password)  # so that an unknown name takes as long as a known one
+    # An unknown name takes as long as a known one.
+    checked = passwords.verify(password, user.password_hash if user else None)
+    if user is None or not checked:
         return None
-    return user if check_password_hash(user.password_hash, password) else None
+    if checked.rehash:
+        with writing() as session:
+            session.get_one(User, user.id).password_hash = checked.rehash
+    return user
 
 
 def may_try(name: str) -> bool:
@@ -33,20 +38,3 @@ def may_try(name: str) -> bool:
         steps.set(key, 0, ex=60, nx=True)
         steps.incr(key)
         return int(steps.execute()[1]) <= TRIES_PER_MINUTE
-
-
-def form_token(session_id: str) -> str:
-    """Return a signed token that only forms shown in this session carry."""
-    return _tokens.dumps(_mark(session_id))
-
-
-def right_token(token: str, session_id: str | None) -> bool:
-    try:
-        owner = _tokens.loads(token, max_age=_TOKEN_SECONDS)
-    except BadSignature:
-        return False
-    return session_id is not None and hmac.compare_digest(str(owner).encode(), _mark(session_id).encode())
-
-
-def _mark(session_id: str) -> str:
-    return hashlib.sha256(b"form " + session_id.encode()).hexdigest()[:32]

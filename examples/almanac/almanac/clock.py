@@ -1,4 +1,4 @@
-"""The clock, one process: removes data sets that are too old, and queues those that want a fresh copy."""
+"""The clock, one process: removes data sets and tokens that are too old, queues data sets that want a fresh copy."""
 
 import argparse
 import logging
@@ -7,6 +7,7 @@ import time
 from sqlalchemy import delete, select
 
 from almanac import jobs, settings, stop
+from almanac.access import tokens
 from almanac.database import Dataset, writing
 
 log = logging.getLogger("almanac.clock")
@@ -35,6 +36,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     while True:
         removed, queued = tick(time.time())
+        tokens.purge()
         log.info("removed %d, queued %d", removed, queued)
         if once or stop.wait(settings.CLOCK_SECONDS):
             break

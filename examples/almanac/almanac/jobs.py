@@ -64,6 +64,14 @@ def claim(now: float) -> Claim | None:
             dataset.problem = f"gave up after {MAX_ATTEMPTS} attempts that ended without a result"
 
 
+def renew(held: Claim, now: float) -> bool:
+    """Move the end of a lease; False where it was lost."""
+    mine = update(Job).where(Job.id == held.job_id, Job.lease_id == held.lease_id)
+    later = mine.values(leased_until=now + settings.LEASE_SECONDS).returning(Job.id)
+    with writing() as session:
+        return session.execute(later).one_or_none() is not None
+
+
 def finish(held: Claim, summary: Summary, now: float) -> bool:
     """Store the result and end the job; False, with nothing stored, where the lease was lost."""
     with writing() as session:

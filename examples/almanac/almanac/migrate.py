@@ -8,9 +8,10 @@ from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from werkzeug.security import generate_password_hash
 
 from almanac import settings
+from almanac.access import tokens
+from almanac.accounts import passwords
 from almanac.database import Base, Dataset, User, engine, writing
 from almanac.jobs import store_summary
 from almanac.summary import summarise
@@ -27,14 +28,19 @@ DEMO_DATASETS = (
 def migrate() -> None:
     with engine.execution_options(writes=True).begin() as connection:
         Base.metadata.create_all(connection)
+    tokens.create()
     if settings.DEMO:
         with writing() as session:
             if session.scalar(select(User.id).limit(1)) is None:
                 _seed(session, time.time())
+            # Databases of before the kit's Passwords have hashes of another kind.
+            for user in session.scalars(select(User).where(~User.password_hash.startswith("$argon2"))):
+                if user.name in DEMO_USERS:
+                    user.password_hash = passwords.hash(DEMO_USERS[user.name])
 
 
 def _seed(session: Session, now: float) -> None:
-    users = {name: User(name=name, password_hash=generate_password_hash(DEMO_USERS[name])) for name in DEMO_USERS}
+    users = {name: User(name=name, password_hash=passwords.hash(DEMO_USERS[name])) for name in DEMO_USERS}
     session.add_all(users.values())
     session.flush()
     for owner, title, name in DEMO_DATASETS:

@@ -30,17 +30,18 @@ def _flag(name: str) -> bool:
 
 
 DATABASE_URL = _required("DATABASE_URL", "the database, as in sqlite:////var/lib/almanac/almanac.db")
-VALKEY_URL = _required("VALKEY_URL", "the store of sessions, as in valkey://127.0.0.1:6379/0")
-SECRET = _required("ALMANAC_SECRET", "a long random value, the same for every process, that signs form tokens")
+VALKEY_URL = _required("VALKEY_URL", "counters and, by default, sessions, as in valkey://127.0.0.1:6379/0")
+# The kit's own variable: memcached://127.0.0.1:11211 moves the sessions to Memcached, without a line of code.
+SESSION_URL = os.environ.get("FUNGIBLE_SESSION_URL") or VALKEY_URL
 
 DEMO = _flag("ALMANAC_DEMO")  # the release makes the users ann and bob, and shows their passwords
 PRIVATE_URLS = _flag("ALMANAC_PRIVATE_URLS")  # data sets may come from loopback and private addresses
 
 SESSION_SECONDS = int(_number("ALMANAC_SESSION_SECONDS", 1800)) or 1  # a session unused this long is gone
 POLL_SECONDS = _number("ALMANAC_POLL_SECONDS", 0.5)  # how often an idle worker looks for a job
-MAX_BYTES = int(_number("ALMANAC_MAX_BYTES", 20 * 1024 * 1024))  # of a downloaded file
-MAX_SECONDS = _number("ALMANAC_MAX_SECONDS", 20)  # of a download
-LEASE_SECONDS = _number("ALMANAC_LEASE_SECONDS", 60)  # after it, another worker may take the job
+MAX_BYTES = int(_number("ALMANAC_MAX_BYTES", 400 * 1024 * 1024))  # of a downloaded file
+MAX_SECONDS = _number("ALMANAC_MAX_SECONDS", 60)  # of a download
+LEASE_SECONDS = _number("ALMANAC_LEASE_SECONDS", 120)  # longer than a download; after it, another may take the job
 RETRY_SECONDS = _number("ALMANAC_RETRY_SECONDS", 5)  # before the first retry; doubled for each one after
 CLOCK_SECONDS = _number("ALMANAC_CLOCK_SECONDS", 60)  # between two rounds of the clock
 REFRESH_SECONDS = _number("ALMANAC_REFRESH_SECONDS", 86400)  # data sets older than this are fetched again

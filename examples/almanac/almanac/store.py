@@ -1,4 +1,4 @@
-"""The connection to Valkey: sessions and counters that expire by themselves."""
+"""The connection to Valkey: counters that expire by themselves."""
 
 import valkey
 

@@ -3,11 +3,13 @@
 import csv
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TextIO
 
 MAX_COLUMNS = 40
 MAX_FIELD = 10_000  # characters
+MAX_LINE = 1_000_000  # characters
 _DATE_NAMES = ("date", "year", "month", "day", "time", "timestamp")
 _DATE = re.compile(r"(\d{4})(-\d{1,2}){0,2}([T ].*)?")
 
@@ -54,6 +56,14 @@ class _Tally:
         if not all(map(math.isfinite, (mean, *(value for _, value in years)))):
             raise SummaryError(f"the numbers of column {name!r} are too large to be added up")
         return ColumnSummary(name, self.count, mean, self.minimum, self.maximum, years)
+
+
+def lines_of(file: TextIO) -> Iterator[str]:
+    """The lines of a file, none of them longer than memory allows. Raises SummaryError."""
+    while line := file.readline(MAX_LINE):
+        if len(line) == MAX_LINE:
+            raise SummaryError(f"the file has a line of more than {MAX_LINE:,} characters")
+        yield line
 
 
 def summarise(lines: Iterable[str]) -> Summary:

@@ -1,8 +1,6 @@
-"""The web process: pages and a JSON API. A request brings all it needs; a process keeps nothing after it."""
+"""The web process: pages, and the API beside them. A request brings all it needs; nothing is kept after it."""
 
 import time
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import valkey
@@ -11,7 +9,6 @@ from flask import (
     Response,
     abort,
     flash,
-    g,
     jsonify,
     redirect,
     render_template,
@@ -23,45 +20,34 @@ from flask import (
 from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
-from almanac import accounts, datasets, settings, store
-from almanac.database import User, reading
+from almanac import access, accounts, datasets, settings, store
+from almanac.access import READ, WRITE, for_browsers, user
+from almanac.api import api
+from almanac.database import reading
 from almanac.migrate import DEMO_DATA, DEMO_USERS
 from almanac.plot import line_chart, number
-from almanac.sessions import ValkeySessions
+from fungible_kit import Transactions
 from fungible_kit.assets import install, wsgi
+from fungible_kit.tokens import Busy, StoreUnavailable, TokenError
 
 app = Flask(__name__, static_folder=None)
-app.wsgi_app = wsgi(app.wsgi_app)  # type: ignore[method-assign]
+access.sessions.flask(app)
+app.wsgi_app = wsgi(Transactions().wsgi(app.wsgi_app))  # type: ignore[method-assign]
 install(app.jinja_env)
-app.session_interface = ValkeySessions()
-app.config.update(MAX_CONTENT_LENGTH=64 * 1024, SECURE_COOKIES=lambda: request.is_secure)
+app.register_blueprint(api)
+app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
 app.jinja_env.filters["number"] = number
 app.jinja_env.filters["time"] = lambda at: time.strftime("%d %b %Y, %H:%M UTC", time.gmtime(at))
-app.jinja_env.globals.update(process=settings.PROCESS, release=settings.RELEASE)
-
-View = Callable[..., Any]
+app.jinja_env.filters["day"] = lambda at: time.strftime("%d %b %Y", time.gmtime(at))
+app.jinja_env.globals.update(
+    process=settings.PROCESS, release=settings.RELEASE, user=user, form_token=access.form_token
+)
 
 
 def _is_api() -> bool:
     return request.path.startswith("/api/")
-
-
-def for_users(view: View) -> View:
-    """Let only users in: a page sends others to log in, the API answers 401."""
-
-    @wraps(view)
-    def guarded(*args: Any, **keywords: Any) -> Any:
-        user_id = session.get("user")
-        if user_id is not None:
-            with reading() as rows:
-                g.user = rows.scalar(select(User).where(User.id == user_id))
-        if g.get("user") is None:
-            return abort(401) if _is_api() else redirect(url_for("show_login"), 303)
-        return view(*args, **keywords)
-
-    return guarded
 
 
 @app.before_request
@@ -75,16 +61,9 @@ def refuse_foreign_posts() -> None:
         if request.method != "DELETE" and not request.is_json:
             abort(415, "Send JSON.")
     elif not (
-        session.get("user") is None
-        or request.endpoint == "log_in"
-        or accounts.right_token(request.form.get("token", ""), session.sid)
+        session.user is None or request.endpoint == "log_in" or access.right_form(request.form.get("token", ""))
     ):
         abort(400, "This form is out of date. Go back, load the page again and repeat.")
-
-
-@app.context_processor
-def form_token() -> dict[str, Any]:
-    return {"form_token": lambda: accounts.form_token(session.sid)}
 
 
 @app.after_request
@@ -113,34 +92,33 @@ def log_in() -> Any:
     name, password = request.form.get("user", "")[:80], request.form.get("password", "")[:200]
     if not accounts.may_try(name):
         abort(429, "Too many tries. Wait a minute.")
-    user = accounts.log_in(name, password)
-    if user is None:
+    found = accounts.with_password(name, password)
+    if found is None:
         page = render_template(
             "login.html", name=name, problem="Wrong name or password.", demo=DEMO_USERS if settings.DEMO else {}
         )
         return page, 401
-    session.renew()
-    session["user"] = user.id
+    access.sign_in(found)
     return redirect(url_for("list_datasets"), 303)
 
 
 @app.post("/logout")
 def log_out() -> Any:
-    session.clear()
+    session.logout()
     return redirect(url_for("show_login"), 303)
 
 
 @app.get("/")
-@for_users
+@for_browsers
 def list_datasets() -> Any:
     return _list_page()
 
 
 @app.post("/datasets")
-@for_users
+@for_browsers
 def add_dataset() -> Any:
     try:
-        dataset_id = datasets.add(g.user.id, request.form.get("url", ""), request.form.get("title", ""))
+        dataset_id = datasets.add(user().id, request.form.get("url", ""), request.form.get("title", ""))
     except datasets.RefusedError as error:
         return _list_page(problem=str(error)), 422
     flash("Added. The file is being fetched.")
@@ -151,7 +129,7 @@ def _list_page(problem: str = "") -> str:
     samples = sorted(path.name for path in DEMO_DATA.glob("*.csv")) if settings.DEMO else []
     return render_template(
         "datasets.html",
-        datasets=datasets.of_user(g.user.id),
+        datasets=datasets.of_user(user().id),
         problem=problem,
         url=request.form.get("url", ""),
         title=request.form.get("title", ""),
@@ -160,18 +138,18 @@ def _list_page(problem: str = "") -> str:
 
 
 @app.get("/datasets/<int:dataset_id>")
-@for_users
+@for_browsers
 def show_dataset(dataset_id: int) -> Any:
-    dataset = datasets.find(g.user.id, dataset_id) or abort(404)
+    dataset = datasets.find(user().id, dataset_id) or abort(404)
     column = _chosen(dataset.columns)
     chart = _chart(column) if column else ""
     return render_template("dataset.html", dataset=dataset, chosen=column, chart=Markup(chart))
 
 
 @app.get("/datasets/<int:dataset_id>/plot.svg")
-@for_users
+@for_browsers
 def show_plot(dataset_id: int) -> Any:
-    dataset = datasets.find(g.user.id, dataset_id) or abort(404)
+    dataset = datasets.find(user().id, dataset_id) or abort(404)
     column = _chosen(dataset.columns)
     if column is None or not column.years:
         abort(404)
@@ -188,18 +166,18 @@ def _chart(column: Any) -> str:
 
 
 @app.post("/datasets/<int:dataset_id>/refresh")
-@for_users
+@for_browsers
 def refresh_dataset(dataset_id: int) -> Any:
-    if not datasets.refresh(g.user.id, dataset_id):
+    if not datasets.refresh(user().id, dataset_id):
         abort(404)
     flash("The file is being fetched again.")
     return redirect(url_for("show_dataset", dataset_id=dataset_id), 303)
 
 
 @app.post("/datasets/<int:dataset_id>/remove")
-@for_users
+@for_browsers
 def remove_dataset(dataset_id: int) -> Any:
-    if not datasets.remove(g.user.id, dataset_id):
+    if not datasets.remove(user().id, dataset_id):
         abort(404)
     flash("Removed.")
     return redirect(url_for("list_datasets"), 303)
@@ -212,38 +190,41 @@ def sample(name: str) -> Any:
     return send_from_directory(DEMO_DATA, name, mimetype="text/csv")
 
 
-@app.get("/api/datasets")
-@for_users
-def api_list() -> Any:
-    return jsonify([datasets.as_json(dataset) for dataset in datasets.of_user(g.user.id)])
+@app.get("/tokens")
+@for_browsers
+def list_tokens() -> Any:
+    return render_template("tokens.html", tokens=access.tokens_of_user(), issued=None)
 
 
-@app.post("/api/datasets")
-@for_users
-def api_add() -> Any:
-    body = request.get_json()
-    url, title = (body.get("url"), body.get("title", "")) if isinstance(body, dict) else (None, "")
-    if not isinstance(url, str) or not isinstance(title, str):
-        abort(422, 'Send an object with "url" and, if you like, "title", both text.')
-    try:
-        dataset_id = datasets.add(g.user.id, url, title)
-    except datasets.RefusedError as error:
-        abort(422, str(error))
-    dataset = datasets.find(g.user.id, dataset_id) or abort(404)
-    return jsonify(datasets.as_json(dataset)), 201, {"Location": url_for("api_show", dataset_id=dataset_id)}
+@app.post("/tokens")
+@for_browsers
+def make_token() -> Any:
+    scopes = [READ, WRITE] if request.form.get("may") == "write" else [READ]
+    label = " ".join(request.form.get("label", "").split())[:60]
+    issued = access.tokens.issue(user().id, scopes=scopes, label=label)
+    # The only answer that ever shows the secret: the database has its hash.
+    return render_template("tokens.html", tokens=access.tokens_of_user(), issued=issued), 201
 
 
-@app.get("/api/datasets/<int:dataset_id>")
-@for_users
-def api_show(dataset_id: int) -> Any:
-    dataset = datasets.find(g.user.id, dataset_id) or abort(404)
-    return jsonify(datasets.as_json(dataset, columns=True))
+@app.post("/tokens/<token_id>/revoke")
+@for_browsers
+def revoke_token(token_id: str) -> Any:
+    if not access.revoke(token_id):
+        abort(404)
+    flash("Revoked. No process takes this token any more.")
+    return redirect(url_for("list_tokens"), 303)
 
 
-@app.delete("/api/datasets/<int:dataset_id>")
-@for_users
-def api_remove(dataset_id: int) -> Any:
-    return ("", 204) if datasets.remove(g.user.id, dataset_id) else abort(404)
+@app.errorhandler(TokenError)
+@app.errorhandler(StoreUnavailable)
+def refuse_token(error: TokenError | StoreUnavailable) -> Any:
+    answer = access.tokens.answer(error)
+    return Response(answer.body, answer.status, list(answer.headers))
+
+
+@app.errorhandler(Busy)
+def show_busy(_error: Busy) -> Any:
+    return show_error(ServiceUnavailable("Too many log in at this moment. Try again in a moment."))
 
 
 @app.errorhandler(HTTPException)
