@@ -125,6 +125,17 @@ def test_the_minimal_workload_shows_the_known_difference_alone(first: _Ran) -> N
     assert result["ruleId"] == "session-in-memory" and result["baselineState"] == "unchanged"
 
 
+def test_several_workloads_are_judged_one_after_the_other(first: _Ran) -> None:
+    (first.folder / "clean.yaml").write_text("requests: [{method: GET, path: /me}, {method: GET, path: /none}]\n")
+    (first.folder / "once.yaml").write_text("requests: [{method: POST, path: /login, form: {user: bob}}]\n")
+    ended = _fungible(first.folder, "shop/workload.yaml", "once.yaml", "clean.yaml", "--json")
+    assert ended.returncode == 1, ended.stderr
+    told = json.loads(ended.stdout)
+    assert [each["workload"] for each in told] == ["workload.yaml", "once.yaml", "clean.yaml"]
+    assert [each["verdict"] for each in told] == ["stateful", "no_difference", "not_judged"]
+    assert all(each["canaries"] for each in told[:2])
+
+
 def _saved_test(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_saved.py"],

@@ -19,10 +19,9 @@ from fungible.app.problem import Exit, Problem
 from fungible.build.seal import Tree, read_tree
 from fungible.runtime.backing import sandbox_mounts, set_elsewhere
 from fungible.runtime.building import Builder, withheld
-from fungible.runtime.confinement import Confinement, shell_command
+from fungible.runtime.confinement import Confinement
 from fungible.runtime.events import Event
 from fungible.runtime.folders import Folders, folders_for
-from fungible.runtime.one_off import run_one_off
 from fungible.runtime.port import Ports
 from fungible.runtime.release import Release
 from fungible.runtime.stage import Isolation, choose_isolation, load_config
@@ -33,6 +32,7 @@ from fungible.services.store import Store
 from fungible.verify.world.boot import BootBirth
 from fungible.verify.world.canary import find_canaries
 from fungible.verify.world.lane import Lane, make_lane
+from fungible.verify.world.preparation import preparation_of, reset_of, run_step
 from fungible.verify.world.slot import Site
 from fungible.verify.world.stores import Plan, mark, plan_stores, unreachable
 from fungible.verify.world.supply import Supply, resolve
@@ -91,16 +91,16 @@ async def prepare_ground(
         traffic.expect(outbound.reachable)
         release = _release(app, folders, isolation, tree, content, config, operating_system, supply, outbound)
         await supply.share_commands(release.environment({"HOME": str(home), "TMPDIR": str(home)}))
-        for step, command in _preparation(app):
+        for step, command in preparation_of(app):
             say(f"{step}: {command}")
-            await _step(step, command, release, home, traffic, content_writable=True)
+            await run_step(step, command, release, home / "steps", traffic, content_writable=True)
         alone = bool(app.settings.verify.reset or supply.shared or plan.shared)
         count = 1 if alone else min(MOST_LANES, os.cpu_count() or 1) if lanes is None else lanes
         made = []
         for number in range(count):
             services, variables = await supply.lane(number)
             own = replace(release, services=variables)
-            made.append(await make_lane(number, services, _reset(app, own, home, traffic), variables))
+            made.append(await make_lane(number, services, reset_of(app, own, home / "steps", traffic), variables))
         outbound = await _outbound(app, supply, not_refused)
         traffic.expect(outbound.reachable)
         confine = _confine(app, folders, isolation, tree, content, outbound)
@@ -118,8 +118,14 @@ async def prepare_ground(
         ports = Ports(folders.run.parent / "ports")
         birth = BootBirth(app.types[WEB], ports, confine, heard=traffic.heard)
 
+        looking: list[asyncio.Future[tuple[str, ...]]] = []
+
         async def canaries() -> tuple[str, ...]:
-            return await find_canaries(given, release.confinement, ports, home / "canary", lanes=count)
+            """Looked for once: they are of the machine and the set-up, whatever the workload."""
+            if not looking:
+                search = find_canaries(given, release.confinement, ports, home / "canary", lanes=count)
+                looking.append(asyncio.ensure_future(search))
+            return await looking[0]
 
         def warnings() -> tuple[str, ...]:
             isolated = (
@@ -168,7 +174,7 @@ def _plan(
     marks = {name: mark(name) for name in declared if not elsewhere.get(name)}
     environment = compose(dotenv=app.dotenv, operating_system=operating_system, config=config, given=marks)
     commands = {f"the command of `{type.name}`": type.command for type in app.types.values()}
-    commands |= {f"the {step} command": command for step, command in _preparation(app) if step != "reset"}
+    commands |= {f"the {step} command": command for step, command in preparation_of(app) if step != "reset"}
     return plan_stores(
         environment,
         declared,
@@ -286,50 +292,3 @@ def _environment(release: Release) -> Callable[[Mapping[str, str]], dict[str, st
         return release.environment(own)
 
     return environment
-
-
-def _preparation(app: App) -> list[tuple[str, str]]:
-    steps = []
-    if app.settings.verify.reset is not None:
-        steps.append(("reset", app.settings.verify.reset))
-    if app.release_command is not None:
-        steps.append(("release", app.release_command))
-    if app.settings.verify.setup is not None:
-        steps.append(("setup", app.settings.verify.setup))
-    return steps
-
-
-def _reset(app: App, release: Release, home: Path, traffic: Traffic) -> Callable[[], Awaitable[None]] | None:
-    command = app.settings.verify.reset
-    if command is None:
-        return None
-
-    async def reset() -> None:
-        await _step("reset", command, release, home, traffic, content_writable=False)
-        if app.settings.verify.setup is not None:
-            await _step("setup", app.settings.verify.setup, release, home, traffic, content_writable=False)
-
-    return reset
-
-
-async def _step(
-    step: str, command: str, release: Release, home: Path, traffic: Traffic, *, content_writable: bool
-) -> None:
-    """Run a command of the app's in its sandbox."""
-    argv = ("bash", "-c", command) if step in ("setup", "reset") else shell_command(command)
-    outcome = await run_one_off(
-        argv,
-        replace(release, name="verify"),
-        home / "steps",
-        name=f"{step}.1",
-        stdin=None,
-        stdout=2,
-        stderr=2,
-        content_writable=content_writable,
-    )
-    for connection in outcome.outbound:
-        traffic.note(connection)
-    if outcome.code != 0:
-        raise Problem(
-            f"the {step} command `{command}` ended with {outcome.code}; its output is above", Exit.BAD_INPUT
-        )
