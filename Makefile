@@ -32,6 +32,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check src kit tests examples benchmarks
 	$(BIN)/mypy
 	$(BIN)/python benchmarks/performance_page.py --check
+	$(BIN)/python benchmarks/sessions_page.py --check
 
 # What Fungible is measured beside: an environment of its own, as none of it is needed to run or to test.
 benchmarks/.venv/ready: benchmarks/requirements.lock

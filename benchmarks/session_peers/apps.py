@@ -170,9 +170,7 @@ def litestar(url: str, folder: str) -> App:
     from litestar.stores.redis import RedisStore
 
     store = RedisStore.with_client(url)
-    app = _litestar(
-        middleware=[ServerSideSessionConfig(max_age=1800).middleware], stores={"sessions": store}
-    )
+    app = _litestar(middleware=[ServerSideSessionConfig(max_age=1800).middleware], stores={"sessions": store})
     return App(False, app, _litestar())
 
 

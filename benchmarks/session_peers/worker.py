@@ -108,6 +108,7 @@ class Measured:
     def outage(self, path: str, cookie: bool) -> dict[str, Any]:
         """One request while the store is away; its cookies are a copy, as other requests are under way beside it."""
         jar = self._copy() if cookie else Jar()
+        before = dict(jar.cookies)
         found: dict[str, Any] = {"seconds": None, "answer": f"none within {WITHIN:g} s"}
 
         def call() -> None:
@@ -121,8 +122,8 @@ class Measured:
         thread = threading.Thread(target=call, daemon=True)
         thread.start()
         thread.join(WITHIN)
-        kept = jar.cookies == self.jar.cookies
-        found["cookie"] = "kept" if kept else ("cleared" if not jar.cookies else "replaced")
+        if cookie:
+            found["cookie"] = "kept" if jar.cookies == before else ("cleared" if not jar.cookies else "replaced")
         return found
 
     def ask_alone(self, path: str, jar: Jar) -> Answer:
@@ -133,11 +134,6 @@ class Measured:
             self._loop = self.runner.get_loop()
             threading.Thread(target=self._loop.run_forever, daemon=True).start()
         return asyncio.run_coroutine_threadsafe(self.sessions.aask(path, jar), self._loop).result()
-
-    def show(self) -> dict[str, Any]:
-        """Whether the browser is still signed in."""
-        answer = self.ask_alone("/show", self._copy())
-        return {"user": json.loads(answer.body).get("user") if answer.status == 200 else None}
 
     def _copy(self) -> Jar:
         return Jar(dict(self.jar.cookies))
@@ -207,7 +203,8 @@ class Floor:
         arguments = script.patch_arguments(Patch(now, now + 1800, {"n": b"1"}))
         write = ("EVALSHA", script.PATCH.sha, 1, key, *arguments)
         self._commands = {"/read": [read], "/write": [read, write]}
-        self._client: Any = valkey.asyncio.Valkey.from_url(url) if asynchronous else sync
+        limits = {"socket_timeout": None, "socket_connect_timeout": None}
+        self._client: Any = (valkey.asyncio if asynchronous else valkey).Valkey.from_url(url, **limits)
         self._runner = runner
         self._asynchronous = asynchronous
 
