@@ -16,13 +16,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench_sessions import HERE, PYTHON, server, versions
+from bench_sessions import HERE, MEMORY, PYTHON, server, versions
 from measure.result import RESULTS, say
 
 KIT = "kit"
 NAMES = (KIT, "Flask-Session", "starsessions", "Litestar", "Django cache", "Django cached_db", "Django db")
-# A disk in memory: what is asked is who wins, not how fast a disk is.
-_MEMORY = Path("/dev/shm")
 
 
 def run(name: str, url: str, folder: Path) -> list[dict[str, Any]]:
@@ -44,9 +42,8 @@ def main() -> None:
     if not PYTHON.exists():
         raise SystemExit("the peers are not installed: make benchmarks/.venv/ready")
     found: dict[str, list[dict[str, Any]]] = {}
-    parent = _MEMORY if _MEMORY.is_dir() else None
     with (
-        tempfile.TemporaryDirectory(dir=parent) as home,
+        tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home,
         asyncio.Runner() as runner,
         server(Path(home) / "valkey", runner) as store,
     ):

@@ -24,6 +24,9 @@ PROFILE = {
 }
 """About 1 KB as JSON."""
 
+VISITOR = "a visitor"
+"""Whom an app takes somebody for whose session is not there."""
+
 Mapping = MutableMapping[str, Any]
 
 
@@ -39,11 +42,11 @@ def act(session: Callable[[], Mapping], path: str) -> str:
     if path == "/untouched":
         return "ok"
     held = session()
-    if path == "/read":
-        return str(held["profile"]["name"])
-    if path == "/write":
-        name = held["profile"]["name"]
-        held["n"] = held["n"] + 1
+    if path in ("/read", "/write"):
+        profile = held.get("profile")
+        name = profile["name"] if profile is not None else VISITOR
+        if path == "/write":
+            held["n"] = held.get("n", 0) + 1
         return str(name)
     if path == "/first":
         held["n"] = 1
