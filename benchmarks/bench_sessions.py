@@ -127,8 +127,8 @@ def workers(names: Sequence[str], url: str, folder: Path) -> Iterator[dict[str, 
 def commands(url: str, made: dict[str, Worker]) -> dict[str, Any]:
     """What each kind of request asks of the store, in order, as MONITOR tells it, and of SQL."""
     found: dict[str, Any] = {}
-    client = valkey.Valkey.from_url(url)
-    client.ping()  # its own greeting is over
+    client, other = valkey.Valkey.from_url(url), valkey.Valkey.from_url(url)
+    other.ping()  # its own greeting is over
     for name, worker in made.items():
         rows = found[name] = {}
         for request, (path, cookie) in REQUESTS.items():
@@ -136,7 +136,7 @@ def commands(url: str, made: dict[str, Worker]) -> dict[str, Any]:
             marker = secrets.token_hex(8)
             with client.monitor() as monitor:
                 answer = worker.do("once", path=path, cookie=cookie)
-                client.echo(marker)
+                other.echo(marker)
                 asked: list[str] = []
                 while True:
                     said: Any = monitor.next_command()
@@ -146,6 +146,7 @@ def commands(url: str, made: dict[str, Worker]) -> dict[str, Any]:
                         asked.append(said["command"].split(" ", 1)[0].strip('"').upper())
             rows[request] = {"commands": asked, "sql": answer["sql"], "cookies": answer["cookies"]}
     client.close()
+    other.close()
     return found
 
 

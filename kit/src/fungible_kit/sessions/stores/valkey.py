@@ -240,6 +240,7 @@ class AsyncValkeyStore:
     """The asyncio face: a client for each event loop, dropped with it; a forked child makes its own."""
 
     caps = CAPS
+    bounded = True  # each command ends within the deadline; the runner's timer would be a second one
 
     def __init__(self, url: str, deadline: float = 0.25) -> None:
         self._made = _Client(url, deadline)
