@@ -6,10 +6,10 @@ import importlib
 
 TYPE_CHECKING = False  # as of `typing`, which takes ten times as long to import as the rest
 if TYPE_CHECKING:
-    from fungible_kit.assets import asset as asset
-    from fungible_kit.assets import asset_tags as asset_tags
     from typing import Any
 
+    from fungible_kit.assets import asset as asset
+    from fungible_kit.assets import asset_tags as asset_tags
     from fungible_kit.revocation import NotAllRevoked as NotAllRevoked
     from fungible_kit.revocation import Revoked as Revoked
     from fungible_kit.revocation import arevoke_everything as arevoke_everything
