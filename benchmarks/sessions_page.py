@@ -31,6 +31,7 @@ _DISTRIBUTION = {
     "Django cached_db": "django",
     "Django db": "django",
 }
+_CUT = 1000
 _SHORT = {"EVALSHA": "script"}
 
 
@@ -108,7 +109,9 @@ def chart(result: Result) -> str:
                 colour = BLUE if name.startswith("kit") else GREY
                 least = row[kind]["over_bare"]
                 rows.append(Row(name, [(least, colour)], f"{least:,.0f} µs"))
-        panels.append(Panel(f"{kind} (bars end at 1,000 µs)", rows, 1000))
+        most = max(row.parts[0][0] for row in rows)
+        title = f"{kind} (bars end at {_CUT:,} µs)" if most > _CUT else kind
+        panels.append(Panel(title, rows, _CUT))
     legend = [("the kit", BLUE), ("other libraries", GREY)]
     return bars("CPU of a request over the same app without sessions, least of the rounds", panels, legend)
 
