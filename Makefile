@@ -33,6 +33,7 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/python benchmarks/performance_page.py --check
 	$(BIN)/python benchmarks/verify_page.py --check
+	$(BIN)/python benchmarks/sessions_page.py --check
 
 # What Fungible is measured beside: an environment of its own, as none of it is needed to run or to test.
 benchmarks/.venv/ready: benchmarks/requirements.lock
@@ -44,6 +45,7 @@ benchmarks/.venv/ready: benchmarks/requirements.lock
 SCALE ?= 1
 bench: $(VENV)/ready benchmarks/.venv/ready
 	for script in benchmarks/bench_*.py; do BENCH_SCALE=$(SCALE) $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/compare_sessions.py
 
 # CORPUS is a folder with corpus.json and judge.py: apps with known truth. Installs and runs them; takes long.
 # RUN numbers the run: the page is made of all that are there.

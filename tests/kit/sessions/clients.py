@@ -54,7 +54,8 @@ class WsgiBrowser:
     def get(self, path: str, cookie: str | None = None) -> Answer:
         from wsgiref.util import setup_testing_defaults
 
-        environ: dict[str, Any] = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "wsgi.url_scheme": "https"}
+        environ: dict[str, Any] = {"PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": ""}
+        environ |= {"REQUEST_METHOD": "GET", "wsgi.url_scheme": "https"}
         setup_testing_defaults(environ)
         header = self.jar.header if cookie is None else cookie
         if header:

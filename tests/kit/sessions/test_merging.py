@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fungible_kit import Session, Sessions
-from fungible_kit.sessions import SessionConflict, SessionError, SessionNotLoaded
+from fungible_kit.sessions import NotStorable, SessionConflict, SessionError, SessionNotLoaded
 from fungible_kit.sessions.conformance.case import together
 from tests.kit.sessions import apps
 from tests.kit.sessions.clients import AsgiBrowser, Jar, WsgiBrowser
@@ -289,3 +289,39 @@ def test_a_persistent_cookie_lasts_as_long_as_the_session(sqlite_url: str) -> No
     assert browser.get("/all").one("set-cookie") is None
     now[0] += 100  # the read is worth moving the limit on, and the cookie with it
     assert "Max-Age=1" in str(browser.get("/all").one("set-cookie"))
+
+
+def test_a_change_inside_a_value_is_seen_whatever_it_was_before(sqlite_url: str) -> None:
+    """What is compared is what the store holds, not what the request read first."""
+    sessions = Sessions(sqlite_url)
+    browser = WsgiBrowser(apps.wsgi(sessions))
+    browser.get('/set/a/{"list": [1, 2], "n": 1}')
+
+    def held() -> Any:
+        return sessions.open(browser.jar.header)["a"]
+
+    for change, expected in (
+        (lambda a: a.update(list=(1, 2)), {"list": (1, 2), "n": 1}),  # a tuple for a list, nothing else
+        (lambda a: a.update(list=[1, 2]), {"list": [1, 2], "n": 1}),
+        (lambda a: a.update(n=True), {"list": [1, 2], "n": True}),
+        (lambda a: a.update(n=1.0), {"list": [1, 2], "n": 1.0}),
+        (lambda a: a.update(n=1), {"list": [1, 2], "n": 1}),
+    ):
+        session = sessions.open(browser.jar.header)
+        change(session["a"])
+        session.save()
+        assert repr(held()) == repr(expected)
+    session = sessions.open(browser.jar.header)
+    for values in ([3], [1, 2], [4], [1, 2]):  # there and back, with a save between
+        session["a"]["list"][:] = values
+        session.save()
+        assert held()["list"] == values
+    session["a"] = {"list": [5]}
+    session.save()
+    session["a"]["list"] = [1, 2]
+    session["a"]["n"] = 1  # as it was when it was read
+    session.save()
+    assert held() == {"list": [1, 2], "n": 1}
+    session["a"]["list"].append(session["a"])
+    with pytest.raises(NotStorable, match="contains itself"):
+        session.save()

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+import redis.asyncio
 
 from fungible_kit import Sessions
 from fungible_kit.sessions import StoreUnavailable
 from fungible_kit.sessions.outage import Breaker, Circuit
+from fungible_kit.sessions.stores import valkey as valkey_store
 from tests.kit.sessions import apps
 from tests.kit.sessions.clients import AsgiBrowser, Jar, WsgiBrowser
 from tests.kit.sessions.servers import running
@@ -233,3 +236,23 @@ def test_threads_share_one_breaker_without_harm(refused: str) -> None:
     for thread in threads:
         thread.join(30)
     assert statuses == [503] * 8
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_s13_what_an_operator_asks_of_a_silent_store_ends_in_time_as_well(
+    silent: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request's deadline is around these: the store has its own."""
+    if silent.startswith("memcached"):
+        pytest.skip("it lists nothing")
+    if kind == "redis":
+        monkeypatch.setattr(valkey_store, "_library", lambda: (redis, False))
+    sessions = Sessions(silent)
+
+    async def ask() -> None:
+        for call in (sessions.aof("ann"), sessions.arevoke("ann")):
+            with pytest.raises(StoreUnavailable, match="did not answer in time") as failed:
+                await call
+            assert failed.value.timed_out
+
+    asyncio.run(ask())

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from fungible_kit.sessions import JsonCodec, Misconfigured, NotStorable, Sessions
 from fungible_kit.sessions.identity import key_of, new_id, public_id
-from fungible_kit.sessions.lifetime import Lifetime, seconds
+from fungible_kit.sessions.lifetime import Lifetime
 from fungible_kit.sessions.record import Record, packed, unpacked
 from fungible_kit.sessions.stores import open_store
 from fungible_kit.sessions.stores.valkey_script import hash_of, record_of
@@ -134,20 +134,6 @@ def test_a_public_id_is_the_first_twelve_digits_of_the_hash() -> None:
 
     id = new_id()
     assert public_id(key_of(id)) == hashlib.sha256(id.encode()).hexdigest()[:12]
-
-
-def test_durations() -> None:
-    assert [seconds(v, "idle") for v in ("250ms", "30m", "1.5h", "2d", 7, datetime.timedelta(minutes=1))] == [
-        0.25,
-        1800,
-        5400,
-        172800,
-        7,
-        60,
-    ]
-    for wrong in ("30", "m", "-3s", "1 h", 0, -1, "0s", "1w"):
-        with pytest.raises(Misconfigured, match="idle="):
-            seconds(wrong, "idle")
 
 
 def test_a_touch_is_due_after_a_tenth_of_the_limit_and_not_before_a_minute() -> None:

@@ -109,7 +109,7 @@ def test_t3_every_token_expires(face: Face, clock: Clock) -> None:
     with pytest.raises(Expired):
         face.verify(bearer(usual))
     for never in (0, -1, float("inf"), float("nan"), "for ever", True):
-        with pytest.raises(ValueError, match=r"ttl: .* is no length of time"):
+        with pytest.raises(ValueError, match=r"ttl=.* is (no duration|less than 1000 ms)"):
             face.issue("ann", ttl=never)
     with pytest.raises(ValueError, match="ttl"):
         Tokens("sqlite:///unused.db", prefix="acme", ttl=None)  # type: ignore[arg-type]

@@ -16,17 +16,18 @@ _FIXED = (str, int, float, bool, type(None), bytes)
 class Changes:
     """Encoded `fields` as they were read, and on top of them what was handed out, assigned and deleted.
 
-    A value that can be changed in place is encoded again for the patch and compared, so `session["cart"].append(x)`
-    is seen. `known` False: the record has not been read, and whatever is assigned is a change.
+    A value that can be changed in place is compared with what it was, so `session["cart"].append(x)` is seen.
+    `known` False: the record has not been read, and whatever is assigned is a change.
     """
 
-    __slots__ = ("_assigned", "_codec", "_deleted", "_live", "_max_bytes", "_max_names", "fields", "known")
+    __slots__ = ("_assigned", "_codec", "_deleted", "_live", "_marks", "_max_bytes", "_max_names", "fields", "known")
 
     def __init__(self, codec: Codec, max_bytes: int, max_names: int) -> None:
         self._codec = codec
         self._max_bytes = max_bytes
         self._max_names = max_names
         self._live: dict[str, Any] = {}
+        self._marks: dict[str, object] = {}  # of values as they were read, and are in `fields`
         self._assigned: dict[str, bytes] = {}
         self._deleted: set[str] = set()
         self.fields: Mapping[str, bytes] = {}
@@ -44,6 +45,8 @@ class Changes:
         if name in self._deleted or name not in self.fields:
             raise KeyError(name)
         value = self._live[name] = self._codec.decode(name, self.fields[name])
+        if type(value) not in _FIXED:
+            self._marks[name] = self._codec.mark(name, value)
         return value
 
     def set(self, name: str, value: Any) -> None:
@@ -57,11 +60,13 @@ class Changes:
             )
         self._check_total(name, data)
         self._live[name] = value
+        self._marks.pop(name, None)
         self._assigned[name] = data
         self._deleted.discard(name)
 
     def delete(self, name: str) -> None:
         self._live.pop(name, None)
+        self._marks.pop(name, None)
         self._assigned.pop(name, None)
         self._deleted.add(name)
 
@@ -82,8 +87,8 @@ class Changes:
         for name, value in self._live.items():
             data = self._assigned.get(name)
             fixed = type(value) in _FIXED
-            if data is None and fixed:
-                continue  # read, and cannot have changed
+            if data is None and (fixed or self._is_as_read(name, value)):
+                continue
             before = self.fields.get(name)
             if before is None or self._codec.changed(name, before, value):
                 sets[name] = data if data is not None and fixed else self._codec.encode(name, value)
@@ -95,12 +100,14 @@ class Changes:
         self.fields = {name: data for name, data in self.fields.items() if name not in deletes} | dict(sets)
         for name in sets:
             self._assigned.pop(name, None)
+            self._marks.pop(name, None)
         self._deleted -= deletes
 
     def put(self, name: str, data: bytes | None) -> None:
         """The store holds this under `name` now, whatever this request thought."""
         fields = dict(self.fields)
         self._live.pop(name, None)
+        self._marks.pop(name, None)
         self._assigned.pop(name, None)
         self._deleted.discard(name)
         if data is None:
@@ -112,6 +119,7 @@ class Changes:
     def drop(self) -> None:
         """Back to what was read."""
         self._live.clear()
+        self._marks.clear()
         self._assigned.clear()
         self._deleted.clear()
 
@@ -120,6 +128,10 @@ class Changes:
         self.drop()
         self.fields = {}
         self.known = True
+
+    def _is_as_read(self, name: str, value: Any) -> bool:
+        mark = self._marks.get(name)
+        return mark is not None and mark == self._codec.mark(name, value)
 
     def _check_total(self, name: str, data: bytes) -> None:
         held = {**self.fields, **self._assigned, name: data} if self.fields or self._assigned else {name: data}

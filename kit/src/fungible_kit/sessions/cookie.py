@@ -86,14 +86,14 @@ def set_cookie(cookie: Cookie, session: Session, id: str | None, *, persistent: 
     """The `Set-Cookie` value that a saved session calls for, or None. `id` is what the browser sent."""
     if session.signed_out:
         return cookie.cleared()
-    carried = session.issued or (id if session.touched else None)
+    lasting = cookie.persistent if persistent is None else persistent
+    if session.issued is not None and not lasting:
+        return cookie.planted(session.issued)
+    carried = session.issued or (id if session.touched and lasting else None)
     if carried is None:
         return None
     if session.issued is None and key_of(carried) != session.key:
         return None  # a rotated id that led here: the browser has a newer one by now
-    lasting = cookie.persistent if persistent is None else persistent
-    if not lasting:
-        return cookie.planted(carried) if session.issued else None
     expires = session.expires
     return cookie.lasting(carried, int(expires.timestamp() - session.now) if expires is not None else 0)
 

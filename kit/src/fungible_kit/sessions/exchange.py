@@ -243,13 +243,7 @@ class Exchange:
         """Take in what became of a patch; False where the session is gone."""
         if isinstance(outcome, Applied):
             if self._record is not None:
-                self._record = replace(
-                    self._record,
-                    touched=patch.touched,
-                    idle_at=patch.idle_at,
-                    version=outcome.version,
-                    token=outcome.token,
-                )
+                self._record = self._record.written(patch, outcome)
             self._changes.settle(patch.set, patch.delete)
             self._touch = False
             return True

@@ -88,9 +88,14 @@ class FlaskSessions(SessionInterface):
             header = request.environ.get("HTTP_COOKIE", "") if has_request_context() else ""
             persistent = sessions.cookie.persistent or (not session.signed_out and session.permanent)
             cookie = set_cookie(sessions.cookie, session, sessions.cookie.id_in(header), persistent=persistent)
-        headers = with_session(list(response.headers), session, cookie)
-        response.headers.clear()
-        response.headers.extend(headers)
+        given = list(response.headers)
+        headers = with_session(given, session, cookie)
+        if headers[: len(given)] == given:
+            for name, value in headers[len(given) :]:
+                response.headers.add(name, value)
+        else:
+            response.headers.clear()
+            response.headers.extend(headers)
 
 
 def install(app: Flask, sessions: Sessions) -> Flask:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import timedelta
 
+from fungible_kit.duration import Duration, seconds
 from fungible_kit.sessions.errors import Misconfigured
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
-
-def seconds(value: str | float | timedelta, name: str) -> float:
-    """A duration as seconds: `"30m"`, `"250ms"`, a number of seconds, or a `timedelta`.
-
-    Raises `Misconfigured` where it is none, or not above zero.
-    """
-    if isinstance(value, timedelta):
-        found = value.total_seconds()
-    elif isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
-            raise Misconfigured(f"{name}={value!r} is no duration; write one like '250ms', '30m', '12h' or '30d'")
-        found = float(match[1]) * _UNITS[match[2]]
-    else:
-        found = float(value)
-    if not found > 0:
-        raise Misconfigured(f"{name}={value!r} must be more than zero")
-    return found
+def setting(name: str, given: Duration) -> float:
+    """The seconds of a setting. Raises `Misconfigured` where it is no duration, or not above zero."""
+    try:
+        return seconds(name, given)
+    except ValueError as error:
+        raise Misconfigured(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

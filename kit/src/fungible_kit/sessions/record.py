@@ -36,6 +36,13 @@ class Record:
     def expire_at(self) -> int:
         return min(self.idle_at, self.absolute)
 
+    def written(self, patch: Patch, done: Applied) -> Record:
+        """What is known of it after a patch was applied; `fields` stay as they were read."""
+        return Record(  # `replace` takes four times as long
+            self.fields, self.created, self.absolute, patch.touched, patch.idle_at, self.user, self.rotated,
+            done.version, self.moved_to, done.token,
+        )  # fmt: skip
+
     @property
     def size(self) -> int:
         return sum(len(name.encode()) + len(value) for name, value in self.fields.items())

@@ -54,6 +54,9 @@ class Sealed:
     def changed(self, name: str, before: bytes, value: Any) -> bool:
         return self._inner.changed(name, self._opened(name, before), value)
 
+    def mark(self, name: str, value: Any) -> object:
+        return self._inner.mark(name, value)
+
     def _opened(self, name: str, data: bytes) -> bytes:
         if name not in self._names:
             return data

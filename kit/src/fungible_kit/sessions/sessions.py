@@ -7,15 +7,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from fungible_kit.duration import Duration
 from fungible_kit.sessions.codec import Codec, JsonCodec
 from fungible_kit.sessions.cookie import Cookie
 from fungible_kit.sessions.errors import Misconfigured, SessionError
 from fungible_kit.sessions.exchange import Policy
-from fungible_kit.sessions.lifetime import Lifetime, seconds
+from fungible_kit.sessions.lifetime import Lifetime, setting
 from fungible_kit.sessions.outage import Breaker
 from fungible_kit.sessions.record import MAX_BYTES, MAX_NAMES, Listed
 from fungible_kit.sessions.session import Session
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 URL_VARIABLE = "FUNGIBLE_SESSION_URL"
 DEVELOPMENT_VARIABLE = "FUNGIBLE_SESSION_DEVELOPMENT"
-
-Duration = str | float | timedelta
 
 log = logging.getLogger("fungible_kit.sessions")
 
@@ -88,13 +86,13 @@ class Sessions:
         """How often what has happened in this process: session.unknown_id, session.ended_write,
         session.store_unavailable."""
         self._on_event = on_event
-        limit = seconds(deadline, "deadline")
+        limit = setting("deadline", deadline)
         self._policy = Policy(
             Lifetime(
-                max(1, round(seconds(idle, "idle"))),
-                max(1, round(seconds(absolute, "absolute"))),
-                max(1, round(seconds(rotate_every, "rotate_every"))) if rotate_every is not None else None,
-                round(seconds(fresh, "fresh")),
+                max(1, round(setting("idle", idle))),
+                max(1, round(setting("absolute", absolute))),
+                max(1, round(setting("rotate_every", rotate_every))) if rotate_every is not None else None,
+                round(setting("fresh", fresh)),
             ),
             codec or JsonCodec(),
             max_bytes,

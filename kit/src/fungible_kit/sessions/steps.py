@@ -79,16 +79,22 @@ class Runner:
 
     async def _acall(self, ask: Ask) -> Any:
         with self._breaker:
-            method = getattr(self._async_store(), ask.method)
+            store = self._async_store()
+            method = getattr(store, ask.method)
+            if getattr(store, "bounded", False):
+                return await self._answer(method, ask)
             try:
                 async with asyncio.timeout(self._deadline):
-                    try:
-                        return await method(*ask.arguments)
-                    except StoreUnavailable as error:
-                        if ask.method != "read" or error.timed_out:
-                            raise
-                        return await method(*ask.arguments)
+                    return await self._answer(method, ask)
             except TimeoutError as error:
                 raise StoreUnavailable(
                     f"the session store did not answer within {self._deadline * 1000:g} ms", timed_out=True
                 ) from error
+
+    async def _answer(self, method: Callable[..., Any], ask: Ask) -> Any:
+        try:
+            return await method(*ask.arguments)
+        except StoreUnavailable as error:
+            if ask.method != "read" or error.timed_out:
+                raise
+            return await method(*ask.arguments)

@@ -36,6 +36,7 @@ class SessionWSGI:
         response = _Response(self._sessions, session, id, start_response)
         try:
             body = self._app(environ, response.start)
+            response.commit()
         except SessionError as error:
             answer = answer_to(error)
             end(self._sessions, session, failed=True)
@@ -45,13 +46,15 @@ class SessionWSGI:
         except BaseException:
             end(self._sessions, session, failed=True)
             raise
-        if not session.accessed and response.started and isinstance(body, (list, tuple)):
-            return body  # it is complete, and nobody looked at the session
+        if response.started and type(body) in (list, tuple):
+            return body if response.replaced is None else [response.replaced]  # the app is done with the session
         return _Body(body, response)
 
 
 class _Response:
-    """The app's response on its way out."""
+    """The app's response on its way out. It starts when the app has returned, or first writes: until then the
+    session may change, and an error may take its place.
+    """
 
     def __init__(self, sessions: Sessions, session: Session, id: str | None, start: StartResponse) -> None:
         self.sessions = sessions
@@ -60,12 +63,32 @@ class _Response:
         self.replaced: bytes | None = None
         self._id = id
         self._start = start
+        self._waiting: tuple[str, list[tuple[str, str]], Any] | None = None
+        self._write: Callable[[bytes], object] | None = None
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-        session = self.session
+        """What the app gets as `start_response`."""
         if self.started:
             return self._start(status, headers, exc_info)
+        if self._waiting is not None and exc_info is None:
+            raise AssertionError("start_response was called a second time without exc_info")  # PEP 3333
+        self._waiting = status, headers, exc_info
+        return self._written
+
+    def commit(self) -> None:
+        """Save the session and start the response, if the app has said what it is."""
+        if self._waiting is None or self.started:
+            return
+        status, headers, exc_info = self._waiting
         self.started = True
+        self._write = self._send(status, headers, exc_info)
+
+    def _written(self, data: bytes) -> object:
+        self.commit()
+        return self._write(data) if self._write is not None else None
+
+    def _send(self, status: str, headers: list[tuple[str, str]], exc_info: Any) -> Callable[[bytes], object]:
+        session = self.session
         if status[:1] == "5":
             end(self.sessions, session, failed=True)
             if session.failure is not None and self.sessions.policy.on_store_error == "unavailable":
@@ -108,14 +131,20 @@ class _Body:
         response = self._response
         try:
             for chunk in self._body:
+                response.commit()
                 if response.replaced is not None:
                     break
                 yield chunk
+            response.commit()  # without a byte
         except SessionError as error:  # an app that begins only when its body is asked for
             answer = answer_to(error)
             if answer is None or response.started:
                 raise
             response.replace(answer)
+        except BaseException:
+            if not response.started:
+                response.session.discard()
+            raise
         if response.replaced is not None:
             yield response.replaced
 

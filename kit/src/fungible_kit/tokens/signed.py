@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fungible_kit.duration import Duration, whole_seconds
 from fungible_kit.tokens.answers import Answer, answer_to
 from fungible_kit.tokens.bearer import secret_in
-from fungible_kit.tokens.duration import Duration, seconds
 from fungible_kit.tokens.errors import Expired, Invalid, MissingScope, StoreUnavailable, TokenError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class SignedTokens:
         self._keys = _keys(keyset)
         self._signer = next((key for key in self._keys.values() if _signs(key)), None)
         self._issuer, self._audience, self._type, self._clock = issuer, audience, type, clock
-        self._max_ttl = seconds("max_ttl", max_ttl)
+        self._max_ttl = whole_seconds("max_ttl", max_ttl)
         if not issuer or not audience or not type:
             raise ValueError("issuer, audience and type: each a text")
         if self._max_ttl > MOST:
@@ -98,7 +98,7 @@ class SignedTokens:
         """A token that speaks for `subject` for `ttl` (default: `max_ttl`); `claims` are added, as JSON values."""
         from joserfc import jwt
 
-        lasts = self._max_ttl if ttl is None else seconds("ttl", ttl)
+        lasts = self._max_ttl if ttl is None else whole_seconds("ttl", ttl)
         if lasts > self._max_ttl:
             raise ValueError(f"ttl: {self._max_ttl} s at most")
         if self._signer is None:

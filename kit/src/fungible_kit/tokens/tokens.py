@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fungible_kit.duration import Duration, whole_seconds
 from fungible_kit.tokens import secret as secrets_of
 from fungible_kit.tokens.answers import Answer, answer_to
 from fungible_kit.tokens.bearer import secret_in
 from fungible_kit.tokens.core import Policy
-from fungible_kit.tokens.duration import Duration, seconds
 from fungible_kit.tokens.errors import StoreUnavailable, TokenError
 from fungible_kit.tokens.record import Grant, Issued, Login
 from fungible_kit.tokens.store import Plan, Store, arun, run
@@ -65,9 +65,9 @@ class Tokens:
         self._policy = Policy(
             prefix=secrets_of.check_word("prefix", prefix),
             kinds=tuple(secrets_of.check_word("kind", kind) for kind in kinds),
-            ttl=seconds("ttl", ttl),
-            grace=0 if grace == 0 else seconds("grace", grace),
-            last_used_every=None if last_used_every is None else seconds("last_used_every", last_used_every),
+            ttl=whole_seconds("ttl", ttl),
+            grace=0 if grace == 0 else whole_seconds("grace", grace),
+            last_used_every=None if last_used_every is None else whole_seconds("last_used_every", last_used_every),
             clock=clock,
             random=secrets.token_bytes,
         )
@@ -223,8 +223,8 @@ class Tokens:
         return self._policy.issue(
             user_id,
             self._policy.kinds[0] if kind is None else kind,
-            self._policy.ttl if ttl is None else seconds("ttl", ttl),
-            None if renew_for is None else seconds("renew_for", renew_for),
+            self._policy.ttl if ttl is None else whole_seconds("ttl", ttl),
+            None if renew_for is None else whole_seconds("renew_for", renew_for),
             scopes,
             label,
         )

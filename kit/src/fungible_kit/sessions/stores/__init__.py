@@ -80,7 +80,10 @@ class Store(Protocol):
 
 
 class AsyncStore(Protocol):
-    """The async face: the same methods. A call that is cancelled leaves no answer behind for the next one."""
+    """The async face: the same methods. A call that is cancelled leaves no answer behind for the next one.
+
+    One that keeps the time given to it itself may say so with an attribute `bounded = True`; others are cancelled.
+    """
 
     caps: Caps
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fungible_kit.sessions.record import Applied, Conflict, Outcome, Patch, Record, Refused
@@ -21,10 +21,10 @@ IDLE, USER, ROTATED, MOVED = b"\0i", b"\0u", b"\0r", b"\0m"
 @dataclass(frozen=True, slots=True)
 class Script:
     text: str
+    sha: str = field(init=False)
 
-    @property
-    def sha(self) -> str:
-        return hashlib.sha1(self.text.encode()).hexdigest()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode()).hexdigest())
 
 
 _PATCH = r"""
