@@ -473,3 +473,26 @@ def test_numbers_that_look_like_times_are_none_where_they_are_years_apart() -> N
         return run(lambda w: text("a {}", ("etag", f'"1764294552.25-1834-{checksums[number]}"')), number)
 
     assert compare(learn([served(number) for number in range(3)]), served(3)) == ()
+
+
+def test_keys_of_a_store_that_are_drawn_by_chance_are_names_whatever_marks_are_in_them() -> None:
+    chance = random.Random("keys")
+
+    def drawn(size: int) -> str:
+        return base64.urlsafe_b64encode(chance.randbytes(size)).decode().rstrip("=")
+
+    def world(number: int) -> Transcript:
+        ids = [drawn(32)]
+        store: dict[str, list[dict[str, Any]]] = {
+            f"key session:{each}": [{"type": "hash", "expires": True}, {"field": "form", "value": drawn(16)}]
+            for each in ids
+        }
+        store["key of:ann"] = [{"type": "set"}, *({"member": f"session:{each}"} for each in sorted(ids))]
+        store["table sessions"] = [{"id": each, "user": "ann"} for each in sorted(ids)]
+        answer = Answer(200, (("set-cookie", f"sid={ids[0]}; Path=/"),))
+        return Transcript("warm", (Sent("GET", "/"),), (answer,), {"STORE": dict(sorted(store.items()))}, (0,))
+
+    for number in range(150):
+        warm = [world(4 * number + run) for run in range(3)]
+        other = world(4 * number + 3)
+        assert compare(learn(warm), other) == (), number

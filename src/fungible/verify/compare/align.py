@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 
-from fungible.verify.compare.lexemes import Token, tokens, type_of
+from fungible.verify.compare.lexemes import Token, joined_tokens, tokens, type_of
 from fungible.verify.compare.trees import Leaf, Map, Node, Seq
 
 _JOINERS = frozenset("-_./+=~%|:$!*")
@@ -149,7 +149,8 @@ class Canonical:
         key = (text, run, level)
         form = self.texts.get(key)
         if form is None:
-            form = "".join([self.abstract(run, token, level) for token in tokens(text)])
+            words = tokens(text) if level < 2 else joined_tokens(tokens(text))
+            form = "".join([self.abstract(run, token, level) for token in words])
             if len(text) <= 200:
                 self.texts[key] = form
         return form

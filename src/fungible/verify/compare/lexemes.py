@@ -6,6 +6,7 @@ common frameworks print for people ("Nov. 5, 2025, 9:07 a.m.", "3 seconds ago", 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,6 +89,35 @@ def _short(text: str) -> tuple[Token, ...]:
 
 def _cut(text: str) -> list[Token]:
     return [Token(match.lastgroup or "mark", match.group()) for match in _LEXER.finditer(text)]
+
+
+def joined_tokens(cut: Sequence[Token]) -> Sequence[Token]:
+    """Tokens with the pieces of each random word put together: base64 for URLs (RFC 4648, 5) has `-` and `_` in it,
+    at other places in every one."""
+    text = "".join(token.text for token in cut)
+    if not any(token.text in "-_" for token in cut) or len(text) < 16:
+        return cut
+    joined: list[Token] = []
+    pieces: list[Token] = []
+    for token in (*cut, Token("mark", "")):
+        if token.text in ("-", "_") or (token.kind in ("word", "number", "hex") and token.text.isascii()):
+            pieces.append(token)
+            continue
+        word = "".join(piece.text for piece in pieces)
+        joined += [Token("word", word)] if len(pieces) > 1 and _is_urlsafe(word) else pieces
+        joined.append(token)
+        pieces = []
+    return joined[:-1]
+
+
+def _is_urlsafe(word: str) -> bool:
+    """Whether a word with `-` and `_` in it is drawn by chance: long, of both cases, and with digits or cases that
+    change within its parts."""
+    letters = word.replace("-", "").replace("_", "")
+    if len(word) < 16 or letters.lower() == letters or letters.upper() == letters:
+        return False
+    turns = sum(one.islower() and other.isupper() for one, other in itertools.pairwise(letters))
+    return any(letter.isdigit() for letter in letters) or turns >= 4
 
 
 def may_be_volatile(text: str) -> bool:
