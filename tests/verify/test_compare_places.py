@@ -226,3 +226,12 @@ def test_runs_of_different_workloads_are_refused() -> None:
         learn([run([{}]), run([{}, {}])])
     with pytest.raises(ValueError, match="no warm run"):
         learn([])
+
+
+@pytest.mark.parametrize("size", [1 << 12, 1 << 13, 1 << 14])
+def test_a_text_is_one_text_wherever_a_long_page_is_cut_for_the_parser(size: int) -> None:
+    def page(before: int) -> str:
+        return f"<html><body><p>{'x' * before}</p><p>Powered by &amp; for all <b>readers</b></p></body></html>"
+
+    for before in range(size - 60, size + 4):
+        assert compare(learn([run([page(size)], kind="text/html")]), run([page(before)], kind="text/html"))[1:] == ()

@@ -167,32 +167,46 @@ class _Tree(HTMLParser):
         self.root: list[Node | _Open] = []
         self.open: list[_Open] = []
         self.count = 0
+        self.data: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.end_data()
         element = _Open(tag, attrs)
         self.add(element)
         if tag not in _VOID and len(self.open) < DEEPEST:
             self.open.append(element)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.end_data()
         self.add(_Open(tag, attrs))
 
     def handle_endtag(self, tag: str) -> None:
+        self.end_data()
         for index in range(len(self.open) - 1, -1, -1):
             if self.open[index].tag == tag:
                 del self.open[index:]
                 return
 
     def handle_data(self, data: str) -> None:
+        """A text may come in pieces, cut where a piece of the document was: it is one text all the same."""
+        self.data.append(data)
+
+    def end_data(self) -> None:
+        """Nothing more belongs to the text that was heard last."""
+        data = "".join(self.data)
+        self.data.clear()
         lines = [" ".join(line.split()) for line in data.split("\n")]
         for line in lines:
             if line:
                 self.add(Leaf("str", line) if len(line) <= LARGEST_LINE else _digest(line.encode("utf-8", "replace")))
 
     def handle_comment(self, data: str) -> None:
+        self.end_data()
         self.handle_data(f"<!--{data}-->")
+        self.end_data()
 
     def handle_decl(self, decl: str) -> None:
+        self.end_data()
         self.add(Leaf("str", f"<!{decl}>"))
 
     def add(self, item: Node | _Open) -> None:
@@ -234,6 +248,7 @@ def _document(text: str) -> Node | None:
             if waiting.count("<") > _MOST_UNCLOSED:
                 return None
         parser.close()
+        parser.end_data()
     except _TooLargeError:
         return None
     except (AssertionError, ValueError):
