@@ -34,7 +34,7 @@ def dotenv(text: str | bytes, *fragments: str, id: str) -> object:
 
 
 FOLDERS = [
-    bad({}, "Procfile: there is no such file", "fungible start --web", id="nothing"),
+    bad({}, "Procfile: there is no such file", "--web '", id="nothing"),
     bad({"procfile": GOOD}, "procfile", "must be named Procfile", id="procfile-misspelt"),
     procfile("", "declares no process type", id="empty"),
     procfile("\n# only a comment\n  \n", "declares no process type", id="comments-alone"),

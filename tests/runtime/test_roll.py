@@ -213,6 +213,10 @@ def test_the_release_command_runs_once_before_the_roll_and_stops_it_where_it_fai
         ran = next(home.base.glob("state/fungible/*/services/**/ran")).read_text()
         assert ran.split() == ["v1", "v2", "v3"]
         assert value_of(formation, "FUNGIBLE_RELEASE") == "v2"
+        # Nothing is to be gone back from: the broken one never served, and v2 is good.
+        kept = home.run("rollback")
+        assert (kept.returncode, kept.stdout) == (1, "")
+        assert "v3 was abandoned, and v2 serves already; `fungible rollback v1` goes back further" in kept.stderr
         assert formation.stop() == 0
 
 

@@ -51,7 +51,7 @@ def load_app(
     if not lines and need_types:
         raise Problem(
             f"{_at(folder, PROCFILE)}: only `release` is declared; add a process type such as"
-            " `web: gunicorn shop:app`."
+            " `web: gunicorn -b 127.0.0.1:$PORT shop:app`."
         )
     _check_types(settings, lines, _at(folder, settings_file))
     if release_line is not None and settings.release is not None:
@@ -121,8 +121,9 @@ def _procfile(folder: Path, text: str | None, web: str | None, need_types: bool)
     if alike is not None:
         raise Problem(f"{_at(folder, alike)}: the file must be named {PROCFILE}; rename it.")
     raise Problem(
-        f"{_at(folder, PROCFILE)}: there is no such file; write it with a line such as `web: gunicorn shop:app`, or"
-        " give the command: `fungible start --web 'gunicorn shop:app'`."
+        f"{_at(folder, PROCFILE)}: there is no such file; write it with a line such as"
+        " `web: gunicorn -b 127.0.0.1:$PORT shop:app`, or give the command:"
+        " `--web 'gunicorn -b 127.0.0.1:$PORT shop:app'`."
     )
 
 

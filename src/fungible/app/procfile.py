@@ -52,7 +52,10 @@ def parse_procfile(text: str, path: str) -> tuple[ProcfileLine, ...]:
             raise Problem(f"{path}:{number}: the file declares more than {_MOST_TYPES} process types.")
         found[entry.name] = entry
     if not found:
-        raise Problem(f"{path}: the file declares no process type; write a line such as `web: gunicorn shop:app`.")
+        raise Problem(
+            f"{path}: the file declares no process type; write a line such as"
+            " `web: gunicorn -b 127.0.0.1:$PORT shop:app`."
+        )
     return tuple(found.values())
 
 

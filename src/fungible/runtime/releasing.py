@@ -103,6 +103,11 @@ class Releasing:
             fit = [each for each in self.list() if each.number < number and each.abandoned is None]
             now = next((each for each in self.list() if each.number == number), None)
             fit = [each for each in fit if now is None or (each.build, each.config) != (now.build, now.config)]
+            last = self.list()[-1]
+            if last.number > number and last.abandoned is not None:
+                # Who wants to be rid of the broken release is: going on would undo a good one.
+                further = f"; `fungible rollback {fit[-1].name}` goes back further" if fit else ""
+                raise Problem(f"{last.name} was abandoned, and {current} serves already{further}", Exit.NO)
             if not fit:
                 raise Problem(f"there is no release before {current} to go back to", Exit.NOT_ALLOWED)
             earlier = fit[-1]

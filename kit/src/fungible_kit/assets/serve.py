@@ -35,11 +35,15 @@ _GONE = (
     ("Content-Length", "10"),
 )
 _GONE_BODY = b"not found\n"
+_MISSING = "assets are served by servestatic, which is not installed: it comes with the extra fungible-kit[assets]"
 
 
 def wsgi(application: WSGIApplication, known: Assets | None = None) -> WSGIApplication:
     """`application` with the assets in front of it. Raises AssetsMissing, and ImportError without servestatic."""
-    from servestatic.wsgi import FileServerWSGI
+    try:
+        from servestatic.wsgi import FileServerWSGI
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
 
     served = _Served(known or assets(), FileServerWSGI)
 
@@ -58,7 +62,10 @@ def wsgi(application: WSGIApplication, known: Assets | None = None) -> WSGIAppli
 
 def asgi(application: Application, known: Assets | None = None) -> Application:
     """`application` with the assets in front of it. Raises AssetsMissing, and ImportError without servestatic."""
-    from servestatic.asgi import FileServerASGI
+    try:
+        from servestatic.asgi import FileServerASGI
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
 
     served = _Served(known or assets(), FileServerASGI)
 
