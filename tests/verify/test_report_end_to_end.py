@@ -127,13 +127,20 @@ def test_the_minimal_workload_shows_the_known_difference_alone(first: _Ran) -> N
 
 def test_several_workloads_are_judged_one_after_the_other(first: _Ran) -> None:
     (first.folder / "clean.yaml").write_text("requests: [{method: GET, path: /me}, {method: GET, path: /none}]\n")
-    (first.folder / "once.yaml").write_text("requests: [{method: POST, path: /login, form: {user: bob}}]\n")
+    (first.folder / "once.yaml").write_text(
+        "requests:\n"
+        "  - {method: POST, path: /login, form: {user: bob}, save: {who: 'cookie:who'}}\n"
+        "  - {method: GET, path: '/of/${whoo}'}\n"
+    )
     ended = _fungible(first.folder, "shop/workload.yaml", "once.yaml", "clean.yaml", "--json")
     assert ended.returncode == 1, ended.stderr
     told = json.loads(ended.stdout)
     assert [each["workload"] for each in told] == ["workload.yaml", "once.yaml", "clean.yaml"]
     assert [each["verdict"] for each in told] == ["stateful", "no_difference", "not_judged"]
     assert all(each["canaries"] for each in told[:2])
+    typo, failed = told[1]["warnings"][:2]
+    assert typo == 'request #1: no request before it saves `${whoo}`. Did you mean "who"?'
+    assert failed == "1 of 2 requests failed in the warm world as well: #1 with 404; is that meant?"
 
 
 def _saved_test(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fungible.verify.compare import Deviation, not_judged, sensitivity
+from fungible.verify.compare import not_judged, sensitivity
 from fungible.verify.cuts import MOST_LATE, late_cuts, writing_steps
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
+from fungible.verify.fitness import NotJudged, check_warm, statuses, strange, weak_spots
 from fungible.verify.reference import Reference
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.workload.binding import infer_bindings
-from fungible.verify.workload.steps import Request, Workload, step_text
+from fungible.verify.workload.steps import Workload
 from fungible.verify.world.canary import EXPECTED
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.laboratory import Laboratory
 from fungible.verify.world.slot import BootFailure
-from fungible.verify.world.world import Execution
 
-_ERROR = re.compile(r"[\w.]*(?:Error|Exception|Timeout|Exit)\b")
 BOOT_IN_FORKS = 10
 """So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
 
@@ -36,10 +34,6 @@ class Wishes:
     budget: float | None = None
     masks: bool = True
     mode: str = "auto"
-
-
-class NotJudged(Exception):
-    """The app or the workload cannot be judged; the reasons are its arguments."""
 
 
 class Experiment:
@@ -79,15 +73,15 @@ class Experiment:
         laboratory, written = self._laboratory, self._written
         schedule = schedules.warm(len(written.steps), written.quiet())
         first = await laboratory.run(schedule, written, skew=False)
-        _check_warm(written, first)
-        self._warnings += _empty_saves(written, first)
+        check_warm(written, first)
+        self._warnings += weak_spots(written, first)
         workload = infer_bindings(written, first.transcript)
         second = await laboratory.run(schedule, workload, defaults=first.variables)
-        if _statuses(second) != _statuses(first):
+        if statuses(second) != statuses(first):
             # A literal id whose maker never showed it: ids cannot be moved, so they stay where they are.
             laboratory.skewed = False
             second = await laboratory.run(schedule, workload, defaults=first.variables)
-            if _statuses(second) != _statuses(first):
+            if statuses(second) != statuses(first):
                 workload = written
                 second = await laboratory.run(schedule, workload, defaults=first.variables)
         reference = Reference(laboratory, laboratory.boot, workload, second.variables)
@@ -121,7 +115,7 @@ class Experiment:
         await fork.warm_up()
         for deviation in boot.deviations(fork.warm[0]):
             if deviation.step is not None and deviation.place in ("status", "fault"):
-                self._no_forks(_strange(boot.workload, deviation, fork.warm[0]))
+                self._no_forks(strange(boot.workload, deviation, fork.warm[0]))
                 return None
         return fork
 
@@ -232,61 +226,3 @@ def _row(evidence: Evidence) -> WorldRow:
 def _births(schedule: Schedule, *, booted: bool) -> int:
     """What the births of a world weigh, in forks."""
     return schedule.slots * (BOOT_IN_FORKS if booted else 1)
-
-
-def _check_warm(workload: Workload, first: Execution) -> None:
-    if first.failures:
-        raise NotJudged(f"the app did not come up: {first.failures[0]}")
-    requests = [
-        answer
-        for step, answer in zip(workload.steps, first.transcript.answers, strict=True)
-        if isinstance(step, Request)
-    ]
-    if not requests:
-        raise NotJudged("the workload has no request; record some, or write them by hand")
-    if all(answer.status == 0 for answer in requests) and requests[0].fault in ("reset", "refused", "cut"):
-        raise NotJudged(f"the app started to listen but answered nothing; its last words:\n{_last_words(first)}")
-    failed = [answer for answer in requests if answer.status == 0 or answer.status >= 400]
-    if len(failed) > 0.8 * len(requests) and len(failed) > 1:
-        raise NotJudged(
-            f"{len(failed)} of {len(requests)} requests failed in one warm process (the first with "
-            f"{failed[0].fault or failed[0].status}): the workload does not fit this app or its data; check the "
-            "paths, the `host`, a login, or add a `setup`"
-        )
-    if first.servers > 1:
-        raise NotJudged(
-            f"the command of `web` runs {first.servers} servers behind one port, which hides state by chance; "
-            "start one (gunicorn -w 1, uvicorn --workers 1) and scale with web=N"
-        )
-
-
-def _strange(workload: Workload, deviation: Deviation, forked: Execution) -> str:
-    """Why forked processes cannot stand for booted ones: what was answered, and what they said of it."""
-    step = deviation.step or 0
-    text = (
-        f"a forked process answers {step_text(workload, step)} with {deviation.got or 'nothing'} where a booted one "
-        f"answers {deviation.expected or 'nothing'}"
-    )
-    errors = [line for line in _last_words(forked, 200).splitlines() if _ERROR.match(line)]
-    return f"{text} (it said: {errors[-1][:200]})" if errors else text
-
-
-def _last_words(execution: Execution, most: int = 12) -> str:
-    output = "\n".join(each.output for each in execution.ended if each is not None)
-    return "\n".join(line[:300] for line in output.strip().splitlines()[-most:]) or "(it said nothing)"
-
-
-def _empty_saves(workload: Workload, first: Execution) -> list[str]:
-    """A save that found nothing in the warm run is a request that did not do what it was written for."""
-    return [
-        f"request #{index}: `save` found no {name} in its answer ({first.transcript.answers[index].status}); is data "
-        "missing? `setup` under [tool.fungible.verify] makes it"
-        for index, step in enumerate(workload.steps)
-        if isinstance(step, Request)
-        for name in step.save
-        if name not in first.variables
-    ]
-
-
-def _statuses(execution: Execution) -> list[tuple[int, str | None]]:
-    return [(answer.status, answer.fault) for answer in execution.transcript.answers]

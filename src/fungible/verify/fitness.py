@@ -1,0 +1,92 @@
+"""Whether a workload fits its app, as its first warm run shows."""
+
+from __future__ import annotations
+
+import re
+
+from fungible.app.wording import nearest
+from fungible.verify.compare import Deviation
+from fungible.verify.workload.steps import Request, Workload, step_text
+from fungible.verify.world.world import Execution
+
+_ERROR = re.compile(r"[\w.]*(?:Error|Exception|Timeout|Exit)\b")
+_MOST_NAMED = 5
+
+
+class NotJudged(Exception):
+    """The app or the workload cannot be judged; the reasons are its arguments."""
+
+
+def check_warm(workload: Workload, first: Execution) -> None:
+    """Raises NotJudged where the first warm run says nothing of the app: it did not come up, or nearly all failed."""
+    if first.failures:
+        raise NotJudged(f"the app did not come up: {first.failures[0]}")
+    requests = [
+        answer
+        for step, answer in zip(workload.steps, first.transcript.answers, strict=True)
+        if isinstance(step, Request)
+    ]
+    if not requests:
+        raise NotJudged("the workload has no request; record some, or write them by hand")
+    if all(answer.status == 0 for answer in requests) and requests[0].fault in ("reset", "refused", "cut"):
+        raise NotJudged(f"the app started to listen but answered nothing; its last words:\n{_last_words(first)}")
+    failed = [answer for answer in requests if answer.status == 0 or answer.status >= 400]
+    if len(failed) > 0.8 * len(requests) and len(failed) > 1:
+        raise NotJudged(
+            f"{len(failed)} of {len(requests)} requests failed in one warm process (the first with "
+            f"{failed[0].fault or failed[0].status}): the workload does not fit this app or its data; check the "
+            "paths, the `host`, a login, or add a `setup`"
+        )
+    if first.servers > 1:
+        raise NotJudged(
+            f"the command of `web` runs {first.servers} servers behind one port, which hides state by chance; "
+            "start one (gunicorn -w 1, uvicorn --workers 1) and scale with web=N"
+        )
+
+
+def strange(workload: Workload, deviation: Deviation, forked: Execution) -> str:
+    """Why forked processes cannot stand for booted ones: what was answered, and what they said of it."""
+    step = deviation.step or 0
+    text = (
+        f"a forked process answers {step_text(workload, step)} with {deviation.got or 'nothing'} where a booted one "
+        f"answers {deviation.expected or 'nothing'}"
+    )
+    errors = [line for line in _last_words(forked, 200).splitlines() if _ERROR.match(line)]
+    return f"{text} (it said: {errors[-1][:200]})" if errors else text
+
+
+def _last_words(execution: Execution, most: int = 12) -> str:
+    output = "\n".join(each.output for each in execution.ended if each is not None)
+    return "\n".join(line[:300] for line in output.strip().splitlines()[-most:]) or "(it said nothing)"
+
+
+def weak_spots(written: Workload, first: Execution) -> list[str]:
+    """What may not have been meant, seen in the first warm run: a name that nothing saves, a save that found nothing,
+    requests that failed. Each is a request that did not do what it was written for, or may not have."""
+    requests = [(index, step) for index, step in enumerate(written.steps) if isinstance(step, Request)]
+    saved: set[str] = set()
+    said = []
+    for index, step in requests:
+        for name in sorted(step.references() - saved):
+            said.append(f"request #{index}: no request before it saves `${{{name}}}`.{nearest(name, saved)}")
+        saved |= set(step.save)
+        said += [
+            f"request #{index}: `save` found no {name} in its answer ({first.transcript.answers[index].status}); is "
+            "data missing? `setup` under [tool.fungible.verify] makes it"
+            for name in step.save
+            if name not in first.variables
+        ]
+    failed = [
+        (index, answer.status) for index, _ in requests if (answer := first.transcript.answers[index]).status >= 400
+    ]
+    if failed:
+        shown = ", ".join(f"#{index} with {status}" for index, status in failed[:_MOST_NAMED])
+        more = f" and {len(failed) - _MOST_NAMED} more" if len(failed) > _MOST_NAMED else ""
+        count = f"{len(failed)} of {len(requests)}"
+        said.append(f"{count} requests failed in the warm world as well: {shown}{more}; is that meant?")
+    return said
+
+
+def statuses(execution: Execution) -> list[tuple[int, str | None]]:
+    """Status and fault of every answer."""
+    return [(answer.status, answer.fault) for answer in execution.transcript.answers]
