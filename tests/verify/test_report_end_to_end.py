@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -181,3 +182,15 @@ def test_bad_options_are_refused_before_anything_runs(first: _Ran, arguments: tu
     ended = _fungible(first.folder, "shop/workload.yaml", *arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said in ended.stderr and "world" not in ended.stderr
+
+
+def test_an_app_that_listens_elsewhere_is_not_waited_for(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "Procfile").write_text(f"web: {sys.executable} -m http.server --bind 127.0.0.1 {port}\n")
+    (tmp_path / "shop" / "workload.yaml").write_text("requests: [{method: GET, path: /}]\n")
+    ended = _fungible(tmp_path, "shop/workload.yaml", "--json")
+    assert ended.returncode == 4, ended.stderr
+    assert f"its process listens on port {port} instead of $PORT" in json.loads(ended.stdout)["reasons"][0]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fungible.app.model import ProcessType
+from fungible.runtime.boot import elsewhere
 from fungible.runtime.confinement import Confinement
 from fungible.runtime.events import Event
 from fungible.runtime.listeners import is_listening, serving
@@ -22,17 +23,31 @@ from fungible.verify.world.slot import BootFailure, Ended, Site, Slot
 
 _LAST_LINES = 40
 _LOOK_EVERY = 0.02
+_ELSEWHERE_LOOK, _ELSEWHERE_LOOKS = 2.0, 5
+"""Seconds between looks at where a process listens that is not up, and how many of them must find it elsewhere."""
 
 
-async def listens(process: Process, address: str) -> bool:
-    """A slot is up when its own group listens there; no request is sent to find out."""
+async def listens(process: Process, address: str, strayed: list[str] | None = None) -> bool:
+    """A slot is up when its own group listens there; no request is sent to find out.
+
+    Whoever listens elsewhere alone for some seconds is not waited for; `strayed` is told where that is.
+    """
     loop = asyncio.get_running_loop()
     end = loop.time() + process.type.boot_timeout
     path = address.removeprefix("unix@") if address.startswith("unix@") else None
+    look, since = loop.time() + _ELSEWHERE_LOOK, 0
     while loop.time() < end:
         pid = process.facts.pid
         if pid is not None and is_listening(pid, process.place.port, path):
             return True
+        if loop.time() >= look:
+            look = loop.time() + _ELSEWHERE_LOOK
+            found = await asyncio.to_thread(elsewhere, pid, process.place)
+            since = since + 1 if found else 0
+            if found and since >= _ELSEWHERE_LOOKS:
+                if strayed is not None:
+                    strayed += found
+                return False
         await asyncio.sleep(_LOOK_EVERY)
     return False
 
@@ -99,6 +114,7 @@ class BootBirth:
         """See `Birth.bear`."""
         self.boots += 1
         output: deque[str] = deque(maxlen=_LAST_LINES)
+        strayed: list[str] = []
         moved = asyncio.Event()
 
         def heard(event: Event) -> None:
@@ -122,7 +138,7 @@ class BootBirth:
             instance=new_instance(),
             publish=heard,
             changed=lambda _: moved.set(),
-            is_ready=listens,
+            is_ready=lambda process, address: listens(process, address, strayed),
             host_name=site.host_name,
             wipe=site.wipe,
         )
@@ -133,7 +149,7 @@ class BootBirth:
                 await moved.wait()
             if process.state is not State.READY:
                 await process.gone.wait()
-                raise BootFailure(_why(process), "\n".join(output))
+                raise BootFailure(_why(process, strayed), "\n".join(output))
         except BaseException:
             process.kill()
             raise
@@ -143,8 +159,10 @@ class BootBirth:
         return BootedSlot(process, output, self._ports)
 
 
-def _why(process: Process) -> str:
+def _why(process: Process, strayed: list[str]) -> str:
     facts = process.facts
+    if strayed:
+        return f"listens on {' and '.join(strayed)} instead of $PORT"
     if facts.cause == "boot-timeout":
         return f"did not listen within {process.type.boot_timeout:g} s"
     status = facts.status

@@ -175,7 +175,7 @@ class _World:
                 await knock(self.slots[slot].address, _SETTLE_SECONDS)
         except BootFailure as failure:
             last = failure.output.strip().splitlines()[-8:]
-            self.failures.append("\n".join([f"slot {slot} {failure}", *last]))
+            self.failures.append("\n".join([f"its process {failure}", *last]))
 
     async def _let_finish(self, index: int, slots: list[int]) -> None:
         """Before slots are killed: the pause that the workload makes next, and until they compute no more. What is
