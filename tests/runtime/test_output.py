@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from fungible.runtime.start import SAME_SIGNAL
 from tests.runtime.harness import Home, wait_until
@@ -110,6 +112,13 @@ def test_a_reader_that_does_not_read_never_holds_a_process_up_and_is_told_what_i
     assert dropped + len(events) >= 60_000
 
 
+def _runs(home: Home, words: str) -> bool:
+    """Whether a process of the formation runs that has these words in its command line."""
+    with contextlib.suppress(OSError):
+        return any(words.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in home.pids)
+    return False
+
+
 def test_a_reader_that_never_comes_back_does_not_keep_it_from_ending(home: Home) -> None:
     home.write({"Procfile": "worker: python say.py\n", "say.py": "while True: print('x' * 1000)\n"})
     read, write = os.pipe()
@@ -119,7 +128,7 @@ def test_a_reader_that_never_comes_back_does_not_keep_it_from_ending(home: Home)
     os.close(write)
     try:
         assert b"notice" in os.read(read, 100)
-        wait_until(lambda: len(home.pids) > 2)
+        wait_until(lambda: _runs(home, "say.py"))
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     finally:
@@ -141,7 +150,7 @@ def test_a_reader_that_left_does_not_stop_the_formation(home: Home) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
-    wait_until(lambda: len(home.pids) > 2)
+    wait_until(lambda: _runs(home, "time.sleep(600)"))
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     home.wait_until_gone()
