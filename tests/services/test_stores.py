@@ -297,6 +297,17 @@ def test_a_valkey_of_others_gets_reading_commands_alone(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_memcached_whose_crawler_is_busy_is_asked_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running("memcached", tmp_path / "store") as store:
+            commands = [b"set key%d 0 0 4\r\nword" % number for number in range(500)]
+            await memcached(store.url, commands)
+            dumps = await asyncio.gather(*(store.dump() for _ in range(12)))
+            assert {len(dump) for dump in dumps} == {500}
+
+    asyncio.run(scenario())
+
+
 def test_a_memcached_of_others_is_copied(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running("memcached", tmp_path / "theirs") as theirs:

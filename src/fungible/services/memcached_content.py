@@ -53,6 +53,10 @@ class Wire:
             return (await self.reader.readexactly(size + 2))[:-2]
 
 
+_CRAWLER_ASKED, _CRAWLER_PAUSE = 200, 0.05
+"""How often a busy crawler is asked, and the seconds between."""
+
+
 def address_of(name: str, url: str) -> tuple[str, int]:
     """Host and port of `memcached://HOST:PORT` or `HOST:PORT`; raises `Problem` for more than one server."""
     address = url.split("://", 1)[-1].split("/", 1)[0]
@@ -78,9 +82,15 @@ async def take(wire: Wire) -> list[Item]:
     """Every item, by the list of keys that the crawler makes.
 
     It walks the hash table: where it walks the queues (`metadump all`), it passes over items that the
-    background thread moves at that moment.
+    background thread moves at that moment. There is one crawler: while it works for somebody else, or for the server
+    itself, it is asked again.
     """
     lines = [await wire.ask(b"lru_crawler metadump hash")]
+    for _ in range(_CRAWLER_ASKED):
+        if not lines[-1].startswith(b"BUSY"):
+            break
+        await asyncio.sleep(_CRAWLER_PAUSE)
+        lines = [await wire.ask(b"lru_crawler metadump hash")]
     while lines[-1] != b"END":
         if not lines[-1].startswith(b"key="):
             raise ValueError(f"the server cannot list its keys: {lines[-1].decode('latin-1')[:100]}")

@@ -87,10 +87,12 @@ def _memcached_keys(host: str, port: int) -> list[str]:
     import socket
 
     with socket.create_connection((host, port)) as wire:
-        wire.sendall(b"lru_crawler metadump all\r\n")
-        data = b""
-        while b"END\r\n" not in data:
-            data += wire.recv(65536)
+        data = b"BUSY"
+        while data.startswith(b"BUSY"):  # the crawler works for the server itself now and then
+            wire.sendall(b"lru_crawler metadump all\r\n")
+            data = b""
+            while not data.endswith(b"END\r\n") and not data.startswith(b"BUSY"):
+                data += wire.recv(65536)
     lines = [line for line in data.splitlines() if line.startswith(b"key=")]
     return [unquote(line.split()[0].removeprefix(b"key=").decode()) for line in lines]
 
