@@ -8,10 +8,12 @@ WORKERS ?= 3
 
 .PHONY: demo test lint bench corpus lock clean
 
-$(VENV)/ready: pyproject.toml kit/pyproject.toml requirements/dev.lock
+# The kit is copied into the environment, as an app's is: apps in sandboxes that hide the checkout find it there.
+$(VENV)/ready: pyproject.toml kit/pyproject.toml requirements/dev.lock $(shell find kit/src -name '*.py')
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e kit
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall ./kit
 	touch $@
 
 $(DEMO)/.venv/ready: $(DEMO)/requirements.lock $(VENV)/ready $(shell find kit -name '*.py')
