@@ -69,10 +69,12 @@ def test_no_process_sees_signals_or_reads_another(bench: Bench, full: None) -> N
     from fungible.sandbox.landlock import can_scope_sockets
     from fungible.sandbox.spawn import Message, spawn
 
+    # Abstract names belong to the network namespace, which parallel tests share.
+    abstract = bench.base.name
     first = bench.make_spec(
         "full",
         f'echo secret > /tmp/mine; echo secret > mine; exec {PYTHON} -c "'
-        "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + 'fungible-test'); s.listen(); "
+        f"import socket, time; s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + '{abstract}'); s.listen(); "
         "print('up', flush=True); time.sleep(60)\"",
         name="first",
     )
@@ -87,7 +89,7 @@ def test_no_process_sees_signals_or_reads_another(bench: Bench, full: None) -> N
             "full",
             f"cat /tmp/mine; cat mine; cat {first.private}/layer/upper/mine; kill -9 {one.pid}; "
             f'kill -9 {_launcher_of(one)}; cat /proc/{one.pid}/environ; exec {PYTHON} -c "'
-            "import socket; s = socket.socket(socket.AF_UNIX); s.connect(chr(0) + 'fungible-test'); "
+            f"import socket; s = socket.socket(socket.AF_UNIX); s.connect(chr(0) + '{abstract}'); "
             "print('CONNECTED')\"",
             name="second",
             hidden=(first.private,),
