@@ -60,9 +60,9 @@ class Running:
                     writer.close()
                     return
 
-    async def change(self, since: str, text: str) -> Change:
+    async def change(self, since: str, text: str, *, born: str | None = None) -> Change:
         """The change of that name since the snapshot."""
-        changes = await self.agent.diff(since)
+        changes = await self.agent.diff(since, born=born)
         main = self.agent.greetings[0].main
         found = [change for change in changes if change.text(main) == text]
         assert found, [(change.text(main), change.what) for change in changes]

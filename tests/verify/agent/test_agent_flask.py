@@ -147,6 +147,26 @@ def test_a_thread_local_is_found_in_its_thread(loop: asyncio.Runner, shop: Runni
     loop.run(run())
 
 
+def test_a_container_made_since_is_emptied_for_whoever_holds_it(loop: asyncio.Runner, shop: Running) -> None:
+    async def run() -> None:
+        await shop.agent.snapshot("born")
+        assert await shop.get("/lent") == "1"
+        made = await shop.change("born", "shop.store.LENT['counts']")
+        assert (made.kind, made.holds) == ("dict", 0)
+        await shop.agent.snapshot("before")
+        assert await shop.get("/lent") == "2"
+        change = await shop.change("before", "shop.store.LENT['counts']['ann']", born="born")
+        assert change.holds == 0
+        await shop.agent.restore("before", [change.path])
+        assert await shop.get("/lent") == "2", "put back to what it was"
+        await shop.agent.restore("before", [change.path], born="born")
+        assert await shop.get("/lent") == "1", "emptied"
+        await shop.agent.restore("born", [made.path])
+        assert await shop.get("/lent") == "2", "the generator holds what is bound no more"
+
+    loop.run(run())
+
+
 def test_a_database_in_memory_is_a_suspect(loop: asyncio.Runner, shop: Running) -> None:
     async def run() -> None:
         await shop.agent.snapshot("before")

@@ -169,6 +169,38 @@ LIMITER = Leak(
     "CREATE TABLE hits (client TEXT PRIMARY KEY, hits INTEGER);",
 )
 
+LENT = Leak(
+    "lent",
+    """
+    COUNTS = {}
+
+    def lending():
+        attempts = COUNTS["attempts"] = {}
+        while True:
+            yield attempts
+
+    lent = lending()
+
+    @route("POST", "/lent/attempt")
+    def attempt(call):
+        attempts = next(lent)
+        attempts["bob"] = attempts.get("bob", 0) + 1  # <--
+        return {"refused": attempts["bob"] > 1}
+    """,
+    """
+    @route("POST", "/lent/attempt")
+    def attempt(call):
+        ((made,),) = store().execute("UPDATE attempts SET made = made + 1 RETURNING made").fetchall()
+        return {"refused": made > 1}
+    """,
+    (post("/lent/attempt"), post("/lent/attempt")),
+    (0, 1),
+    r"^lent\.COUNTS\['attempts'\]",
+    "CREATE TABLE attempts (made INTEGER); INSERT INTO attempts VALUES (0);",
+    alone=True,
+)
+"""A counter made by the first who counts, and held where no path leads: it can only be emptied."""
+
 JOBS = Leak(
     "jobs",
     """
@@ -444,6 +476,6 @@ ENVIRON = Leak(
 )
 
 ALL = (
-    SESSION, PROTOCOL, REGISTRY, CALLBACK, LIMITER, JOBS, BACKGROUND,
+    SESSION, PROTOCOL, REGISTRY, CALLBACK, LIMITER, LENT, JOBS, BACKGROUND,
     OAUTH, COUNTER, SERIAL, CHANNEL, METRICS, ENVIRON,
 )  # fmt: skip

@@ -117,13 +117,15 @@ class Bench:
         *,
         lines: bool = False,
         rehearsed: tuple[int, int] | None = None,
+        unrehearsed: Callable[[Agents], Awaitable[None]] | None = None,
         chance: Chance | None = None,
         background: bool = False,
     ) -> Ran:
         """Run the case's steps; `visit` is called before each, with the agents of the slots that live. With `lines`
-        writes can be traced. `rehearsed`: before this kept step (by position) the observer's request is sent once
-        to this slot. `chance`: the boots' randomness. With `background` it is the worker processes that carry the
-        agent, and the slots do not. Raises AgentError where a process does not carry the agent."""
+        writes can be traced. `rehearsed`: before this kept step (by position) the observer's request is sent once to
+        this slot; `unrehearsed` is called before that. `chance`: the boots' randomness. With `background` it is the
+        worker processes that carry the agent, and the slots do not. Raises AgentError where a process does not carry
+        the agent."""
         self._runs += 1
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a", dir=self._folder)))
@@ -133,6 +135,8 @@ class Bench:
 
             async def at_step(index: int) -> None:
                 if rehearsed is not None and index == rehearsed[0]:
+                    if unrehearsed is not None:
+                        await unrehearsed(birth.servers)
                     await self._rehearse(birth.slots[rehearsed[1]], case.observer)
                 await visit(index, birth.servers)
 

@@ -85,7 +85,7 @@ class Blame:
             found = await asyncio.gather(
                 prove_start(self._bench, question), chance.prove(), memory.prove_rehearsed(asked)
             )
-            proof = next((each for each in found if each is not None), None)
+            proof = next((each for each in found if each is not None), None) or await memory.prove_emptied(asked)
         else:
             proof = await chance.prove()
         if proof is not None or not self._bench.goes_on():

@@ -38,7 +38,8 @@ class Way:
     `appears`, putting the culprit back makes the difference appear; otherwise it makes it vanish. With `rehearsed`
     the observer's request is sent once before that, so that what is made lazily is there to be put back to. With
     `each` it is put back before every later step, as if the process were replaced: for worker processes, whose work
-    the observer only sees the outcome of.
+    the observer only sees the outcome of. With `emptied`, the containers that were made since are emptied as well,
+    for those who hold them where no path leads.
     """
 
     schedule: Schedule
@@ -47,6 +48,12 @@ class Way:
     appears: bool
     rehearsed: bool = False
     each: bool = False
+    emptied: bool = False
+
+    @property
+    def born(self) -> str:
+        """The snapshot since which these requests made what was not there: a rehearsal comes after it."""
+        return "born" if self.rehearsed else "before"
 
 
 def way_of_workers(case: Case, workload: Workload) -> Way:
@@ -97,12 +104,33 @@ class Memory:
 
     async def prove_rehearsed(self, asked: Sequence[Way]) -> Proof | None:
         """Ask once more in one process that has answered before, unless that alone makes the difference appear."""
-        if not isinstance(self._bench.workload.steps[self._question.case.observer], Request):
-            return None
         way = next(replace(way, rehearsed=True) for way in asked if way.appears)
-        if (await self._put_back(way, ())).matters:
+        return await self._by(way, await self.look(way)) if await self._can_rehearse(way) else None
+
+    async def _can_rehearse(self, way: Way) -> bool:
+        observer = self._bench.workload.steps[self._question.case.observer]
+        return isinstance(observer, Request) and not (await self._put_back(way, ())).matters
+
+    async def prove_emptied(self, asked: Sequence[Way]) -> Proof | None:
+        """Ask once more of the containers that these requests made, emptying them: where a counter is made by the
+        first that counts, or somebody holds it where no path leads (a context variable), neither to unbind it nor
+        to rehearse shows it."""
+        plain = next((replace(way, emptied=True) for way in asked if way.appears and not way.each), None)
+        if plain is None:
             return None
-        return await self._by(way, await self.look(way))
+        rehearsed = replace(plain, rehearsed=True)
+        can_rehearse = await self._can_rehearse(rehearsed)
+        for way in (rehearsed, plain) if can_rehearse else (plain,):
+            groups = [tuple(change for change in await self.look(way) if change.holds is not None)]
+            while groups and self._bench.goes_on(_MOST_RUNS):
+                # All at once may empty what the app cannot do without: then half of them.
+                group = groups.pop(0)
+                proof = await self._by(way, group)
+                if proof is not None:
+                    return proof
+                middle = len(group) // 2
+                groups += [half for half in (group[:middle], group[middle:]) if 0 < len(half) < len(group)]
+        return None
 
     async def suspect(self) -> Culprit | None:
         """What changed and cannot be put back (a generator, a database in memory), if the app holds one such only."""
@@ -115,6 +143,7 @@ class Memory:
 
     async def look(self, way: Way) -> tuple[Change, ...]:
         """What changed in the slot between its first step and the observer; looked for once."""
+        way = replace(way, emptied=False)
         if way in self._looked:
             return self._looked[way]
         self._say("looking for what changed in memory")
@@ -124,7 +153,8 @@ class Memory:
             if index == way.since:
                 await agents[way.slot].snapshot("before")
             if index == self._question.last or (way.each and index > way.since):
-                seen.update({change.path: change for change in await agents[way.slot].diff("before")})
+                found = await agents[way.slot].diff("before", born=way.born)
+                seen.update({change.path: change for change in found})
 
         ran = await self._run(way, visit)
         mention = Mention(words_of(ran.execution.transcript, self._question.last), tuple(seen.values()))
@@ -144,8 +174,8 @@ class Memory:
         return Proof(
             _named(way, guilty[0], tried),
             lambda question, shown: self._explained(way, paths, question, shown),
-            simple=not way.rehearsed,
-            made=guilty[0].made and not way.each and not way.rehearsed,
+            simple=not way.rehearsed and not way.emptied,
+            made=guilty[0].made and not way.each and not way.rehearsed and not way.emptied,
         )
 
     async def _least(self, way: Way, changes: list[Change]) -> tuple[_Tried, list[Change]]:
@@ -215,7 +245,8 @@ class Memory:
                 declared = await agents[way.slot].declared(ways_to(watched.path))
                 tried.declared = {path: (place.file, place.line) for path, place in declared.items()}
             if is_last or (way.each and index > way.since):
-                await agents[way.slot].restore("before", [change.path for change in changes])
+                paths = [change.path for change in changes]
+                await agents[way.slot].restore("before", paths, born=way.born if way.emptied else None)
 
         tried.ran = await self._run(way, visit, lines=watched is not None)
         execution = tried.ran.execution
@@ -229,13 +260,13 @@ class Memory:
         possible = [way for way in ways(question.case, self._bench.workload) if way.appears == by.appears]
         if not possible or by.each:
             return frozenset()
-        asked = replace(possible[0], rehearsed=by.rehearsed)
+        asked = replace(possible[0], rehearsed=by.rehearsed, emptied=by.emptied)
 
         async def visit(index: int, agents: Agents) -> None:
             if index == asked.since:
                 await agents[asked.slot].snapshot("before")
             if index == question.last:
-                await agents[asked.slot].restore("before", paths)
+                await agents[asked.slot].restore("before", paths, born=asked.born if asked.emptied else None)
 
         execution = (await _run(self._bench, question.case, asked, visit)).execution
         if question.is_broken(execution):
@@ -248,9 +279,17 @@ class Memory:
 
 
 async def _run(bench: Bench, case: Case, way: Way, visit: Visit, *, lines: bool = False) -> Ran:
-    rehearsed = (way.since, way.slot) if way.rehearsed else None
+    async def unrehearsed(agents: Agents) -> None:
+        await agents[way.slot].snapshot("born")
+
     return await bench.run(
-        case, way.schedule, visit, lines=lines, rehearsed=rehearsed, background=way.slot == BACKGROUND
+        case,
+        way.schedule,
+        visit,
+        lines=lines,
+        rehearsed=(way.since, way.slot) if way.rehearsed else None,
+        unrehearsed=unrehearsed,
+        background=way.slot == BACKGROUND,
     )
 
 

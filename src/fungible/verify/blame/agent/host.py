@@ -72,9 +72,10 @@ class AgentServer(Connections):
         said = await self.ask_all("snapshot", name=name, roots=roots, objects=objects, seconds=seconds)
         return tuple(Snapshot(pid, one["objects"], one["seconds"], one["truncated"]) for pid, one in said)
 
-    async def diff(self, since: str, *, limit: int = 500) -> tuple[Change, ...]:
-        """What changed since the snapshot `since`, in the order in which to suspect it."""
-        said = await self.ask_all("diff", **{"from": since, "limit": limit})
+    async def diff(self, since: str, *, born: str | None = None, limit: int = 500) -> tuple[Change, ...]:
+        """What changed since the snapshot `since`, in the order in which to suspect it. What a change `holds` was
+        made since the snapshot `born`, or since `since`."""
+        said = await self.ask_all("diff", **{"from": since, "born": born, "limit": limit})
         changes = [
             Change(
                 pid=pid,
@@ -86,19 +87,23 @@ class AgentServer(Connections):
                 restorable=one["restorable"],
                 in_app=one["app"],
                 made=one["made"],
+                holds=one["holds"],
             )
             for pid, answer in said
             for one in answer["changes"]
         ]
         return tuple(sorted(changes, key=lambda change: rank(change.path, change.kind, change.in_app)))
 
-    async def restore(self, since: str, paths: Iterable[ObjectPath]) -> Restored:
+    async def restore(self, since: str, paths: Iterable[ObjectPath], *, born: str | None = None) -> Restored:
         """Put the objects back to their shallow content in the snapshot `since`.
 
-        `paths` are those of changes, also of another run: where keys are random, the same shape is enough.
+        `paths` are those of changes, also of another run: where keys are random, the same shape is enough. With
+        `born`, containers that a change leads to and that are not in that snapshot are emptied, whoever holds them.
         """
         wanted = list(paths)
-        said = await self.ask_all("restore", **{"from": since, "paths": [path.steps for path in wanted]})
+        said = await self.ask_all(
+            "restore", **{"from": since, "paths": [path.steps for path in wanted], "born": born}
+        )
         restored: set[int] = set()
         suspects: dict[int, str] = {}
         for _, one in said:

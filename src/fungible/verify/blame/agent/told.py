@@ -43,11 +43,13 @@ class Snapshot:
 class Change:
     """An object whose shallow content changed since a snapshot.
 
-    `path` names the object to put back (for an attribute the attribute itself); `parts` the changed places within
-    it, such as the keys of a dict. `kind` is one of attribute, dict, list, set, deque, bytes, closure, default,
+    `path` names the object to put back (for an attribute the attribute itself); `parts` the changed places within it,
+    such as the keys of a dict. `kind` is one of attribute, dict, list, set, deque, bytes, closure, default,
     lru_cache, thread-local, context variable, counter, generator, environment, import, sqlite connection, order,
     opaque. `what` is short text (`+['abc']`, `0 -> 1`). `in_app`: the path starts in a module of the app. `made`:
     what is there now is an object with attributes, which may have been made only now and hold more than that.
+    `holds`: how many steps from what is there now the nearest container is, not empty, that was made since (since
+    `born`, see `AgentServer.diff`).
     """
 
     pid: int
@@ -59,6 +61,7 @@ class Change:
     restorable: bool
     in_app: bool
     made: bool = False
+    holds: int | None = None
 
     def text(self, main: str = "__main__") -> str:
         """The path for the report: the changed place itself if there is only one."""

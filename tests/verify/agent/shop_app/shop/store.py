@@ -46,6 +46,16 @@ class Registry:
 
 registry = Registry()
 limiter = Limiter()
+LENT = {}
+
+
+def lending():
+    counts = LENT["counts"] = {}
+    while True:
+        yield counts
+
+
+lent = lending()
 
 
 @functools.lru_cache(maxsize=8)  # writes: lru_cache

@@ -55,6 +55,13 @@ def slot():
     return str(store.limiter.limit)
 
 
+@app.get("/lent")
+def count_lent():
+    counts = next(store.lent)
+    counts["ann"] = counts.get("ann", 0) + 1
+    return str(counts["ann"])
+
+
 @app.get("/mutable-default")
 def mutable_default():
     return str(store.default("x"))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from . import kinds, places, resolve, say, source
+from . import kinds, made, places, resolve, say, source
 from .facets import Attributes, Difference, Facet, Step, Unrestorable, module_space
 from .specials import CounterFacet, DatabaseFacet, GeneratorFacet, HeldFacet
 from .walk import Node, Walk, frames, standstill
@@ -26,8 +26,8 @@ class Change:
         self.step, self.kind, self.what, self.parts = difference
         self.path = path
 
-    def to_wire(self) -> dict[str, Any]:
-        """As the protocol has it."""
+    def to_wire(self, born: Walk) -> dict[str, Any]:
+        """As the protocol has it; what was not in the walk `born` was made since."""
         thing = self.node.thing
         return {
             "path": self.path,
@@ -38,7 +38,12 @@ class Change:
             "restorable": type(self.facet) not in (DatabaseFacet, GeneratorFacet, HeldFacet),
             "app": self.node.app,
             "made": self._made(),
+            "holds": next((depth for depth, _ in self.containers(born)), None),
         }
+
+    def containers(self, born: Walk) -> list[tuple[int, Any]]:
+        """The containers that this led to and that were not in the walk `born`: see `made.containers`."""
+        return made.containers(born, [self.path, *([*self.path, part] for part in self.parts)])
 
     def _made(self) -> bool:
         """Whether what is there now is an object with attributes: it may only have been made now, and hold more."""
@@ -66,8 +71,8 @@ class Import(Change):
         )
         self._name = name
 
-    def to_wire(self) -> dict[str, Any]:
-        return {**super().to_wire(), "type": "module", "restorable": True}
+    def to_wire(self, born: Walk) -> dict[str, Any]:
+        return {**super().to_wire(born), "type": "module", "restorable": True}
 
     def undo(self) -> None:
         dict.pop(sys.modules, self._name, None)
@@ -171,8 +176,11 @@ def rebind(node: Node, value: Any) -> None:
     raise errors[-1] if errors else Unrestorable("nothing holds it")
 
 
-def restore(before: Walk, wanted: list[list[Step]]) -> tuple[list[int], list[tuple[int, str]]]:
-    """Put back the changes at the paths `wanted`; a path that is not found stands for those of its shape.
+def restore(
+    before: Walk, wanted: list[list[Step]], born: Walk | None = None
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Put back the changes at the paths `wanted`; a path that is not found stands for those of its shape. With
+    `born`, the containers made since that walk to which a change leads are emptied, whoever else holds them.
 
     Returns the positions in `wanted` that were put back, and those that were not, with the reason.
     """
@@ -189,8 +197,10 @@ def restore(before: Walk, wanted: list[list[Step]]) -> tuple[list[int], list[tup
             changes = by_path.get(_wire(path)) or by_shape.get(_shape(path)) or []
             why: str | None = None
             for change in changes:
+                new = [] if born is None else change.containers(born)
                 try:
                     change.undo()
+                    made.empty(new)
                 except Unrestorable as error:
                     why = str(error)
                 except Exception as error:

@@ -199,14 +199,16 @@ def _taken(name: str) -> Walk:
 
 
 def _diff(command: dict[str, Any]) -> dict[str, Any]:
+    born = _taken(command["born"] or command["from"])
     found = changes.differences(_taken(command["from"]))
     found.sort(key=lambda change: (not change.node.app, len(change.path)))
-    told = [change.to_wire() for change in found[: command["limit"]]]
+    told = [change.to_wire(born) for change in found[: command["limit"]]]
     return {"changes": told, "truncated": len(found) > len(told)}
 
 
 def _restore(command: dict[str, Any]) -> dict[str, Any]:
-    done, failed = changes.restore(_taken(command["from"]), command["paths"])
+    born = None if command["born"] is None else _taken(command["born"])
+    done, failed = changes.restore(_taken(command["from"]), command["paths"], born)
     return {"restored": done, "suspects": failed}
 
 
