@@ -47,8 +47,8 @@ def verify(
     ] = "text",
     json: Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="The same as --format json.")] = False,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", envvar="FUNGIBLE_BUDGET", help="Stop adding worlds after this time.")
-    ] = None,
+        str, typer.Option(metavar="TIME", envvar="FUNGIBLE_BUDGET", help="Stop adding worlds after this time.")
+    ] = "6m",
     mode: Annotated[str, typer.Option(envvar="FUNGIBLE_MODE", help="auto, fork or boot.")] = "auto",
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Leave the split worlds out.")] = False,
     isolation: Isolation = None,
@@ -123,12 +123,10 @@ def verify(
         raise Problem(f"--mode {mode}: use one of {', '.join(MODES)}")
     if update_baseline and baseline is None:
         raise Problem("--update-baseline needs the file: --baseline FILE")
-    seconds = None
-    if budget is not None:
-        try:
-            seconds = parse_duration(budget)
-        except ValueError as error:
-            raise Problem(f"--budget {budget}: {error}") from None
+    try:
+        seconds = parse_duration(budget)
+    except ValueError as error:
+        raise Problem(f"--budget {budget}: {error}") from None
     loaded = load_app(app, web=web, options={"isolation": isolation})
     options = Options(
         workloads=tuple(workloads or ()),

@@ -24,7 +24,7 @@ from fungible.verify.shrink.shrink import Shrunk, likely_writers, shrink
 from fungible.verify.workload.steps import Workload, step_text
 from fungible.verify.world.world import Execution
 
-EXAMINE_SECONDS = 420.0
+EXAMINE_SECONDS = 300.0
 """Once a difference is found, further ones are only examined for so long; the rest is listed."""
 SHRINK_SECONDS = 180.0
 """So long is one difference made small, which matters where an app takes seconds to boot."""

@@ -26,12 +26,17 @@ BOOT_IN_FORKS = 10
 """So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
 
 
+BUDGET_SECONDS = 360.0
+"""After which no world is added where nothing else is wished: an app that boots in half a minute has an answer in the
+time for which people and build servers wait."""
+
+
 @dataclass(frozen=True)
 class Wishes:
-    """How far to go. `budget` is in seconds, None for no limit; without `masks` no split worlds run. `mode` is
+    """How far to go. `budget` is in seconds, from the start; without `masks` no split worlds run. `mode` is
     `fork`, `boot`, or `auto`: fork where that can be done, and say why where not."""
 
-    budget: float | None = None
+    budget: float = BUDGET_SECONDS
     masks: bool = True
     mode: str = "auto"
 
@@ -126,11 +131,11 @@ class Experiment:
         self._warnings.append(text)
 
     async def _run_worlds(self, boot: Reference) -> None:
-        """All other worlds, in order: masks first to last, so that a budget cuts coverage and never truth. Where
-        there is no budget, those that take longest begin first: then no lane waits for another one at the end."""
+        """All other worlds: masks first to last, so that a budget cuts coverage and never truth. Those that take
+        longest begin first, unless somebody chose the budget: then no lane waits for another one at the end."""
         wanted = self._wanted(boot)
         queue = list(enumerate(wanted))
-        if self._wishes.budget is None:
+        if self._wishes.budget == BUDGET_SECONDS:
             queue.sort(key=lambda each: _births(each[1][0], booted=each[1][1] is boot), reverse=True)
         done: list[tuple[int, Evidence]] = []
 
@@ -143,6 +148,11 @@ class Experiment:
 
         await asyncio.gather(*(work() for _ in range(self._laboratory.lanes)))
         self._evidence = [evidence for _, evidence in sorted(done, key=lambda each: each[0])]
+        if queue:
+            self._warnings.append(
+                f"{len(queue)} of {len(wanted)} worlds were left out after {self._wishes.budget:g} s; "
+                "a longer --budget runs them too"
+            )
 
     def _wanted(self, boot: Reference) -> list[tuple[Schedule, Reference]]:
         workload = boot.workload
@@ -161,7 +171,7 @@ class Experiment:
         return wanted
 
     def _over_budget(self) -> bool:
-        return self._wishes.budget is not None and self._laboratory.tally.elapsed > self._wishes.budget
+        return self._laboratory.tally.elapsed > self._wishes.budget
 
     def _findings(self, reasons: tuple[str, ...]) -> Findings:
         tally, ground = self._laboratory.tally, self._laboratory.ground

@@ -44,6 +44,24 @@ def app(environ, start_response):
 with make_server("", 8000, app) as server:
     server.serve_forever()
 """
+CHEROOT = """
+from cheroot.wsgi import Server
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"1 by cheroot"]
+server = Server(("127.0.0.1", 8000), app)
+try:
+    server.start()
+except KeyboardInterrupt:
+    server.stop()
+"""
+CHEROOT_IN_A_THREAD = """
+import os, threading
+from cheroot.wsgi import Server
+thread = threading.Thread(target=Server(("127.0.0.1", int(os.environ["PORT"])), None).start)
+thread.start()
+thread.join()
+"""
 GUNICORN = """
 from gunicorn.app.base import BaseApplication
 def app(environ, start_response):
@@ -63,6 +81,7 @@ Mine().run()
         (FLASK, "python -m web", b"1 __main__ "),
         (UVICORN, "python web.py", b"1 by uvicorn"),
         (WSGIREF, "python -u web.py", b"1"),
+        (CHEROOT, "python web.py", b"1 by cheroot"),
         (GUNICORN, "python web.py", b"1 by gunicorn"),
     ],
 )
@@ -82,6 +101,7 @@ def test_a_program_is_run_until_it_would_serve(bench: Bench, text: str, command:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        (CHEROOT_IN_A_THREAD, "not known"),
         ("print('done')", "ended before it served"),
         ("raise SystemExit(2)", r"ended \(2\) before"),
         ("import os, socket; socket.create_server(('127.0.0.1', int(os.environ['PORT'])))", "not known"),

@@ -13,6 +13,7 @@ import os
 import runpy
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
@@ -136,6 +137,19 @@ class _Prepared:
         self._then(self._application, "wsgi")
 
 
+def _cheroot(module: Any, then: Then) -> None:
+    prepare = module.Server.prepare
+
+    def taken(self: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            # CherryPy's bus, say: what runs beside it is not known.
+            prepare(self)
+            return
+        then(self.wsgi_app, "wsgi")
+
+    module.Server.prepare = taken
+
+
 def _gunicorn(module: Any, then: Then) -> None:
     def run(self: Any) -> NoReturn:
         then(self.wsgi(), "auto")
@@ -148,5 +162,6 @@ _SERVERS: dict[str, Callable[[Any, Then], None]] = {
     "werkzeug.serving": _werkzeug,
     "waitress": _waitress,
     "wsgiref.simple_server": _wsgiref,
+    "cheroot.wsgi": _cheroot,
     "gunicorn.app.base": _gunicorn,
 }
