@@ -35,7 +35,8 @@ class Record:
     `digest` is that of `files`, which are all files of it by relative path, each as `mode:SHA-256`; `inputs` are
     those it was made of, in the same form; `commands` the lines that were run; `tools` what their programs call
     themselves; `variables` what they were given; `assets` how many assets it has, `unproved` what the proof could not
-    judge. `bound_to` is the only folder that it is right for, where something in it names that folder.
+    judge, `active` what compiles while requests are served. `bound_to` is the only folder that it is right for, where
+    something in it names that folder.
     """
 
     digest: str
@@ -50,6 +51,7 @@ class Record:
     unproved: tuple[str, ...] = ()
     bound_to: str | None = None
     left_out: tuple[str, ...] = field(default=())
+    active: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ class Store:
 def read_record(path: Path) -> Record:
     """The record at `path`. Raises OSError, ValueError or TypeError where it is none."""
     data = json.loads(path.read_text())
-    for name in ("commands", "unproved", "left_out"):
-        data[name] = tuple(data[name])
+    for name in ("commands", "unproved", "left_out", "active"):
+        data[name] = tuple(data.get(name, ()))
     return Record(**data)
 
 
