@@ -79,7 +79,7 @@ class Crawl:
                 wrong.append(f"{visit.what} ({visit.status or 'no answer'})")
                 if visit.status >= 500 and visit.method == "GET":
                     self.failed.append(plain(visit.address))
-            elif visit.type in _PAGES:
+            elif visit.status < 300 and visit.type in _PAGES:
                 self._cookie = visit.cookie
                 await self._look(visit.address, visit.text, visit.what)
         self._cookie = lambda _: None
