@@ -122,3 +122,70 @@ FLASK_WITH_KIT = {
     "static/site.css": "body { background: url('logo.svg') }\n" + "p { color: teal }\n" * 50,
     "static/logo.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
 }
+
+
+def django(settings: str, page: str, build: str, **files: str) -> dict[str, str]:
+    """A Django site with one `page`; `settings` come after those that it has without."""
+    return {
+        "Procfile": DJANGO_ADMIN["Procfile"],
+        "fungible.toml": f'build = {build}\n[assets]\nroots = ["staticfiles"]\nurl = "/static/"\n',
+        "manage.py": DJANGO_ADMIN["manage.py"],
+        "site_wsgi.py": DJANGO_ADMIN["site_wsgi.py"],
+        "site_urls.py": (
+            "from django.urls import path\nfrom django.views.generic import TemplateView\n"
+            "urlpatterns = [path('', TemplateView.as_view(template_name='home.html'))]\n"
+        ),
+        "site_settings.py": (
+            "import os\n"
+            "BASE = os.path.dirname(os.path.abspath(__file__))\n"
+            "SECRET_KEY = 'x'\n"
+            "ALLOWED_HOSTS = ['localhost']\n"
+            "ROOT_URLCONF = 'site_urls'\n"
+            "INSTALLED_APPS = ['django.contrib.staticfiles']\n"
+            "TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates',\n"
+            "    'APP_DIRS': True,\n"
+            "    'DIRS': [os.path.join(BASE, 'templates')]}]\n"
+            "STATIC_URL = '/static/'\n"
+            "STATIC_ROOT = os.path.join(BASE, 'staticfiles')\n"
+            "STATICFILES_DIRS = [os.path.join(BASE, 'assets')]\n"
+            f"{settings}"
+        ),
+        "templates/home.html": page,
+        "assets/site.scss": "$tone: teal;\nbody { p { color: $tone } }\n",
+        "assets/logo.svg": FLASK_WITH_KIT["static/logo.svg"],
+        **files,
+    }
+
+
+COLLECTSTATIC = '"python manage.py collectstatic --noinput"'
+
+DJANGO_PIPELINE = django(
+    "INSTALLED_APPS += ['pipeline']\n"
+    "STORAGES = {'staticfiles': {'BACKEND': 'pipeline.storage.PipelineManifestStorage'}}\n"
+    "STATICFILES_FINDERS = ['django.contrib.staticfiles.finders.FileSystemFinder',\n"
+    "    'pipeline.finders.PipelineFinder']\n"
+    "PIPELINE = {\n"
+    "    'PIPELINE_ENABLED': True,\n"
+    "    'COMPILERS': ['pipeline.compilers.sass.SASSCompiler'],\n"
+    "    'SASS_BINARY': 'pysassc',\n"
+    "    'CSS_COMPRESSOR': 'pipeline.compressors.NoopCompressor',\n"
+    "    'STYLESHEETS': {'site': {'source_filenames': ['site.scss'], 'output_filename': 'built/site.css'}},\n"
+    "}\n",
+    "{% load pipeline static %}<title>shop</title>{% stylesheet 'site' %}<img src=\"{% static 'logo.svg' %}\">\n",
+    f"[{COLLECTSTATIC}]",
+)
+
+DJANGO_COMPRESSOR = django(
+    "INSTALLED_APPS += ['compressor']\n"
+    "STATICFILES_FINDERS = ['django.contrib.staticfiles.finders.FileSystemFinder',\n"
+    "    'compressor.finders.CompressorFinder']\n"
+    "COMPRESS_PRECOMPILERS = [('text/x-scss', 'pysassc {infile} {outfile}')]\n"
+    "COMPRESS_OFFLINE = True\n"
+    "STORAGES = {'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}\n",
+    "{% load compress static %}<title>shop</title>\n"
+    '{% compress css %}<link rel="stylesheet" type="text/x-scss" href="{% static \'site.scss\' %}">'
+    '<link rel="stylesheet" href="{% static \'plain.css\' %}">{% endcompress %}\n'
+    "<img src=\"{% static 'logo.svg' %}\">\n",
+    f'[{COLLECTSTATIC}, "python manage.py compress"]',
+    **{"assets/plain.css": "h1 { color: navy }\n"},
+)

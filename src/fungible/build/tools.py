@@ -12,7 +12,20 @@ from pathlib import Path
 
 PACKAGERS = (
     *("node", "npm", "npx", "yarn", "pnpm", "bun", "bunx", "deno", "esbuild", "vite", "webpack", "rollup", "parcel"),
-    *("tailwindcss", "postcss", "sass", "sassc", "node-sass", "scss", "lessc", "stylus", "tsc", "swc", "coffee"),
+    *(
+        "tailwindcss",
+        "postcss",
+        "sass",
+        "sassc",
+        "pysassc",
+        "node-sass",
+        "scss",
+        "lessc",
+        "stylus",
+        "tsc",
+        "swc",
+        "coffee",
+    ),
     *("babel", "uglifyjs", "terser", "cleancss", "csso", "lightningcss", "gulp", "grunt", "compass", "jammit"),
     *("yuicompressor", "closure-compiler"),
 )

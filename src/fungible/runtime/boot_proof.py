@@ -12,39 +12,33 @@ import contextlib
 import secrets
 import shlex
 import shutil
-import signal
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from fungible.app.model import WEB, App
-from fungible.app.problem import Exit, Problem
 from fungible.build.assets.manifest import Manifest, read_manifest
 from fungible.runtime.backing import Backing, attach_services
 from fungible.runtime.boot_known import Boot
-from fungible.runtime.boot_verdict import check_called, check_disk, no_boot, wrote_at
+from fungible.runtime.boot_verdict import check_called, check_disk, needs_disk, no_boot, wrote_at
 from fungible.runtime.building import PROTECTED
 from fungible.runtime.crawl import Crawl, client_of
 from fungible.runtime.events import Event
 from fungible.runtime.folders import Folders
 from fungible.runtime.journey import Journey
-from fungible.runtime.one_off import Outcome
 from fungible.runtime.packagers_off import PackagersOff, packagers_off
 from fungible.runtime.port import Ports
-from fungible.runtime.readiness import wait_until_answers
 from fungible.runtime.release import Release
+from fungible.runtime.short_lived import NotBooted, ShortLived, short_lived
 from fungible.runtime.stage import Isolation, confined
 from fungible.runtime.step import StepFailed, run_step
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.probe import probe_outbound
 from fungible.services.url import addresses_of
 
+LAYERED = frozenset({"full", "copy"})
+"""Isolation levels at which a process can write to a throw-away layer over what it is run from."""
 _NAME = "proof"
-_STOP = 5.0
-_LAST_LINES = 500
 
 
 @dataclass(frozen=True)
@@ -113,7 +107,17 @@ class BootProof:
             except StepFailed as failed:
                 journey, unproved = None, (*unproved, f"the workload is not sent: {failed.message}")
         with contextlib.closing(Ports(self.folders.run.parent / "ports")) as ports:
-            return await self._serve(release, off, ports.take(), manifest, journey, unproved, prepared)
+            port = ports.take()
+            crawl = await self._look(release, off, port, manifest, journey, unproved, prepared)
+            if crawl is None:
+                # What it lacks may be what the release command makes, in a store that is not ours.
+                said = "it does not boot before its release command has run, so no page was fetched"
+                return Boot(0, 0, (*unproved, said))
+            if crawl.failed:
+                await self._on_another_disk(release, off, port, crawl)
+        return Boot(
+            len(crawl.pages), len(crawl.assets), tuple(dict.fromkeys(crawl.unproved)), requests=crawl.requests
+        )
 
     def _release(
         self, content: Path, bound: tuple[str, ...], config: Mapping[str, str], backing: Backing
@@ -154,9 +158,11 @@ class BootProof:
         return True
 
     async def _step(self, command: str, release: Release, step: str) -> None:
+        """Run a command of the app's; what it writes in the app's folder is thrown away, and no fault of it."""
+        release = replace(release, confinement=replace(release.confinement, read_only=False))
         await run_step(command, release, self.processes, step, publish=self.publish, content_writable=False)
 
-    async def _serve(
+    async def _look(
         self,
         release: Release,
         off: PackagersOff,
@@ -165,66 +171,49 @@ class BootProof:
         journey: Journey | None,
         unproved: tuple[str, ...],
         prepared: bool,
-    ) -> Boot:
-        web, folder = self.app.types[WEB], self.app.folder
-        unix = web.listen == "unix"
-        lines: deque[str] = deque(maxlen=_LAST_LINES)
-
-        def hear(event: Event) -> None:
-            if event.kind == "log.line":
-                lines.append(str(event.data["text"]))
-            self.publish(msgspec.structs.replace(event, process=f"{_NAME}.1"))
-
-        senders: list[Callable[[int], None]] = []
-        before = set(self.processes.iterdir())
-        given = None if unix else {"PORT": str(port)}
-        running = asyncio.ensure_future(
-            run_step(
-                web.command,
-                release,
-                self.processes,
-                WEB,
-                publish=hear,
-                content_writable=False,
-                given=given,
-                unix=unix,
-                on_start=senders.append,
-            )
-        )
+    ) -> Crawl | None:
+        """Boot it and fetch what there is; None where it does not boot and was not `prepared`. Raises Problem."""
+        ready, folder = self.app.types[WEB].ready, self.app.folder
+        process = ShortLived()
         try:
-            address = await _socket(self.processes, before, running) if unix else f"127.0.0.1:{port}"
-            answers = asyncio.ensure_future(wait_until_answers(address, web.ready, web.boot_timeout))
-            await asyncio.wait([answers, running], return_when=asyncio.FIRST_COMPLETED)
-            if running.done() or not answers.result():
-                answers.cancel()
-                check_called(off)
-                problem = no_boot(
-                    _how_it_ended(running, f"${'FUNGIBLE_SOCKET' if unix else 'PORT'} within {web.boot_timeout:g} s"),
-                    lines,
-                    folder,
-                )
-                if prepared or wrote_at(lines, folder) is not None:
-                    raise problem
-                # What it lacks may be what the release command makes, in a store that is not ours.
-                said = "it does not boot before its release command has run, so no page was fetched"
-                return Boot(0, 0, (*unproved, said))
-            host = journey.host if journey is not None else None
-            async with client_of(address, host) as client:
-                crawl = Crawl(client, manifest, host or "localhost", tell=self._say, unproved=[*unproved])
-                try:
-                    await crawl.run(("/", *((web.ready,) if web.ready else ())))
+            async with self._process(process, release, port) as address:
+                host = (journey.host if journey is not None else None) or "localhost"
+                async with client_of(address, host) as client:
+                    crawl = Crawl(client, manifest, host, tell=self._say, unproved=[*unproved])
+                    await crawl.run(("/", *((ready,) if ready else ())))
                     if journey is not None:
                         crawl.unproved += journey.left_out
                         await crawl.follow(journey.visits(address))
-                finally:
-                    check_called(off)
-                    await asyncio.sleep(0)
-            check_disk(crawl.failed, lines, folder)
-            return Boot(
-                len(crawl.pages), len(crawl.assets), tuple(dict.fromkeys(crawl.unproved)), requests=crawl.requests
-            )
+        except NotBooted as error:
+            if prepared or wrote_at(process.lines, folder) is not None:
+                raise no_boot(error.how, process.lines, folder) from None
+            return None
         finally:
-            await _end(running, senders)
+            check_called(off)
+        check_disk([*crawl.failed, *crawl.failed_visits], process.lines, folder)
+        return crawl
+
+    async def _on_another_disk(self, release: Release, off: PackagersOff, port: int, crawl: Crawl) -> None:
+        """Fetch again what failed, from a process that may write to a throw-away layer. Raises Problem where it
+        answers then, and has written, or gets as far as to its packager: not every framework logs why it failed."""
+        if self.isolation.level not in LAYERED:
+            return
+        process, answered = ShortLived(), {}
+        release = replace(release, confinement=replace(release.confinement, read_only=False))
+        self._say("pages that failed once more, on a disk that takes writes")
+        with contextlib.suppress(NotBooted):
+            async with self._process(process, release, port) as address, client_of(address, crawl.host) as client:
+                answered = {path: await crawl.status(path, client) for path in crawl.failed}
+        check_called(off)
+        well = [path for path, status in answered.items() if status < 400]
+        if well and process.wrote:
+            raise needs_disk(well[0], process.wrote)
+
+    def _process(
+        self, process: ShortLived, release: Release, port: int
+    ) -> contextlib.AbstractAsyncContextManager[str]:
+        web = self.app.types[WEB]
+        return short_lived(process, web, release, self.processes, port, name=f"{_NAME}.1", publish=self.publish)
 
     def _say(self, text: str) -> None:
         self.publish(Event("notice", data={"text": f"proof: {text}"}))
@@ -241,38 +230,3 @@ async def _kept_in(release: Release, journey: Journey, backing: Backing) -> Rele
     reachable, unreachable = await journey.outbound(release.environment({}), own)
     confinement = replace(release.confinement, outbound="refused", reachable=reachable, unreachable=unreachable)
     return replace(release, confinement=confinement)
-
-
-async def _socket(processes: Path, before: set[Path], running: asyncio.Future[Outcome]) -> str:
-    """The address of the Unix socket that the process is given; its private folder has a name of its own."""
-    while not running.done():
-        for path in set(processes.iterdir()) - before:
-            if (path / "own" / "run").is_dir():
-                return f"unix@{path / 'own' / 'run' / 's'}"
-        await asyncio.sleep(0.02)
-    return "unix@"
-
-
-def _how_it_ended(running: asyncio.Future[Outcome], asked: str) -> str:
-    """As a sentence goes on after "it"; `asked` is where, and how long. Raises Problem for what is no fault of the
-    command's."""
-    if not running.done():
-        return f"gave no answer at {asked}"
-    error = running.exception()
-    if error is not None and not isinstance(error, StepFailed):
-        raise error if isinstance(error, Problem) else Problem(f"proof: {error!r}", Exit.NO)
-    return "ended before it answered" if error is None else "failed"
-
-
-async def _end(running: asyncio.Future[Outcome], senders: list[Callable[[int], None]]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if running.done():
-            break
-        for send in senders:
-            with contextlib.suppress(OSError):
-                send(number)
-        await asyncio.wait([running], timeout=_STOP)
-    if not running.done():
-        running.cancel()
-    with contextlib.suppress(Problem, asyncio.CancelledError):
-        await running

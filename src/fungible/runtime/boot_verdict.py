@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fungible.app.problem import Exit, Problem
+from fungible.app.wording import plain
 from fungible.runtime.packagers_off import PackagersOff
 
+_SHOWN = 3
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -30,10 +32,20 @@ def check_disk(failed: Sequence[str], lines: Iterable[str], folder: Path) -> Non
     where = wrote_at(lines, folder)
     if where is not None and failed:
         raise Problem(
-            f"proof: GET {failed[0]} fails on a read-only disk: {where} writes into the app's folder while a page is "
-            "made. Let a build command write that, or keep it in a backing service",
+            f"proof: GET {plain(failed[0])} fails on a read-only disk: {where} writes into the app's folder while a "
+            "page is made. Let a build command write that, or keep it in a backing service",
             Exit.NO,
         )
+
+
+def needs_disk(address: str, wrote: Sequence[str]) -> Problem:
+    """What to say of a page that is made only where the process may write, and has written these files."""
+    few = ", ".join(wrote[:_SHOWN]) + (f" and {len(wrote) - _SHOWN} more" if len(wrote) > _SHOWN else "")
+    return Problem(
+        f"proof: GET {plain(address)} fails on a read-only disk, and does not where it may write {few}: let a build "
+        "command write that, or keep it in a backing service",
+        Exit.NO,
+    )
 
 
 def no_boot(how: str, lines: Iterable[str], folder: Path) -> Problem:

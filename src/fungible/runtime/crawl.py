@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx
 
@@ -36,7 +36,8 @@ _SCRIPT_TYPES = frozenset({"text/javascript", "application/javascript", "applica
 class Crawl:
     """What was fetched from the app that `client` asks by the name of `host`: `pages` by address, `assets` with the
     address of who loads them; how many `requests` of a journey were answered. `unproved` is what could not be judged,
-    a line each; `failed` are pages that answered with an error of the app's (5xx). `tell` hears how far it is."""
+    a line each; `failed` are pages that answered with an error of the app's (5xx), `failed_visits` those that a
+    journey asked for. `tell` hears how far it is."""
 
     client: httpx.AsyncClient
     manifest: Manifest | None
@@ -46,6 +47,7 @@ class Crawl:
     assets: dict[str, str] = field(default_factory=dict)
     unproved: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    failed_visits: list[str] = field(default_factory=list)
     requests: int = 0
     _told: float = field(default_factory=time.monotonic)
     _cookie: Callable[[str], str | None] = lambda _: None
@@ -78,7 +80,7 @@ class Crawl:
             if visit.status == 0 or visit.status >= 400:
                 wrong.append(f"{visit.what} ({visit.status or 'no answer'})")
                 if visit.status >= 500 and visit.method == "GET":
-                    self.failed.append(plain(visit.address))
+                    self.failed_visits.append(plain(visit.address))
             elif visit.status < 300 and visit.type in _PAGES:
                 self._cookie = visit.cookie
                 await self._look(visit.address, visit.text, visit.what)
@@ -87,13 +89,20 @@ class Crawl:
             few = ", ".join(wrong[:_SHOWN]) + (f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else "")
             self.unproved.append(f"requests of the workload that answer with an error: {few}")
 
+    async def status(self, address: str, client: httpx.AsyncClient) -> int:
+        """The status with which another process answers, asked by `client`; 599 for no answer."""
+        try:
+            return (await client.get(address, timeout=_PATIENCE)).status_code
+        except httpx.HTTPError:
+            return 599
+
     async def _page(self, address: str, asked: bool) -> list[str]:
         answer = await self._get(address)
         if answer.has_redirect_location:
             return self._own(urljoin(self._origin + address, answer.headers["location"]))
         if answer.status_code >= 400:
             if answer.status_code >= 500:
-                self.failed.append(plain(address))
+                self.failed.append(address)
             if asked or answer.status_code >= 500:
                 self.unproved.append(f"GET {plain(address)} answers {answer.status_code}: what it loads is not known")
             return []
@@ -143,6 +152,13 @@ class Crawl:
                 return
             answer = await self._get(own[0])
         if answer.status_code != 200:
+            asked = self._name_of(split.path)
+            if asked is not None:
+                raise Problem(
+                    f"proof: {by} loads {plain(address)}, which answers {answer.status_code}: it is served by a name "
+                    f"that changes with its content. Let the page ask for that ({asked})",
+                    Exit.NO,
+                )
             raise _refused(f"{by} loads {plain(address)}, which answers {answer.status_code}")
         self._check_type(split.path, _type(answer), by, address)
         if integrity is not None:
@@ -158,6 +174,15 @@ class Crawl:
         for each in found:
             if each.strip() and not each.startswith(("data:", "#", "blob:", "about:")):
                 await self._asset(urljoin(self._origin + address, each), plain(address))
+
+    def _name_of(self, path: str) -> str | None:
+        """How a page asks for the asset that would be at `path` if it had kept its name."""
+        if self.manifest is None or not path.startswith(self.manifest.url):
+            return None
+        name = unquote(path[len(self.manifest.url) :])
+        if self.manifest.names.get(name, name) == name:
+            return None
+        return f"`asset({name!r})`; Django's `static` does so with ManifestStaticFilesStorage"
 
     def _progress(self) -> None:
         if time.monotonic() - self._told >= _TOLD_EVERY:

@@ -87,10 +87,10 @@ async def run_step(
             if not started:
                 pipe.started()
             pipe.close()
-    if outcome.code != 0:
-        message = f"the {step} command `{line}` ended with {outcome.code}; its output is above"
-        raise StepFailed(message, Exit.NO, instance, tuple(last))
     if outcome.wrote:
         data = {"paths": list(outcome.wrote), "count": outcome.count}
         publish(Event("process.wrote", f"{step}.1", instance, release.name, data))
+    if outcome.code != 0:
+        message = f"the {step} command `{line}` ended with {outcome.code}; its output is above"
+        raise StepFailed(message, Exit.NO, instance, tuple(last))
     return outcome
