@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fungible.build.links import delete
+from fungible.build.links import delete, write_protect
 
 KEPT = 10
 """Builds that are kept; the least recently used are deleted when a new one is made."""
@@ -94,7 +94,10 @@ class Store:
             yield home / "app"
 
     def add(self, content: Path, record: Record) -> Build:
-        """Take over what `draft` gave; a build with the same digest that is there already stays. Raises OSError."""
+        """Take over what `draft` gave, its files read-only from now on; a build with the same digest that is there
+        already stays. Raises OSError."""
+        # Folders stay as they are: in the throw-away layer over them a process may make files.
+        write_protect(content)
         home = self._folder / record.digest
         keys = self._folder / "keys"
         keys.mkdir(mode=0o700, exist_ok=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import shutil
-import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 from fungible.build.assets.previous import keep_previous
-from fungible.build.links import delete
+from fungible.build.links import delete, write_protect
 from fungible.build.seal import read_tree
 from fungible.build.store import Build, read_record
 from fungible.runtime.boot_known import Boot
@@ -127,7 +125,7 @@ def write_out(build: Build, out: Path, app: App) -> None:
         shutil.copy(build.content.parent / "build.json", draft / _RECORD)
         if out.exists():
             keep_previous(draft, [out], app.settings.assets.roots)
-        _write_protect(draft)
+        write_protect(draft, folders=True)
         if out.exists():
             old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
             out.rename(old)
@@ -159,15 +157,6 @@ def _check_target(out: Path, app: Path) -> None:
             read_record(out / _RECORD)
         except (ValueError, TypeError, OSError):
             raise Problem(f"{plain(out / _RECORD)}: this is no record of a build; name another folder") from None
-
-
-def _write_protect(folder: Path) -> None:
-    for inside, folders, files in os.walk(folder, topdown=False):
-        for name in (*files, *folders):
-            path = os.path.join(inside, name)
-            if not os.path.islink(path):
-                os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o222)
-    # The top one stays as it is, so that its owner can move it and take it away.
 
 
 def _document(build: Build, reused: bool, seconds: float, boot: Boot | None, out: Path | None) -> dict[str, Any]:

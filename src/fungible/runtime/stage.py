@@ -7,13 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
+from fungible.build.links import copy_writable
 from fungible.build.releases import Sealed, list_releases
 from fungible.build.seal import Tree, copy_tree, read_tree
 from fungible.runtime.backing import LOCK, Backing
@@ -176,7 +176,7 @@ def prepare_draft(
     content = processes / "draft" / "app"
     with reading(app):
         if built is not None:
-            shutil.copytree(built, content, symlinks=True)
+            copy_writable(built, content)
         else:
             copy_tree(tree, content)
     sealed = Sealed(0, content, config, "", tree.bound, 0.0)

@@ -16,6 +16,7 @@ from pathlib import Path
 from fungible.app.environment import compose
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
+from fungible.build.links import copy_writable
 from fungible.build.seal import Tree, read_tree
 from fungible.runtime.backing import sandbox_mounts, set_elsewhere
 from fungible.runtime.building import Builder, withheld
@@ -221,7 +222,7 @@ async def _build(
         made = await builder.build(app, tree, isolation)
     except Problem as problem:  # 1 would say that there are differences
         raise Problem(problem.message, Exit.BAD_INPUT if problem.exit is Exit.NO else problem.exit) from None
-    await asyncio.to_thread(shutil.copytree, made.build.content, content, symlinks=True)
+    await asyncio.to_thread(copy_writable, made.build.content, content)
     return replace(tree, bound=made.bound)
 
 
