@@ -44,6 +44,18 @@ DJANGO_ADMIN = {
         'release = "python manage.py migrate"\n'
         '[services]\nDATABASE_URL = "sqlite"\n'
         '[assets]\nroots = ["staticfiles"]\nurl = "/static/"\n'
+        '[verify]\nworkload = "workload.yaml"\n'
+        'setup = "DJANGO_SUPERUSER_PASSWORD=s3cret python manage.py createsuperuser --noinput'
+        ' --username ann --email ann@example.org"\n'
+    ),
+    "workload.yaml": (
+        "requests:\n"
+        '  - {method: GET, path: /admin/login/, save: {csrf: \'re:csrfmiddlewaretoken" value="([^"]+)\'}}\n'
+        "  - method: POST\n"
+        "    path: /admin/login/\n"
+        "    form: {username: ann, password: s3cret, csrfmiddlewaretoken: '${csrf}', next: /admin/}\n"
+        "  - {method: GET, path: /admin/}\n"
+        "  - {method: GET, path: /admin/auth/user/1/change/}\n"
     ),
     "manage.py": (
         "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site_settings')\n"
@@ -57,6 +69,7 @@ DJANGO_ADMIN = {
         "INSTALLED_APPS = ['django.contrib.admin', 'django.contrib.auth', 'django.contrib.contenttypes',\n"
         "    'django.contrib.sessions', 'django.contrib.messages', 'django.contrib.staticfiles']\n"
         "MIDDLEWARE = ['django.contrib.sessions.middleware.SessionMiddleware',\n"
+        "    'django.middleware.csrf.CsrfViewMiddleware',\n"
         "    'django.contrib.auth.middleware.AuthenticationMiddleware',\n"
         "    'django.contrib.messages.middleware.MessageMiddleware']\n"
         "TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', 'APP_DIRS': True,\n"

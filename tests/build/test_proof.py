@@ -56,7 +56,7 @@ def test_release_refuses_and_what_serves_serves_on(home: Home) -> None:
         before = len(formation.events)
         assert home.run("release").stdout == "v2 serves\n"
         assert formation.of("notice", after=before, text=BOOTED)
-        assert formation.of("notice", after=before, text="proved: 1 pages and the 2 files that they load")
+        assert formation.of("notice", after=before, text="proved: 1 page, 2 files loaded")
         ended = formation.of("process.ended")
         assert {each["process"] for each in ended} == {"web.1"}, "the proof's process is none of the formation"
         assert formation.stop() == 0

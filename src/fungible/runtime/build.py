@@ -14,7 +14,7 @@ from typing import Any
 from fungible.app.environment import mask, secrets_of
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
-from fungible.app.wording import plain
+from fungible.app.wording import counted, plain
 from fungible.build.assets.previous import keep_previous
 from fungible.build.links import delete, write_protect
 from fungible.build.seal import read_tree
@@ -176,11 +176,7 @@ def _document(build: Build, reused: bool, seconds: float, boot: Boot | None, out
 
 def _text(build: Build, reused: bool, seconds: float, boot: Boot | None, out: Path | None) -> str:
     record = build.record
-    what = (
-        f"{len(record.files)} files, {record.assets} of them assets"
-        if record.assets
-        else f"{len(record.files)} files"
-    )
+    what = counted(len(record.files), "file") + (f", {record.assets} of them assets" if record.assets else "")
     lines = [f"{record.digest[:_SHOWN]} {'is there already' if reused else f'built in {seconds:.1f} s'}: {what}"]
     if boot is not None:
         lines.append(proved_text(boot))

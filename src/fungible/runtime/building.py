@@ -15,6 +15,7 @@ from fungible.app.environment import GIVEN
 from fungible.app.load import FUNGIBLE_TOML, PYPROJECT
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
+from fungible.app.wording import counted
 from fungible.build.byte_code import compile_byte_code, sources_of
 from fungible.build.digests import contents_of, input_key
 from fungible.build.environment import build_environment, telling, withheld_name
@@ -208,7 +209,7 @@ class Builder:
             loop = asyncio.get_running_loop()
             compiled = await asyncio.to_thread(compile_assets, content, settings.roots, settings.url, file, progress)
             manifest, unproved = compiled.manifest, compiled.unproved
-            self.say(f"assets: {len(manifest.files)} files")
+            self.say(f"assets: {counted(len(manifest.files), 'file')}")
         more = await asyncio.to_thread(prove_references, content, settings.roots, manifest)
         return (*unproved, *more), len(manifest.files) if manifest is not None else 0
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import httpx
 
 from fungible.app.problem import Exit, Problem
-from fungible.app.wording import plain
+from fungible.app.wording import counted, plain
 from fungible.build.assets.css import css_references, normalised
 from fungible.build.assets.manifest import Manifest
 from fungible.build.assets.scripts import script_imports
@@ -67,7 +67,8 @@ class Crawl:
                     seen.add(link)
                     waiting.append(link)
         if waiting:
-            self.unproved.append(f"{len(waiting)} further pages that are linked to, {plain(waiting[0])} first")
+            first = plain(waiting[0])
+            self.unproved.append(f"{counted(len(waiting), 'further page')} that others link to ({first} first)")
 
     async def follow(self, visits: AsyncIterator[Visit]) -> None:
         """Look at the pages that a client was answered, and fetch what they load as that client would.
@@ -187,7 +188,7 @@ class Crawl:
     def _progress(self) -> None:
         if time.monotonic() - self._told >= _TOLD_EVERY:
             self._told = time.monotonic()
-            self.tell(f"{len(self.pages)} pages, {len(self.assets)} files")
+            self.tell(f"{counted(len(self.pages), 'page')}, {counted(len(self.assets), 'file')}")
 
     def _check_type(self, path: str, given: str, by: str, address: str) -> None:
         suffix = path.rsplit(".", 1)[-1].lower()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fungible.app.model import WEB, App
 from fungible.app.problem import Problem
+from fungible.app.wording import counted
 from fungible.build.tools import makes_assets
 from fungible.runtime.backing import set_elsewhere
 from fungible.runtime.boot_known import Boot, known_boot, note_boot
@@ -94,5 +95,5 @@ def stores_elsewhere(app: App, config: Mapping[str, str], operating_system: Mapp
 
 def proved_text(boot: Boot) -> str:
     """What was found, as people read it."""
-    requests = f", {boot.requests} requests of the workload" if boot.requests else ""
-    return f"proved: {boot.pages} pages and the {boot.assets} files that they load{requests}"
+    workload = f", with {counted(boot.requests, 'request')} of the workload" if boot.requests else ""
+    return f"proved: {counted(boot.pages, 'page')}, {counted(boot.assets, 'file')} loaded{workload}"

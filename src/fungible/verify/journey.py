@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from fungible.app.model import App
+from fungible.app.wording import counted
 from fungible.runtime.journey import Journey, Visit
 from fungible.verify.workload.extraction import body_text
 from fungible.verify.workload.file import Workload, load_workload
@@ -39,7 +40,7 @@ def journey_of(app: App) -> Journey | None:
 
     jobs = sum(isinstance(step, Job) for workload in workloads for step in workload.steps)
     host = next((workload.host for workload in workloads if workload.host is not None), None)
-    return Journey(visits, outbound, host, (f"{jobs} jobs of the workload are not run",) if jobs else ())
+    return Journey(visits, outbound, host, (f"{counted(jobs, 'job')} of the workload, not run here",) if jobs else ())
 
 
 async def _visits(workload: Workload, address: str, named: str) -> AsyncIterator[Visit]:

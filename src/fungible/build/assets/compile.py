@@ -48,6 +48,9 @@ def compile_assets(
     if any((content / FOLDER).glob("*")):
         raise Problem(f"{FOLDER}: this folder is Fungible's own; let no build command write there.", Exit.NO)
     bundles = {root: found for root in roots if (found := read_bundled(content, root)) is not None}
+    # A packager's notes name sources; they are for us, and no page asks for them.
+    notes = {bundled.manifest for bundled in bundles.values()}
+    sources = {name: source for name, source in sources.items() if source.shown not in notes}
     own = {name: source for name, source in sources.items() if source.root not in bundles}
     names, entries = _names(bundles)
     known = {*sources, *names}
