@@ -26,11 +26,11 @@ class Boot:
 
 
 def known_boot(content: Path, web: ProcessType, *, ours: bool) -> Boot | None:
-    """What was found of the build in `content` with this command, None where it has not been booted; `ours` says
-    whether all its stores were ours to write to."""
+    """What was found of the build in `content` with this command, None where it has not been booted. Where all its
+    stores are `ours` to write to, more is proved: what was found without does not do."""
     try:
         data = json.loads((content.parent / _PROVED).read_text())
-        if (data["command"], data["ready"], data["ours"]) != (web.command, web.ready, ours):
+        if (data["command"], data["ready"]) != (web.command, web.ready) or (ours and not data["ours"]):
             return None
         return Boot(data["pages"], data["assets"], tuple(data["unproved"]), True, data["requests"])
     except (OSError, ValueError, KeyError, TypeError):
