@@ -94,7 +94,7 @@ COLLECTED = {"fungible.toml": DJANGO_COMPRESSOR["fungible.toml"].replace(', "pyt
                 "",
             )
             | COLLECTED,
-            "proof: GET / fails on a read-only disk, and does not where it may write staticfiles/CACHE/css/output.",
+            "proof: GET / fails on a read-only disk, and is answered where the app may write staticfiles/CACHE/css/",
         ),
         (
             with_text(FLASK_AT_RUN_TIME, "app.py", "= True", f"= not __import__('os').{HIDDEN[3:]}") | NO_BUILD,

@@ -17,10 +17,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fungible.app.model import WEB, App
+from fungible.app.wording import plain
 from fungible.build.assets.manifest import Manifest, read_manifest
 from fungible.runtime.backing import Backing, attach_services
 from fungible.runtime.boot_known import Boot
-from fungible.runtime.boot_verdict import check_called, check_disk, needs_disk, no_boot, wrote_at
+from fungible.runtime.boot_verdict import (
+    check_called,
+    check_disk,
+    needs_disk,
+    no_boot,
+    writes_at_boot,
+    wrote_at,
+)
 from fungible.runtime.building import PROTECTED
 from fungible.runtime.crawl import Crawl, client_of
 from fungible.runtime.events import Event
@@ -107,9 +115,13 @@ class BootProof:
             except StepFailed as failed:
                 journey, unproved = None, (*unproved, f"the workload is not sent: {failed.message}")
         with contextlib.closing(Ports(self.folders.run.parent / "ports")) as ports:
-            port = ports.take()
-            crawl = await self._look(release, off, port, manifest, journey, unproved, prepared)
-            if crawl is None:
+            port, process = ports.take(), ShortLived()
+            try:
+                crawl = await self._look(process, release, off, port, manifest, journey, unproved)
+            except NotBooted as error:
+                await self._boot_on_another_disk(process, release, off, port)
+                if prepared:
+                    raise no_boot(error.how) from None
                 # What it lacks may be what the release command makes, in a store that is not ours.
                 said = "it does not boot before its release command has run, so no page was fetched"
                 return Boot(0, 0, (*unproved, said))
@@ -159,22 +171,22 @@ class BootProof:
 
     async def _step(self, command: str, release: Release, step: str) -> None:
         """Run a command of the app's; what it writes in the app's folder is thrown away, and no fault of it."""
-        release = replace(release, confinement=replace(release.confinement, read_only=False))
-        await run_step(command, release, self.processes, step, publish=self.publish, content_writable=False)
+        await run_step(
+            command, _on_layer(release), self.processes, step, publish=self.publish, content_writable=False
+        )
 
     async def _look(
         self,
+        process: ShortLived,
         release: Release,
         off: PackagersOff,
         port: int,
         manifest: Manifest | None,
         journey: Journey | None,
         unproved: tuple[str, ...],
-        prepared: bool,
-    ) -> Crawl | None:
-        """Boot it and fetch what there is; None where it does not boot and was not `prepared`. Raises Problem."""
-        ready, folder = self.app.types[WEB].ready, self.app.folder
-        process = ShortLived()
+    ) -> Crawl:
+        """Boot it as `process` and fetch what there is. Raises Problem and NotBooted."""
+        ready = self.app.types[WEB].ready
         try:
             async with self._process(process, release, port) as address:
                 host = (journey.host if journey is not None else None) or "localhost"
@@ -184,14 +196,32 @@ class BootProof:
                     if journey is not None:
                         crawl.unproved += journey.left_out
                         await crawl.follow(journey.visits(address))
-        except NotBooted as error:
-            if prepared or wrote_at(process.lines, folder) is not None:
-                raise no_boot(error.how, process.lines, folder) from None
-            return None
         finally:
             check_called(off)
-        check_disk([*crawl.failed, *crawl.failed_visits], process.lines, folder)
+        check_disk([*crawl.failed, *crawl.failed_visits], process.lines, self._seen(release))
         return crawl
+
+    def _seen(self, release: Release) -> Path:
+        """Where the process sees the build."""
+        return self.app.folder if self.isolation.level == "full" else release.confinement.content
+
+    async def _boot_on_another_disk(
+        self, process: ShortLived, release: Release, off: PackagersOff, port: int
+    ) -> None:
+        """Boot what did not boot from a throw-away layer. Raises Problem where it wanted to write."""
+        where = wrote_at(process.lines, self._seen(release))
+        if where is not None:
+            raise writes_at_boot(where)
+        if self.isolation.level not in LAYERED:
+            return
+        other, booted = ShortLived(), False
+        self._say("booting it once more, on a disk that takes writes")
+        with contextlib.suppress(NotBooted):
+            async with self._process(other, _on_layer(release), port):
+                booted = True
+        check_called(off)
+        if booted and other.wrote:
+            raise needs_disk("the web process does not boot", "boots", other.wrote)
 
     async def _on_another_disk(self, release: Release, off: PackagersOff, port: int, crawl: Crawl) -> None:
         """Fetch again what failed, from a process that may write to a throw-away layer. Raises Problem where it
@@ -199,15 +229,17 @@ class BootProof:
         if self.isolation.level not in LAYERED:
             return
         process, answered = ShortLived(), {}
-        release = replace(release, confinement=replace(release.confinement, read_only=False))
         self._say("pages that failed once more, on a disk that takes writes")
         with contextlib.suppress(NotBooted):
-            async with self._process(process, release, port) as address, client_of(address, crawl.host) as client:
+            async with (
+                self._process(process, _on_layer(release), port) as address,
+                client_of(address, crawl.host) as client,
+            ):
                 answered = {path: await crawl.status(path, client) for path in crawl.failed}
         check_called(off)
         well = [path for path, status in answered.items() if status < 400]
         if well and process.wrote:
-            raise needs_disk(well[0], process.wrote)
+            raise needs_disk(f"GET {plain(well[0])} fails", "is answered", process.wrote)
 
     def _process(
         self, process: ShortLived, release: Release, port: int
@@ -217,6 +249,11 @@ class BootProof:
 
     def _say(self, text: str) -> None:
         self.publish(Event("notice", data={"text": f"proof: {text}"}))
+
+
+def _on_layer(release: Release) -> Release:
+    """With a throw-away layer over the build, where the isolation level has one."""
+    return replace(release, confinement=replace(release.confinement, read_only=False))
 
 
 async def _kept_in(release: Release, journey: Journey, backing: Backing) -> Release:
