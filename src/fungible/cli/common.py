@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fungible.app.model import App
-
 if TYPE_CHECKING:
+    from fungible.app.model import App
     from fungible.runtime.journey import Journey
 
 AppFolder = Annotated[

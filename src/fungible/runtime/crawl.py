@@ -22,7 +22,7 @@ from fungible.runtime.journey import Visit
 
 MOST_PAGES = 40
 _LONGEST = 120.0
-"""Seconds after which no further page is fetched."""
+"""Seconds after which no further page is fetched, and no further request of a workload sent."""
 _TOLD_EVERY = 1.0
 _SHOWN = 3
 _LEAVES = re.compile(r"log-?out|sign-?out|delete|remove|destroy", re.IGNORECASE)
@@ -76,8 +76,12 @@ class Crawl:
         Raises Problem as `run` does.
         """
         wrong = []
+        begin = time.monotonic()
         async for visit in visits:
             self.requests += 1
+            if time.monotonic() - begin > _LONGEST:
+                self.unproved.append(f"what the workload does after {visit.what}: it took too long")
+                break
             if visit.status == 0 or visit.status >= 400:
                 wrong.append(f"{visit.what} ({visit.status or 'no answer'})")
                 if visit.status >= 500 and visit.method == "GET":
@@ -111,7 +115,8 @@ class Crawl:
 
     async def _look(self, address: str, text: str, what: str) -> list[str]:
         """Fetch what a page loads; returns what it links to."""
-        self.pages.append(address)
+        if address not in self.pages:
+            self.pages.append(address)
         page = read_page(text)
         base = urljoin(self._origin + address, page.base or "")
         for loaded in page.loaded:
