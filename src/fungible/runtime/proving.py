@@ -95,5 +95,7 @@ def stores_elsewhere(app: App, config: Mapping[str, str], operating_system: Mapp
 
 def proved_text(boot: Boot) -> str:
     """What was found, as people read it."""
+    if not boot.pages and not boot.unproved:
+        return "proved: it boots, and has no page"
     workload = f", with {counted(boot.requests, 'request')} of the workload" if boot.requests else ""
     return f"proved: {counted(boot.pages, 'page')}, {counted(boot.assets, 'file')} loaded{workload}"
