@@ -296,3 +296,17 @@ def test_an_app_that_keeps_a_database_in_its_folder_is_told_the_file(home: Home)
     home.write({**FLASK_WITH_KIT, "app.py": keeps + FLASK_WITH_KIT["app.py"]})
     said = build(home, code=1).splitlines()[-1]
     assert "the web process does not boot on a read-only disk, and boots where the app may write shop.db" in said
+
+
+def test_a_stream_that_a_page_links_to_ends_the_proof_no_less(home: Home) -> None:
+    body = (
+        "        page = b'<a href=/events>live</a>'\n"
+        "        if self.path == '/events':\n"
+        "            self.wfile.write(b'HTTP/1.0 200 OK\\r\\nContent-Type: text/event-stream\\r\\n\\r\\n')\n"
+        "        while self.path == '/events':\n"
+        "            self.wfile.write(b'data: 1\\n\\n')\n"
+    )
+    server = SERVER.format(body=body).replace("http.server.HTTPServer", "http.server.ThreadingHTTPServer")
+    home.write({"Procfile": SERVES, "app.py": server})
+    done = build(home)
+    assert (done["boot"]["pages"], done["unproved"]) == (1, [])

@@ -30,8 +30,9 @@ from fungible.runtime.boot_verdict import (
     wrote_at,
 )
 from fungible.runtime.building import PROTECTED
-from fungible.runtime.crawl import Crawl, client_of
+from fungible.runtime.crawl import Crawl
 from fungible.runtime.events import Event
+from fungible.runtime.fetching import client_of
 from fungible.runtime.folders import Folders
 from fungible.runtime.journey import Journey
 from fungible.runtime.packagers_off import PackagersOff, packagers_off

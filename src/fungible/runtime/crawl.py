@@ -18,6 +18,7 @@ from fungible.build.assets.css import css_references, normalised
 from fungible.build.assets.manifest import Manifest
 from fungible.build.assets.scripts import script_imports
 from fungible.build.proof.html import read_page
+from fungible.runtime.fetching import Fetched, NoAnswerError, fetch
 from fungible.runtime.journey import Visit
 
 MOST_PAGES = 40
@@ -26,8 +27,6 @@ _LONGEST = 120.0
 _TOLD_EVERY = 1.0
 _SHOWN = 3
 _LEAVES = re.compile(r"log-?out|sign-?out|delete|remove|destroy", re.IGNORECASE)
-_PATIENCE = 30.0
-_LARGEST = 32 << 20
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _SCRIPT_TYPES = frozenset({"text/javascript", "application/javascript", "application/x-javascript"})
 
@@ -97,21 +96,25 @@ class Crawl:
     async def status(self, address: str, client: httpx.AsyncClient) -> int:
         """The status with which another process answers, asked by `client`; 599 for no answer."""
         try:
-            return (await client.get(address, timeout=_PATIENCE)).status_code
-        except httpx.HTTPError:
+            return (await fetch(client, address, only=())).status
+        except NoAnswerError:
             return 599
 
     async def _page(self, address: str, asked: bool) -> list[str]:
-        answer = await self._get(address)
-        if answer.has_redirect_location:
-            return self._own(urljoin(self._origin + address, answer.headers["location"]))
-        if answer.status_code >= 400:
-            if answer.status_code >= 500:
-                self.failed.append(address)
-            if asked or answer.status_code >= 500:
-                self.unproved.append(f"GET {plain(address)} answers {answer.status_code}: what it loads is not known")
+        try:
+            answer = await fetch(self.client, address, only=_PAGES)
+        except NoAnswerError as error:
+            self.unproved.append(f"GET {plain(address)} has no answer ({error}): what it loads is not known")
             return []
-        return await self._look(address, answer.text, plain(address)) if _type(answer) in _PAGES else []
+        if answer.location is not None:
+            return self._own(urljoin(self._origin + address, answer.location))
+        if answer.status >= 400:
+            if answer.status >= 500:
+                self.failed.append(address)
+            if asked or answer.status >= 500:
+                self.unproved.append(f"GET {plain(address)} answers {answer.status}: what it loads is not known")
+            return []
+        return await self._look(address, answer.text, plain(address)) if answer.type in _PAGES else []
 
     async def _look(self, address: str, text: str, what: str) -> list[str]:
         """Fetch what a page loads; returns what it links to."""
@@ -149,31 +152,31 @@ class Crawl:
         if address in self.assets and integrity is None:
             return
         known, self.assets[address] = address in self.assets, by
-        answer = await self._get(address)
+        answer = await self._get(address, by)
         for _ in range(5):
-            if not answer.has_redirect_location:
+            if answer.location is None:
                 break
-            own = self._own(urljoin(self._origin + address, answer.headers["location"]))
+            own = self._own(urljoin(self._origin + address, answer.location))
             if not own:
                 return
-            answer = await self._get(own[0])
-        if answer.status_code != 200:
+            answer = await self._get(own[0], by)
+        if answer.status != 200:
             asked = self._name_of(split.path)
             if asked is not None:
                 raise Problem(
-                    f"proof: {by} loads {plain(address)}, which answers {answer.status_code}: it is served by a name "
+                    f"proof: {by} loads {plain(address)}, which answers {answer.status}: it is served by a name "
                     f"that changes with its content. Let the page ask for that ({asked})",
                     Exit.NO,
                 )
-            raise _refused(f"{by} loads {plain(address)}, which answers {answer.status_code}")
-        self._check_type(split.path, _type(answer), by, address)
-        if integrity is not None:
+            raise _refused(f"{by} loads {plain(address)}, which answers {answer.status}")
+        self._check_type(split.path, answer.type, by, address)
+        if integrity is not None and not answer.cut:
             _check_integrity(answer.content, integrity, by, address)
-        if known or len(answer.content) > _LARGEST:
+        if known or answer.cut:
             return
-        if _type(answer) == "text/css":
+        if answer.type == "text/css":
             found = [r.url for r in css_references(normalised(answer.text)) if not r.url.endswith(".map")]
-        elif _type(answer) in _SCRIPT_TYPES:
+        elif answer.type in _SCRIPT_TYPES:
             found = [r.url for r in script_imports(answer.text)]
         else:
             found = []
@@ -205,27 +208,11 @@ class Crawl:
         if wrong:
             raise _refused(f"{by} loads {plain(address)}, which answers with the type {plain(given) or 'of nothing'}")
 
-    async def _get(self, address: str) -> httpx.Response:
-        cookie = self._cookie(address)
-        headers = {"Cookie": cookie} if cookie is not None else {}
+    async def _get(self, address: str, by: str) -> Fetched:
         try:
-            return await self.client.get(address, timeout=_PATIENCE, headers=headers)
-        except httpx.HTTPError as error:
-            raise _refused(f"GET {plain(address)} has no answer ({type(error).__name__})") from None
-
-
-def client_of(address: str, host: str | None = None) -> httpx.AsyncClient:
-    """A client for the process at `address`, `127.0.0.1:PORT` or `unix@PATH`, that calls it `host` (`localhost`)."""
-    headers = {"Host": host or "localhost", "Accept-Encoding": "gzip, br, zstd"}
-    if address.startswith("unix@"):
-        transport = httpx.AsyncHTTPTransport(uds=address.removeprefix("unix@"))
-        return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers, trust_env=False)
-    port = address.rpartition(":")[2]
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
-
-
-def _type(answer: httpx.Response) -> str:
-    return str(answer.headers.get("content-type", "")).split(";")[0].strip().lower()
+            return await fetch(self.client, address, cookie=self._cookie(address))
+        except NoAnswerError as error:
+            raise _refused(f"{by} loads {plain(address)}, which has no answer ({error})") from None
 
 
 def _check_integrity(data: bytes, integrity: str, by: str, address: str) -> None:
