@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,33 @@ def test_a_workload_is_sent_only_where_all_that_it_writes_is_thrown_away(home: H
     home.write({"app.py": calls})
     (told,) = build(home)["unproved"]
     assert told.endswith("#0 POST /login (500)"), "nothing beyond this machine is reached"
+
+
+CALLS = "import socket\nsocket.create_connection(('127.0.0.1', 2525), 5)\n"
+
+
+def test_who_needs_what_is_out_of_reach_to_boot_is_proved_without_the_workload(home: Home) -> None:
+    mail = socket.create_server(("127.0.0.1", 0))
+    calls = CALLS.replace("2525", str(mail.getsockname()[1]))
+    home.environment["SMTP_PORT"] = str(mail.getsockname()[1])
+    with mail:
+        home.write({**WITH_LOGIN, "app.py": calls + MEMBERS})
+        done = build(home)
+    said = "the workload is not sent: the app does not boot where it reaches nothing beyond this machine"
+    assert (done["boot"]["pages"], done["unproved"]) == (1, [said])
+
+
+def test_a_release_command_reaches_nobody_from_the_proof(home: Home) -> None:
+    services = '[services]\nSTORE = "folder"\n'
+    home.write(
+        {**FLASK_WITH_KIT, "fungible.toml": f'release = "python call.py"\n{services}[assets]\nroots = ["static"]\n'}
+    )
+    home.write({"call.py": CALLS})
+    done = build(home)
+    told = "the release command wants to reach 127.0.0.1:2525, which a proof does not let it"
+    assert (done["boot"]["pages"], done["unproved"]) == (1, [told])
+    home.write({"call.py": "raise SystemExit(3)\n"})
+    assert "the release command `python call.py` ended with 3" in build(home, code=1)
 
 
 def test_a_workload_that_cannot_be_read_is_told(home: Home) -> None:

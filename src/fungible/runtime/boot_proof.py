@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,12 +42,25 @@ from fungible.runtime.short_lived import NotBooted, ShortLived, short_lived
 from fungible.runtime.stage import Isolation, confined
 from fungible.runtime.step import StepFailed, run_step
 from fungible.sandbox.launch import wipe
+from fungible.sandbox.outbound import MAIL_PORTS
 from fungible.sandbox.probe import probe_outbound
 from fungible.services.url import addresses_of
 
 LAYERED = frozenset({"full", "copy"})
 """Isolation levels at which a process can write to a throw-away layer over what it is run from."""
 _NAME = "proof"
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What the web process is booted on: `free`, or `kept_in` for the journey; `prepared` where nothing was left
+    undone that comes before it."""
+
+    free: Release
+    kept_in: Release
+    journey: Journey | None
+    unproved: tuple[str, ...]
+    prepared: bool
 
 
 @dataclass(frozen=True)
@@ -102,30 +115,18 @@ class BootProof:
             await asyncio.to_thread(shutil.copytree, content, copy, symlinks=True)
             content = copy
         release, off = self._release(content, bound, config, backing)
-        if journey is not None:
-            refused = await probe_outbound(str(self.processes / "probe"), self.isolation.level, self.isolation.layer)
-            if refused is None:
-                release = await _kept_in(release, journey, backing)
-            else:
-                said = f"the workload is not sent: connections of the app cannot be refused here ({refused})"
-                journey, unproved = None, (*unproved, said)
-        prepared = await self._release_command(release)
-        if journey is not None and self.app.settings.verify.setup is not None:
-            try:
-                await self._step(f"bash -c {shlex.quote(self.app.settings.verify.setup)}", release, "setup")
-            except StepFailed as failed:
-                journey, unproved = None, (*unproved, f"the workload is not sent: {failed.message}")
+        ground = await self._prepare(release, journey, unproved, backing)
         with contextlib.closing(Ports(self.folders.run.parent / "ports")) as ports:
-            port, process = ports.take(), ShortLived()
+            port = ports.take()
             try:
-                crawl = await self._look(process, release, off, port, manifest, journey, unproved)
+                crawl, release = await self._look_with_or_without(ground, off, port, manifest)
             except NotBooted as error:
-                await self._boot_on_another_disk(process, release, off, port)
-                if prepared:
+                await self._boot_on_another_disk(error.lines, ground.free, off, port)
+                if ground.prepared:
                     raise no_boot(error.how) from None
                 # What it lacks may be what the release command makes, in a store that is not ours.
                 said = "it does not boot before its release command has run, so no page was fetched"
-                return Boot(0, 0, (*unproved, said))
+                return Boot(0, 0, (*ground.unproved, said))
             if crawl.failed:
                 await self._on_another_disk(release, off, port, crawl)
         return Boot(
@@ -160,15 +161,57 @@ class BootProof:
         self.conceal(release)
         return release, off
 
-    async def _release_command(self, release: Release) -> bool:
-        """Run the app's release command where all that it can write is ours; whether nothing is left undone."""
+    async def _prepare(
+        self, free: Release, journey: Journey | None, unproved: tuple[str, ...], backing: Backing
+    ) -> _Ground:
+        """Run what comes before the web process; the journey is given up, and that told, where it cannot be made."""
+        kept_in = free
+        if journey is not None or self.app.release_command is not None:
+            refusal = await probe_outbound(str(self.processes / "probe"), self.isolation.level, self.isolation.layer)
+            if refusal is None:
+                kept_in = await _kept_in(free, journey, backing)
+            elif journey is not None:
+                said = f"the workload is not sent: connections of the app cannot be refused here ({refusal})"
+                journey, unproved = None, (*unproved, said)
+        prepared, told = await self._release_command(kept_in)
+        unproved = (*unproved, *told)
+        setup = self.app.settings.verify.setup
+        if journey is not None and setup is not None:
+            try:
+                await self._step(f"bash -c {shlex.quote(setup)}", kept_in, "setup")
+            except StepFailed as failed:
+                journey, unproved = None, (*unproved, f"the workload is not sent: {failed.message}")
+        return _Ground(free, kept_in, journey, unproved, prepared)
+
+    async def _look_with_or_without(
+        self, ground: _Ground, off: PackagersOff, port: int, manifest: Manifest | None
+    ) -> tuple[Crawl, Release]:
+        """Boot it and fetch what there is; without the journey where it does not boot with connections refused.
+        Returns what was fetched, and how it ran. Raises Problem and NotBooted."""
+        unproved = ground.unproved
+        if ground.journey is not None:
+            with contextlib.suppress(NotBooted):
+                crawl = await self._look(ground.kept_in, off, port, manifest, ground.journey, unproved)
+                return crawl, ground.kept_in
+            said = "the workload is not sent: the app does not boot where it reaches nothing beyond this machine"
+            unproved = (*unproved, said)
+        return await self._look(ground.free, off, port, manifest, None, unproved), ground.free
+
+    async def _release_command(self, release: Release) -> tuple[bool, tuple[str, ...]]:
+        """Run the app's release command where all that it can write is ours; whether nothing is left undone, and what
+        is to be told of that."""
         command, declared = self.app.release_command, self.app.settings.services
         if command is None:
-            return True
+            return True, ()
         if not release.services or release.services.keys() < declared.keys():
-            return False
-        await self._step(command, release, "release")
-        return True
+            return False, ()
+        try:
+            await self._step(command, release, "release")
+        except StepFailed as failed:
+            if not failed.refused:
+                raise
+            return False, (f"the release command wants to reach {failed.refused[0]}, which a proof does not let it",)
+        return True, ()
 
     async def _step(self, command: str, release: Release, step: str) -> None:
         """Run a command of the app's; what it writes in the app's folder is thrown away, and no fault of it."""
@@ -178,7 +221,6 @@ class BootProof:
 
     async def _look(
         self,
-        process: ShortLived,
         release: Release,
         off: PackagersOff,
         port: int,
@@ -186,7 +228,8 @@ class BootProof:
         journey: Journey | None,
         unproved: tuple[str, ...],
     ) -> Crawl:
-        """Boot it as `process` and fetch what there is. Raises Problem and NotBooted."""
+        """Boot it and fetch what there is. Raises Problem and NotBooted."""
+        process = ShortLived()
         ready = self.app.types[WEB].ready
         try:
             async with self._process(process, release, port) as address:
@@ -207,10 +250,11 @@ class BootProof:
         return self.app.folder if self.isolation.level == "full" else release.confinement.content
 
     async def _boot_on_another_disk(
-        self, process: ShortLived, release: Release, off: PackagersOff, port: int
+        self, lines: Iterable[str], release: Release, off: PackagersOff, port: int
     ) -> None:
-        """Boot what did not boot from a throw-away layer. Raises Problem where it wanted to write."""
-        where = wrote_at(process.lines, self._seen(release))
+        """Boot what did not boot, and said `lines`, from a throw-away layer. Raises Problem where it wanted to
+        write."""
+        where = wrote_at(lines, self._seen(release))
         if where is not None:
             raise writes_at_boot(where)
         if self.isolation.level not in LAYERED:
@@ -257,14 +301,17 @@ def _on_layer(release: Release) -> Release:
     return replace(release, confinement=replace(release.confinement, read_only=False))
 
 
-async def _kept_in(release: Release, journey: Journey, backing: Backing) -> Release:
-    """With connections refused that would reach beyond this machine, and stores and mail servers on it."""
+async def _kept_in(release: Release, journey: Journey | None, backing: Backing) -> Release:
+    """With connections refused that would reach beyond this machine, and mail servers on it: what a release command
+    or a client does is done once more, for good, when the release is rolled."""
     own = tuple(
         address
         for service in backing.services
         if service.kind in ("valkey", "postgres", "memcached") and service.name in backing.urls
         for address in addresses_of(service.url, service.kind)
     )
-    reachable, unreachable = await journey.outbound(release.environment({}), own)
+    reachable, unreachable = own, MAIL_PORTS
+    if journey is not None:
+        reachable, unreachable = await journey.outbound(release.environment({}), own)
     confinement = replace(release.confinement, outbound="refused", reachable=reachable, unreachable=unreachable)
     return replace(release, confinement=confinement)

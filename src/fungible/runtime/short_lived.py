@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,11 +25,13 @@ _LAST_LINES = 500
 
 
 class NotBooted(Exception):
-    """It never answered: `how` it came to that, as a sentence goes on after "it"."""
+    """It never answered: `how` it came to that, as a sentence goes on after "it"; `lines` are the last of its
+    output."""
 
-    def __init__(self, how: str) -> None:
+    def __init__(self, how: str, lines: Sequence[str]) -> None:
         super().__init__(how)
         self.how = how
+        self.lines = tuple(lines)
 
 
 @dataclass
@@ -93,7 +95,8 @@ async def short_lived(
             answers.cancel()
         if not answered:
             where = "$FUNGIBLE_SOCKET" if unix else "$PORT"
-            raise NotBooted(_how_it_ended(running, f"{where} within {web.boot_timeout:g} s"))
+            how = _how_it_ended(running, f"{where} within {web.boot_timeout:g} s")
+            raise NotBooted(how, process.lines)
         yield process.address
     finally:
         await _end(running, senders)
