@@ -44,6 +44,18 @@ DJANGO_ADMIN = {
         'release = "python manage.py migrate"\n'
         '[services]\nDATABASE_URL = "sqlite"\n'
         '[assets]\nroots = ["staticfiles"]\nurl = "/static/"\n'
+        '[verify]\nworkload = "workload.yaml"\n'
+        'setup = "DJANGO_SUPERUSER_PASSWORD=s3cret python manage.py createsuperuser --noinput'
+        ' --username ann --email ann@example.org"\n'
+    ),
+    "workload.yaml": (
+        "requests:\n"
+        '  - {method: GET, path: /admin/login/, save: {csrf: \'re:csrfmiddlewaretoken" value="([^"]+)\'}}\n'
+        "  - method: POST\n"
+        "    path: /admin/login/\n"
+        "    form: {username: ann, password: s3cret, csrfmiddlewaretoken: '${csrf}', next: /admin/}\n"
+        "  - {method: GET, path: /admin/}\n"
+        "  - {method: GET, path: /admin/auth/user/1/change/}\n"
     ),
     "manage.py": (
         "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site_settings')\n"
@@ -57,6 +69,7 @@ DJANGO_ADMIN = {
         "INSTALLED_APPS = ['django.contrib.admin', 'django.contrib.auth', 'django.contrib.contenttypes',\n"
         "    'django.contrib.sessions', 'django.contrib.messages', 'django.contrib.staticfiles']\n"
         "MIDDLEWARE = ['django.contrib.sessions.middleware.SessionMiddleware',\n"
+        "    'django.middleware.csrf.CsrfViewMiddleware',\n"
         "    'django.contrib.auth.middleware.AuthenticationMiddleware',\n"
         "    'django.contrib.messages.middleware.MessageMiddleware']\n"
         "TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates', 'APP_DIRS': True,\n"
@@ -122,3 +135,70 @@ FLASK_WITH_KIT = {
     "static/site.css": "body { background: url('logo.svg') }\n" + "p { color: teal }\n" * 50,
     "static/logo.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
 }
+
+
+def django(settings: str, page: str, build: str, **files: str) -> dict[str, str]:
+    """A Django site with one `page`; `settings` come after those that it has without."""
+    return {
+        "Procfile": DJANGO_ADMIN["Procfile"],
+        "fungible.toml": f'build = {build}\n[assets]\nroots = ["staticfiles"]\nurl = "/static/"\n',
+        "manage.py": DJANGO_ADMIN["manage.py"],
+        "site_wsgi.py": DJANGO_ADMIN["site_wsgi.py"],
+        "site_urls.py": (
+            "from django.urls import path\nfrom django.views.generic import TemplateView\n"
+            "urlpatterns = [path('', TemplateView.as_view(template_name='home.html'))]\n"
+        ),
+        "site_settings.py": (
+            "import os\n"
+            "BASE = os.path.dirname(os.path.abspath(__file__))\n"
+            "SECRET_KEY = 'x'\n"
+            "ALLOWED_HOSTS = ['localhost']\n"
+            "ROOT_URLCONF = 'site_urls'\n"
+            "INSTALLED_APPS = ['django.contrib.staticfiles']\n"
+            "TEMPLATES = [{'BACKEND': 'django.template.backends.django.DjangoTemplates',\n"
+            "    'APP_DIRS': True,\n"
+            "    'DIRS': [os.path.join(BASE, 'templates')]}]\n"
+            "STATIC_URL = '/static/'\n"
+            "STATIC_ROOT = os.path.join(BASE, 'staticfiles')\n"
+            "STATICFILES_DIRS = [os.path.join(BASE, 'assets')]\n"
+            f"{settings}"
+        ),
+        "templates/home.html": page,
+        "assets/site.scss": "$tone: teal;\nbody { p { color: $tone } }\n",
+        "assets/logo.svg": FLASK_WITH_KIT["static/logo.svg"],
+        **files,
+    }
+
+
+COLLECTSTATIC = '"python manage.py collectstatic --noinput"'
+
+DJANGO_PIPELINE = django(
+    "INSTALLED_APPS += ['pipeline']\n"
+    "STORAGES = {'staticfiles': {'BACKEND': 'pipeline.storage.PipelineManifestStorage'}}\n"
+    "STATICFILES_FINDERS = ['django.contrib.staticfiles.finders.FileSystemFinder',\n"
+    "    'pipeline.finders.PipelineFinder']\n"
+    "PIPELINE = {\n"
+    "    'PIPELINE_ENABLED': True,\n"
+    "    'COMPILERS': ['pipeline.compilers.sass.SASSCompiler'],\n"
+    "    'SASS_BINARY': 'pysassc',\n"
+    "    'CSS_COMPRESSOR': 'pipeline.compressors.NoopCompressor',\n"
+    "    'STYLESHEETS': {'site': {'source_filenames': ['site.scss'], 'output_filename': 'built/site.css'}},\n"
+    "}\n",
+    "{% load pipeline static %}<title>shop</title>{% stylesheet 'site' %}<img src=\"{% static 'logo.svg' %}\">\n",
+    f"[{COLLECTSTATIC}]",
+)
+
+DJANGO_COMPRESSOR = django(
+    "INSTALLED_APPS += ['compressor']\n"
+    "STATICFILES_FINDERS = ['django.contrib.staticfiles.finders.FileSystemFinder',\n"
+    "    'compressor.finders.CompressorFinder']\n"
+    "COMPRESS_PRECOMPILERS = [('text/x-scss', 'pysassc {infile} {outfile}')]\n"
+    "COMPRESS_OFFLINE = True\n"
+    "STORAGES = {'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.ManifestStaticFilesStorage'}}\n",
+    "{% load compress static %}<title>shop</title>\n"
+    '{% compress css %}<link rel="stylesheet" type="text/x-scss" href="{% static \'site.scss\' %}">'
+    '<link rel="stylesheet" href="{% static \'plain.css\' %}">{% endcompress %}\n'
+    "<img src=\"{% static 'logo.svg' %}\">\n",
+    f'[{COLLECTSTATIC}, "python manage.py compress"]',
+    **{"assets/plain.css": "h1 { color: navy }\n"},
+)

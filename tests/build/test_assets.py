@@ -146,6 +146,7 @@ def test_esbuilds_names_are_kept(tmp_path: Path) -> None:
     assert manifest.names["src/main.js"] == "main-ABCDEFGH.js"
     assert manifest.entries["src/main.js"].css == ("main-QRSTUVWX.css",)
     assert manifest.entries["src/main.js"].imports == ("chunk-IJKLMNOP.js",)
+    assert not {"meta.json", "meta.22222222.json"} & set(manifest.files), "which names sources, and is for us"
     assert manifest.files["late-22222222.js"].hashed and not manifest.files["plain.js"].hashed
 
 

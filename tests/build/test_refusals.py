@@ -280,12 +280,33 @@ def test_what_pages_load_has_to_be_there(home: Home, body: str, said: str) -> No
     assert f"proof: {said}" in build(home, code=1).splitlines()[-1]
 
 
-@pytest.mark.parametrize("at", ["boot", "request"])
-def test_an_app_that_writes_into_its_own_folder_is_named_with_its_line(home: Home, at: str) -> None:
+@pytest.mark.parametrize(("at", "level"), [("boot", "full"), ("request", "full"), ("request", "copy")])
+def test_an_app_that_writes_into_its_own_folder_is_named_with_its_line(home: Home, at: str, level: str) -> None:
     text = FLASK_WITH_KIT["app.py"]
     write = "open('static/out.css', 'w')\n"
     text = text + write if at == "boot" else text.replace("    return render", f"    {write}    return render")
     home.write({**FLASK_WITH_KIT, "app.py": text})
-    said = build(home, code=1).splitlines()[-1]
+    said = build(home, "--isolation", level, code=1).splitlines()[-1]
     line = 9 if at == "boot" else 8
     assert f"app.py:{line} writes into the app's folder" in said
+
+
+def test_an_app_that_keeps_a_database_in_its_folder_is_told_the_file(home: Home) -> None:
+    keeps = "import sqlite3\nsqlite3.connect('shop.db').execute('create table if not exists orders (id)')\n"
+    home.write({**FLASK_WITH_KIT, "app.py": keeps + FLASK_WITH_KIT["app.py"]})
+    said = build(home, code=1).splitlines()[-1]
+    assert "the web process does not boot on a read-only disk, and boots where the app may write shop.db" in said
+
+
+def test_a_stream_that_a_page_links_to_ends_the_proof_no_less(home: Home) -> None:
+    body = (
+        "        page = b'<a href=/events>live</a>'\n"
+        "        if self.path == '/events':\n"
+        "            self.wfile.write(b'HTTP/1.0 200 OK\\r\\nContent-Type: text/event-stream\\r\\n\\r\\n')\n"
+        "        while self.path == '/events':\n"
+        "            self.wfile.write(b'data: 1\\n\\n')\n"
+    )
+    server = SERVER.format(body=body).replace("http.server.HTTPServer", "http.server.ThreadingHTTPServer")
+    home.write({"Procfile": SERVES, "app.py": server})
+    done = build(home)
+    assert (done["boot"]["pages"], done["unproved"]) == (1, [])

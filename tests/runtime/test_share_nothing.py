@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fungible.build.releases import KEPT
 from tests.runtime.harness import Home, wait_until
 
 WEB = "web: python3 server.py\n"
@@ -164,4 +165,27 @@ def test_an_edit_reaches_no_running_process_and_makes_a_release_at_the_next_star
     with home.start() as formation:
         assert formation.get("/read/text").json()["text"] == "two"
         assert formation.get("/env/FUNGIBLE_RELEASE").json()["value"] == "v2"
+        assert formation.stop() == 0
+
+
+@pytest.mark.parametrize("user", ["root", "ordinary"])
+def test_what_is_sealed_is_read_only_by_mode_and_goes_with_its_release(home: Home, user: str) -> None:
+    home.write({"Procfile": "worker: sleep 600\n", "run.sh": "true\n", "deep/a.py": "A = 0\n"})
+    (home.app / "run.sh").chmod(0o755)
+    if user == "ordinary":
+        as_ordinary_user(home)
+    with home.start() as formation:
+        for number in range(1, KEPT + 3):
+            (home.app / "deep/a.py").write_text(f"A = {number}\n")
+            assert home.run("release").stdout == f"v{number + 1} serves\n"
+        (state,) = home.base.glob("state/fungible/app-*")
+        assert {path.name for path in (state / "releases").iterdir()} == {f"v{n}" for n in range(4, KEPT + 4)}
+        files = [path for path in home.base.glob("state/fungible/**/app/**/*") if path.is_file()]
+        assert {path.name: path.stat().st_mode & 0o777 for path in files if path.suffix != ".pyc"} == {
+            **dict.fromkeys(("Procfile", "a.py", "server.py"), 0o444),
+            "run.sh": 0o555,
+        }
+        assert {path.stat().st_mode & 0o222 for path in files} == {0}
+        assert home.run("rollback", "v5").stdout == f"v{KEPT + 4} serves\n"
+        assert (state / "releases/v5/app/deep/a.py").read_text() == "A = 4\n"
         assert formation.stop() == 0

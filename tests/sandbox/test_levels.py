@@ -67,7 +67,7 @@ for level in ("full", "copy"):
     if level not in abilities.allowed:
         continue
     base = tempfile.mkdtemp(dir=os.getcwd()); app = base + "/app"; os.mkdir(app); open(app + "/a", "w").write("1")
-    os.mkdir(base + "/p")
+    os.mkdir(base + "/p"); os.chmod(app + "/a", 0o444)
     spec = Spec(level=level, argv=("sh", "-c", "echo 2 > a; echo 3 > b"), environment={"PATH": os.defpath},
                 private=base + "/p", source=app, target=app, layer=abilities.layer)
     heard = []

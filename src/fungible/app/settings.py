@@ -93,6 +93,14 @@ class AssetSettings(Table, frozen=True):
 
     roots: Annotated[tuple[str, ...], Setting("Folders of assets, inside the app's folder.", kinds.INNER_PATHS)] = ()
     url: Annotated[str, Setting("Where they are served.", kinds.URL_FOLDER)] = "/assets/"
+    prove: Annotated[
+        bool,
+        Setting(
+            "Boot each new build once before it is released, read-only and without packagers, and refuse it where "
+            "something is left to compile.",
+            kinds.FLAG,
+        ),
+    ] = True
 
 
 class StoreSettings(Table, frozen=True):

@@ -36,6 +36,11 @@ def plain(value: object) -> str:
     return "".join(c if c.isprintable() else _escaped(c) for c in str(value))
 
 
+def counted(number: int, one: str) -> str:
+    """`1 page`, `2 pages`."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean "…"?` with the nearest of `known` (leading space included), or nothing."""
     by_folded = {candidate.casefold(): candidate for candidate in known}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fungible.build.seal import Tree
 
-FORMAT = 1
+FORMAT = 2
 """Changes when a build of the same input comes out differently by a change of ours."""
 _CHUNK = 1 << 20
 

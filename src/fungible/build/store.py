@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fungible.build.links import delete
+from fungible.build.links import delete, write_protect
 
 KEPT = 10
 """Builds that are kept; the least recently used are deleted when a new one is made."""
@@ -35,7 +35,8 @@ class Record:
     `digest` is that of `files`, which are all files of it by relative path, each as `mode:SHA-256`; `inputs` are
     those it was made of, in the same form; `commands` the lines that were run; `tools` what their programs call
     themselves; `variables` what they were given; `assets` how many assets it has, `unproved` what the proof could not
-    judge. `bound_to` is the only folder that it is right for, where something in it names that folder.
+    judge, `active` what compiles while requests are served. `bound_to` is the only folder that it is right for, where
+    something in it names that folder.
     """
 
     digest: str
@@ -50,6 +51,7 @@ class Record:
     unproved: tuple[str, ...] = ()
     bound_to: str | None = None
     left_out: tuple[str, ...] = field(default=())
+    active: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,10 @@ class Store:
             yield home / "app"
 
     def add(self, content: Path, record: Record) -> Build:
-        """Take over what `draft` gave; a build with the same digest that is there already stays. Raises OSError."""
+        """Take over what `draft` gave, its files read-only from now on; a build with the same digest that is there
+        already stays. Raises OSError."""
+        # Folders stay as they are: in the throw-away layer over them a process may make files.
+        write_protect(content)
         home = self._folder / record.digest
         keys = self._folder / "keys"
         keys.mkdir(mode=0o700, exist_ok=True)
@@ -136,8 +141,8 @@ class Store:
 def read_record(path: Path) -> Record:
     """The record at `path`. Raises OSError, ValueError or TypeError where it is none."""
     data = json.loads(path.read_text())
-    for name in ("commands", "unproved", "left_out"):
-        data[name] = tuple(data[name])
+    for name in ("commands", "unproved", "left_out", "active"):
+        data[name] = tuple(data.get(name, ()))
     return Record(**data)
 
 

@@ -7,18 +7,34 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 PACKAGERS = (
     *("node", "npm", "npx", "yarn", "pnpm", "bun", "bunx", "deno", "esbuild", "vite", "webpack", "rollup", "parcel"),
-    *("tailwindcss", "postcss", "sass", "sassc", "node-sass", "scss", "lessc", "stylus", "tsc", "swc", "coffee"),
+    *(
+        "tailwindcss",
+        "postcss",
+        "sass",
+        "sassc",
+        "pysassc",
+        "node-sass",
+        "scss",
+        "lessc",
+        "stylus",
+        "tsc",
+        "swc",
+        "coffee",
+    ),
     *("babel", "uglifyjs", "terser", "cleancss", "csso", "lightningcss", "gulp", "grunt", "compass", "jammit"),
     *("yuicompressor", "closure-compiler"),
 )
 """Programs that make assets. The run stage has to do without them."""
 
 _INSTALLS = re.compile(r"\b(npm|pnpm|bun|yarn)\s+(ci|i|install|add)\b|(^|[;&|]\s*)yarn\s*($|[;&|])")
+_BY_FRAMEWORKS = re.compile(
+    r"\b(collectstatic|compilescss|compilestatic|webassets|assets:precompile|assets\s+build|manage\.py\s+compress)\b"
+)
 _WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 _LOCKS = (".package-lock.json", ".yarn-integrity", ".yarn-state.yml", ".modules.yaml")
 
@@ -26,6 +42,15 @@ _LOCKS = (".package-lock.json", ".yarn-integrity", ".yarn-state.yml", ".modules.
 def installs_node_modules(commands: Iterable[str]) -> bool:
     """Whether one of the commands installs packages into `node_modules` itself."""
     return any(_INSTALLS.search(command) for command in commands)
+
+
+def makes_assets(commands: Iterable[str], roots: Collection[str]) -> bool:
+    """Whether a build makes assets: it has `roots` of them, or one of its commands runs a packager, and more than to
+    install packages."""
+    rest = [_INSTALLS.sub(" ", command) for command in commands]
+    return bool(roots) or any(
+        _BY_FRAMEWORKS.search(command) or not set(PACKAGERS).isdisjoint(_WORD.findall(command)) for command in rest
+    )
 
 
 def programs_of(commands: Iterable[str], path: str) -> dict[str, str]:

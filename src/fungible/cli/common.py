@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fungible.app.model import App
+    from fungible.runtime.journey import Journey
 
 AppFolder = Annotated[
     Path,
@@ -49,6 +53,13 @@ Web = Annotated[
     typer.Option("--web", metavar="COMMAND", envvar="FUNGIBLE_WEB", help="The web command, without a Procfile."),
 ]
 HERE = Path()
+
+
+def journey_of(app: App) -> Journey | None:
+    """What the app's workload does, for the proof of a build."""
+    from fungible.verify.journey import journey_of  # of no use where nothing is proved
+
+    return journey_of(app)
 
 
 def inherited_environment() -> dict[str, str]:

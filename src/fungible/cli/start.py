@@ -21,6 +21,7 @@ from fungible.cli.common import (
     StopTimeout,
     Web,
     inherited_environment,
+    journey_of,
 )
 
 
@@ -76,4 +77,5 @@ def start(
     if web is not None and "Procfile" not in loaded.sources:
         typer.echo(f"to keep it, write this line into a file called Procfile:\nweb: {web.strip()}", err=True)
     options = Options(counts, host, port, json, watch, shake)
-    return asyncio.run(run_formation(loaded, options, inherited_environment(), load=load, attend=attend))
+    environment = inherited_environment()
+    return asyncio.run(run_formation(loaded, options, environment, load=load, attend=attend, plan=journey_of))

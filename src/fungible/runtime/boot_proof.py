@@ -1,249 +1,317 @@
 """Proof that the run stage needs no compiler and no writable disk: the web process boots from the build and serves.
 
 It runs on the build itself, mounted read-only, with packagers off its PATH, with backing services of its own that are
-thrown away; its pages are fetched, and everything that they load.
+thrown away; its pages are fetched, and everything that they load. Where a client's journey is known, it is made as
+well, with connections beyond this machine refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import secrets
+import shlex
 import shutil
-import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fungible.app.model import WEB, App, ProcessType
-from fungible.app.problem import Exit, Problem
-from fungible.build.assets.manifest import read_manifest
+from fungible.app.model import WEB, App
+from fungible.app.wording import plain
+from fungible.build.assets.manifest import Manifest, read_manifest
 from fungible.runtime.backing import Backing, attach_services
-from fungible.runtime.boot_known import Boot, note_boot
-from fungible.runtime.building import PROTECTED, Built
-from fungible.runtime.confinement import Confinement
-from fungible.runtime.crawl import Crawl, client_of
+from fungible.runtime.boot_known import Boot
+from fungible.runtime.boot_verdict import (
+    check_called,
+    check_disk,
+    needs_disk,
+    no_boot,
+    writes_at_boot,
+    wrote_at,
+)
+from fungible.runtime.building import PROTECTED
+from fungible.runtime.crawl import Crawl
 from fungible.runtime.events import Event
+from fungible.runtime.fetching import client_of
 from fungible.runtime.folders import Folders
-from fungible.runtime.one_off import Outcome
+from fungible.runtime.journey import Journey
 from fungible.runtime.packagers_off import PackagersOff, packagers_off
 from fungible.runtime.port import Ports
-from fungible.runtime.readiness import wait_until_answers
 from fungible.runtime.release import Release
-from fungible.runtime.stage import Isolation
+from fungible.runtime.short_lived import NotBooted, ShortLived, short_lived
+from fungible.runtime.stage import Isolation, confined
 from fungible.runtime.step import StepFailed, run_step
 from fungible.sandbox.launch import wipe
-from fungible.sandbox.spec import Mount
+from fungible.sandbox.outbound import MAIL_PORTS
+from fungible.sandbox.probe import probe_outbound
+from fungible.services.url import addresses_of
 
-_STOP = 5.0
-_LAST_LINES = 500
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+LAYERED = frozenset({"full", "copy"})
+"""Isolation levels at which a process can write to a throw-away layer over what it is run from."""
+_NAME = "proof"
 
 
-async def prove_boot(
-    app: App,
-    built: Built,
-    folders: Folders,
-    processes: Path,
-    isolation: Isolation,
-    config: Mapping[str, str],
-    operating_system: Mapping[str, str],
-    *,
-    publish: Callable[[Event], None],
-) -> Boot:
-    """Boot the web process of `built` and fetch what its pages load; what was found is noted beside the build.
+@dataclass(frozen=True)
+class _Ground:
+    """What the web process is booted on: `free`, or `kept_in` for the journey; `prepared` where nothing was left
+    undone that comes before it."""
 
-    Raises Problem (exit 1) where it does not boot, runs a packager, or a page loads what is not there.
-    """
-    web = app.types[WEB]
-    # A service of the app's own that runs now, and its data, are not touched.
-    own = Folders(folders.root, processes / "proof", folders.run.parent / secrets.token_hex(4)).make()
-    try:
-        backing = await attach_services(app, own, config, operating_system)
+    free: Release
+    kept_in: Release
+    journey: Journey | None
+    unproved: tuple[str, ...]
+    prepared: bool
+
+
+@dataclass(frozen=True)
+class BootProof:
+    """One boot of `app`, whose `folders` these are, with private folders in `processes`, which is its alone."""
+
+    app: App
+    folders: Folders
+    processes: Path
+    isolation: Isolation
+    operating_system: Mapping[str, str]
+    publish: Callable[[Event], None]
+    conceal: Callable[[Release], None]
+
+    async def run(
+        self,
+        content: Path,
+        bound: tuple[str, ...],
+        config: Mapping[str, str],
+        journey: Journey | None,
+        unproved: tuple[str, ...],
+    ) -> Boot:
+        """Boot the web process of the build in `content`, fetch what its pages load, and make the `journey`.
+
+        `unproved` is known beforehand. Raises Problem (exit 1) where it does not boot, runs a packager, or a page
+        loads what is not there.
+        """
+        # A service of the app's own that runs now, and its data, are not touched.
+        run = self.folders.run.parent / secrets.token_hex(4)
+        own = Folders(self.folders.root, self.processes / "services", run).make()
         try:
-            boot = await _boot(app, web, built, own, processes, isolation, config, operating_system, backing, publish)
-        finally:
-            await backing.stop()
-    finally:
-        await asyncio.to_thread(wipe, str(own.run))
-    note_boot(built.build, web, boot)
-    return boot
-
-
-async def _boot(
-    app: App,
-    web: ProcessType,
-    built: Built,
-    folders: Folders,
-    processes: Path,
-    isolation: Isolation,
-    config: Mapping[str, str],
-    operating_system: Mapping[str, str],
-    backing: Backing,
-    publish: Callable[[Event], None],
-) -> Boot:
-    content = built.build.content
-    if isolation.level not in PROTECTED:
-        content = processes / "build"
-        await asyncio.to_thread(shutil.copytree, built.build.content, content, symlinks=True)
-    named = {*config, *(assignment.name for assignment in app.dotenv)}
-    services = {name: url for name, url in backing.urls.items() if name not in named}
-    bound = tuple(Mount(str(app.folder / path), str(app.folder / path)) for path in built.bound)
-    confinement = Confinement(
-        level=isolation.level,
-        layer=isolation.layer,
-        content=content,
-        folder=app.folder,
-        hidden=(folders.root, folders.run.parent),
-        attached=(*bound, *backing.mounts),
-        read_only=True,
-    )
-    release = Release("proof", confinement, config, app.dotenv, operating_system, services, app.types)
-    off = packagers_off(processes / "packagers", web.command, release.environment({}), app.folder, isolation.level)
-    release = replace(
-        release,
-        confinement=replace(confinement, attached=(*confinement.attached, *off.mounts)),
-        operating_system={**operating_system, "PATH": off.path},
-        config={name: value for name, value in config.items() if name != "PATH"},
-    )
-    if app.release_command is not None and services.keys() >= app.settings.services.keys() and services:
-        # All that it can write is ours, so it may.
-        await run_step(app.release_command, release, processes, "release", publish=publish, content_writable=False)
-    port = Ports(folders.run.parent / "ports")
-    try:
-        return await _serve(web, release, processes, port, off, built, app.folder, publish)
-    finally:
-        port.close()
-
-
-async def _serve(
-    web: ProcessType,
-    release: Release,
-    processes: Path,
-    ports: Ports,
-    off: PackagersOff,
-    built: Built,
-    folder: Path,
-    publish: Callable[[Event], None],
-) -> Boot:
-    unix = web.listen == "unix"
-    lines: deque[str] = deque(maxlen=_LAST_LINES)
-
-    def hear(event: Event) -> None:
-        if event.kind == "log.line":
-            lines.append(str(event.data["text"]))
-        publish(event)
-
-    number = ports.take()
-    senders: list[Callable[[int], None]] = []
-    before = set(processes.iterdir())
-    running = asyncio.ensure_future(
-        run_step(
-            web.command,
-            release,
-            processes,
-            WEB,
-            publish=hear,
-            content_writable=False,
-            given=None if unix else {"PORT": str(number)},
-            unix=unix,
-            on_start=senders.append,
-        )
-    )
-    try:
-        address = f"127.0.0.1:{number}"
-        if unix:
-            address = await _socket(processes, before, running)
-        answers = asyncio.ensure_future(wait_until_answers(address, web.ready, web.boot_timeout))
-        await asyncio.wait([answers, running], return_when=asyncio.FIRST_COMPLETED)
-        if running.done() or not answers.result():
-            answers.cancel()
-            raise _no_boot(running, off, web.boot_timeout, lines, folder)
-        async with client_of(address) as client:
-            crawl = Crawl(client, read_manifest(built.build.content))
+            backing = await attach_services(self.app, own, config, self.operating_system)
             try:
-                await crawl.run(("/", *((web.ready,) if web.ready else ())))
+                return await self._run(content, bound, config, journey, unproved, backing)
             finally:
-                _check_called(off)
-                await asyncio.sleep(0)
-        _check_disk(crawl, lines, folder)
-        return Boot(len(crawl.pages), len(crawl.assets), tuple(crawl.unproved))
-    finally:
-        await _end(running, senders)
+                await backing.stop()
+        finally:
+            await asyncio.to_thread(wipe, str(own.run))
 
-
-async def _socket(processes: Path, before: set[Path], running: asyncio.Future[Outcome]) -> str:
-    """The address of the Unix socket that the process is given; its private folder has a name of its own."""
-    while not running.done():
-        for path in set(processes.iterdir()) - before:
-            if (path / "own" / "run").is_dir():
-                return f"unix@{path / 'own' / 'run' / 's'}"
-        await asyncio.sleep(0.02)
-    return "unix@"
-
-
-def _no_boot(
-    running: asyncio.Future[Outcome], off: PackagersOff, patience: float, lines: Iterable[str], folder: Path
-) -> Problem:
-    _check_called(off)
-    if not running.done():
-        how = f"gave no answer within {patience:g} s"
-    else:
-        error = running.exception()
-        if error is not None and not isinstance(error, StepFailed):
-            return error if isinstance(error, Problem) else Problem(f"proof: {error!r}", Exit.NO)
-        how = "ended before it answered" if error is None else "failed"
-    hint = "its output is above"
-    where = _wrote_at(lines, folder)
-    if where is not None:
-        hint = f"{where} writes into the app's folder, which no process may rely on: let a build command write there"
-    return Problem(f"proof: the web process does not boot from the build: it {how}; {hint}", Exit.NO)
-
-
-def _check_called(off: PackagersOff) -> None:
-    name = off.first_called()
-    if name is not None:
-        raise Problem(
-            f"proof: the web process runs `{name}` while it serves: let a build command do that, and serve what it "
-            "writes",
-            Exit.NO,
+    async def _run(
+        self,
+        content: Path,
+        bound: tuple[str, ...],
+        config: Mapping[str, str],
+        journey: Journey | None,
+        unproved: tuple[str, ...],
+        backing: Backing,
+    ) -> Boot:
+        manifest = read_manifest(content)
+        if self.isolation.level not in PROTECTED:
+            copy = self.processes / "build"
+            await asyncio.to_thread(shutil.copytree, content, copy, symlinks=True)
+            content = copy
+        release, off = self._release(content, bound, config, backing)
+        ground = await self._prepare(release, journey, unproved, backing)
+        with contextlib.closing(Ports(self.folders.run.parent / "ports")) as ports:
+            port = ports.take()
+            try:
+                crawl, release = await self._look_with_or_without(ground, off, port, manifest)
+            except NotBooted as error:
+                await self._boot_on_another_disk(error.lines, ground.free, off, port)
+                if ground.prepared:
+                    raise no_boot(error.how) from None
+                # What it lacks may be what the release command makes, in a store that is not ours.
+                said = "it does not boot before its release command has run, so no page was fetched"
+                return Boot(0, 0, (*ground.unproved, said))
+            if crawl.failed:
+                await self._on_another_disk(release, off, port, crawl)
+        return Boot(
+            len(crawl.pages), len(crawl.assets), tuple(dict.fromkeys(crawl.unproved)), requests=crawl.requests
         )
 
+    def _release(
+        self, content: Path, bound: tuple[str, ...], config: Mapping[str, str], backing: Backing
+    ) -> tuple[Release, PackagersOff]:
+        app = self.app
+        named = {*config, *(assignment.name for assignment in app.dotenv)}
+        services = {name: url for name, url in backing.urls.items() if name not in named}
+        confinement = confined(app, self.folders, self.isolation, content, bound=bound, attached=backing.mounts)
+        release = Release(
+            _NAME,
+            replace(confinement, read_only=True),
+            config,
+            app.dotenv,
+            self.operating_system,
+            services,
+            app.types,
+        )
+        environment = release.environment({})
+        level = self.isolation.level
+        off = packagers_off(self.processes / "packagers", app.types[WEB].command, environment, app.folder, level)
+        release = replace(
+            release,
+            confinement=replace(release.confinement, attached=(*release.confinement.attached, *off.mounts)),
+            operating_system={**self.operating_system, "PATH": off.path},
+            config={name: value for name, value in config.items() if name != "PATH"},
+        )
+        self.conceal(release)
+        return release, off
 
-def _check_disk(crawl: Crawl, lines: Iterable[str], folder: Path) -> None:
-    """A page that failed because the disk is read-only would work once on a disk of its process's own."""
-    where = _wrote_at(lines, folder)
-    if where is not None and crawl.failed:
-        raise Problem(
-            f"proof: GET {crawl.failed[0]} fails on a read-only disk: {where} writes into the app's folder while a "
-            "page is made. Let a build command write that, or keep it in a backing service",
-            Exit.NO,
+    async def _prepare(
+        self, free: Release, journey: Journey | None, unproved: tuple[str, ...], backing: Backing
+    ) -> _Ground:
+        """Run what comes before the web process; the journey is given up, and that told, where it cannot be made."""
+        kept_in = free
+        if journey is not None or self.app.release_command is not None:
+            refusal = await probe_outbound(str(self.processes / "probe"), self.isolation.level, self.isolation.layer)
+            if refusal is None:
+                kept_in = await _kept_in(free, journey, backing)
+            elif journey is not None:
+                said = f"the workload is not sent: connections of the app cannot be refused here ({refusal})"
+                journey, unproved = None, (*unproved, said)
+        prepared, told = await self._release_command(kept_in)
+        unproved = (*unproved, *told)
+        setup = self.app.settings.verify.setup
+        if journey is not None and setup is not None:
+            try:
+                await self._step(f"bash -c {shlex.quote(setup)}", kept_in, "setup")
+            except StepFailed as failed:
+                journey, unproved = None, (*unproved, f"the workload is not sent: {failed.message}")
+        return _Ground(free, kept_in, journey, unproved, prepared)
+
+    async def _look_with_or_without(
+        self, ground: _Ground, off: PackagersOff, port: int, manifest: Manifest | None
+    ) -> tuple[Crawl, Release]:
+        """Boot it and fetch what there is; without the journey where it does not boot with connections refused.
+        Returns what was fetched, and how it ran. Raises Problem and NotBooted."""
+        unproved = ground.unproved
+        if ground.journey is not None:
+            with contextlib.suppress(NotBooted):
+                crawl = await self._look(ground.kept_in, off, port, manifest, ground.journey, unproved)
+                return crawl, ground.kept_in
+            said = "the workload is not sent: the app does not boot where it reaches nothing beyond this machine"
+            unproved = (*unproved, said)
+        return await self._look(ground.free, off, port, manifest, None, unproved), ground.free
+
+    async def _release_command(self, release: Release) -> tuple[bool, tuple[str, ...]]:
+        """Run the app's release command where all that it can write is ours; whether nothing is left undone, and what
+        is to be told of that."""
+        command, declared = self.app.release_command, self.app.settings.services
+        if command is None:
+            return True, ()
+        if not release.services or release.services.keys() < declared.keys():
+            return False, ()
+        try:
+            await self._step(command, release, "release")
+        except StepFailed as failed:
+            if not failed.refused:
+                raise
+            return False, (f"the release command wants to reach {failed.refused[0]}, which a proof does not let it",)
+        return True, ()
+
+    async def _step(self, command: str, release: Release, step: str) -> None:
+        """Run a command of the app's; what it writes in the app's folder is thrown away, and no fault of it."""
+        await run_step(
+            command, _on_layer(release), self.processes, step, publish=self.publish, content_writable=False
         )
 
+    async def _look(
+        self,
+        release: Release,
+        off: PackagersOff,
+        port: int,
+        manifest: Manifest | None,
+        journey: Journey | None,
+        unproved: tuple[str, ...],
+    ) -> Crawl:
+        """Boot it and fetch what there is. Raises Problem and NotBooted."""
+        process = ShortLived()
+        ready = self.app.types[WEB].ready
+        try:
+            async with self._process(process, release, port) as address:
+                host = (journey.host if journey is not None else None) or "localhost"
+                async with client_of(address, host) as client:
+                    crawl = Crawl(client, manifest, host, tell=self._say, unproved=[*unproved])
+                    await crawl.run(("/", *((ready,) if ready else ())))
+                    if journey is not None:
+                        crawl.unproved += journey.left_out
+                        await crawl.follow(journey.visits(address))
+        finally:
+            check_called(off)
+        check_disk([*crawl.failed, *crawl.failed_visits], process.lines, self._seen(release))
+        return crawl
 
-def _wrote_at(lines: Iterable[str], folder: Path) -> str | None:
-    """Where the app's own code was when the disk refused to be written to, by the last traceback that says so."""
-    place, found = "the app", None
-    for line in lines:
-        match = _FRAME.search(line)
-        if match is not None and match[1].startswith(f"{folder}/") and "/site-packages/" not in match[1]:
-            place = f"{match[1][len(str(folder)) + 1 :]}:{match[2]}"
-        elif "Read-only file system" in line or "EROFS" in line:
-            found = place
-    return found
+    def _seen(self, release: Release) -> Path:
+        """Where the process sees the build."""
+        return self.app.folder if self.isolation.level == "full" else release.confinement.content
+
+    async def _boot_on_another_disk(
+        self, lines: Iterable[str], release: Release, off: PackagersOff, port: int
+    ) -> None:
+        """Boot what did not boot, and said `lines`, from a throw-away layer. Raises Problem where it wanted to
+        write."""
+        where = wrote_at(lines, self._seen(release))
+        if where is not None:
+            raise writes_at_boot(where)
+        if self.isolation.level not in LAYERED:
+            return
+        other, booted = ShortLived(), False
+        self._say("booting it once more, on a disk that takes writes")
+        with contextlib.suppress(NotBooted):
+            async with self._process(other, _on_layer(release), port):
+                booted = True
+        check_called(off)
+        if booted and other.wrote:
+            raise needs_disk("the web process does not boot", "boots", other.wrote)
+
+    async def _on_another_disk(self, release: Release, off: PackagersOff, port: int, crawl: Crawl) -> None:
+        """Fetch again what failed, from a process that may write to a throw-away layer. Raises Problem where it
+        answers then, and has written, or gets as far as to its packager: not every framework logs why it failed."""
+        if self.isolation.level not in LAYERED:
+            return
+        process, answered = ShortLived(), {}
+        self._say("pages that failed once more, on a disk that takes writes")
+        with contextlib.suppress(NotBooted):
+            async with (
+                self._process(process, _on_layer(release), port) as address,
+                client_of(address, crawl.host) as client,
+            ):
+                answered = {path: await crawl.status(path, client) for path in crawl.failed}
+        check_called(off)
+        well = [path for path, status in answered.items() if status < 400]
+        if well and process.wrote:
+            raise needs_disk(f"GET {plain(well[0])} fails", "is answered", process.wrote)
+
+    def _process(
+        self, process: ShortLived, release: Release, port: int
+    ) -> contextlib.AbstractAsyncContextManager[str]:
+        web = self.app.types[WEB]
+        return short_lived(process, web, release, self.processes, port, name=f"{_NAME}.1", publish=self.publish)
+
+    def _say(self, text: str) -> None:
+        self.publish(Event("notice", data={"text": f"proof: {text}"}))
 
 
-async def _end(running: asyncio.Future[Outcome], senders: list[Callable[[int], None]]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if running.done():
-            break
-        for send in senders:
-            with contextlib.suppress(OSError):
-                send(number)
-        await asyncio.wait([running], timeout=_STOP)
-    if not running.done():
-        running.cancel()
-    with contextlib.suppress(Problem, asyncio.CancelledError):
-        await running
+def _on_layer(release: Release) -> Release:
+    """With a throw-away layer over the build, where the isolation level has one."""
+    return replace(release, confinement=replace(release.confinement, read_only=False))
+
+
+async def _kept_in(release: Release, journey: Journey | None, backing: Backing) -> Release:
+    """With connections refused that would reach beyond this machine, and mail servers on it: what a release command
+    or a client does is done once more, for good, when the release is rolled."""
+    own = tuple(
+        address
+        for service in backing.services
+        if service.kind in ("valkey", "postgres", "memcached") and service.name in backing.urls
+        for address in addresses_of(service.url, service.kind)
+    )
+    reachable, unreachable = own, MAIL_PORTS
+    if journey is not None:
+        reachable, unreachable = await journey.outbound(release.environment({}), own)
+    confinement = replace(release.confinement, outbound="refused", reachable=reachable, unreachable=unreachable)
+    return replace(release, confinement=confinement)

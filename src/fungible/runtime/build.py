@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import shutil
-import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,20 @@ from typing import Any
 from fungible.app.environment import mask, secrets_of
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
-from fungible.app.wording import plain
+from fungible.app.wording import counted, plain
 from fungible.build.assets.previous import keep_previous
-from fungible.build.links import delete
+from fungible.build.links import delete, write_protect
 from fungible.build.seal import read_tree
 from fungible.build.store import Build, read_record
-from fungible.runtime.boot_known import Boot, known_boot
+from fungible.runtime.boot_known import Boot
 from fungible.runtime.building import Builder, withheld
 from fungible.runtime.console import Console
 from fungible.runtime.ending import cancelled_by_signals
-from fungible.runtime.events import Bus, Event
+from fungible.runtime.events import Bus
 from fungible.runtime.folders import Folders, folders_for
+from fungible.runtime.journey import Plan
+from fungible.runtime.proving import Prover, known, proved_text
+from fungible.runtime.release import Release
 from fungible.runtime.session import Session
 from fungible.runtime.stage import choose_isolation, load_config, reading
 
@@ -36,11 +37,13 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says: where to write the build, whether to boot it, and whether a machine reads."""
+    """What the command line says: where to write the build, whether to boot it, and whether a machine reads; `plan`
+    says what a client does at the app."""
 
     out: Path | None
     boot: bool
     as_json: bool
+    plan: Plan
 
 
 async def build_app(app: App, options: Options, operating_system: Mapping[str, str]) -> tuple[dict[str, Any], str]:
@@ -52,12 +55,17 @@ async def build_app(app: App, options: Options, operating_system: Mapping[str, s
     bus = Bus()
     hide = [*secrets_of(dict(operating_system)), *secrets_of(load_config(folders))]
     hide.sort(key=len, reverse=True)
+
+    def conceal(release: Release) -> None:
+        secrets = {*hide, *secrets_of(release.environment({}))}
+        hide[:] = sorted(secrets, key=lambda text: (-len(text), text))
+
     console = Console(sys.stderr, as_json=False, mask=lambda text: mask(text, hide))
     bus.subscribe(console)
     try:
         async with cancelled_by_signals():
             with Session(folders.processes) as processes:
-                return await _build(app, options, operating_system, folders, processes, bus)
+                return await _build(app, options, operating_system, folders, processes, bus, conceal)
     finally:
         console.close()
         folders.leave()
@@ -70,6 +78,7 @@ async def _build(
     folders: Folders,
     processes: Path,
     bus: Bus,
+    conceal: Callable[[Release], None],
 ) -> tuple[dict[str, Any], str]:
     out = options.out.absolute() if options.out is not None else None
     if out is not None:
@@ -81,7 +90,7 @@ async def _build(
         operating_system,
         publish=bus.publish,
         withheld=withheld(app, config, operating_system),
-        strict=True,
+        strict=app.settings.assets.prove,
     )
     without = (folders.root, folders.run.parent, *((out,) if out is not None else ()))
     with reading(app):
@@ -91,15 +100,15 @@ async def _build(
     if made is None:
         isolation = await choose_isolation(app.settings.isolation, folders.processes)
         made = await builder.build(app, tree, isolation)
-    boot = known_boot(made.build, app.types[WEB]) if options.boot and WEB in app.types else None
-    if options.boot and WEB in app.types and boot is None:
-        from fungible.runtime.boot_proof import prove_boot  # an HTTP client, of no use to a second build
-
-        isolation = isolation or await choose_isolation(app.settings.isolation, folders.processes)
-        bus.publish(Event("notice", data={"text": "proof: booting it on a read-only disk, without packagers"}))
-        boot = await prove_boot(
-            app, made, folders, processes, isolation, config, operating_system, publish=bus.publish
-        )
+    boot = None
+    if options.boot and app.settings.assets.prove and WEB in app.types:
+        boot = known(app, made.build.content, config, operating_system)
+        if boot is None:
+            isolation = isolation or await choose_isolation(app.settings.isolation, folders.processes)
+            prover = Prover(
+                folders, isolation, operating_system, publish=bus.publish, conceal=conceal, plan=options.plan
+            )
+            boot = await prover.prove(app, made.build.content, made.bound, config)
     if out is not None:
         await asyncio.to_thread(write_out, made.build, out, app)
     document = _document(made.build, made.reused, made.seconds, boot, out)
@@ -116,7 +125,7 @@ def write_out(build: Build, out: Path, app: App) -> None:
         shutil.copy(build.content.parent / "build.json", draft / _RECORD)
         if out.exists():
             keep_previous(draft, [out], app.settings.assets.roots)
-        _write_protect(draft)
+        write_protect(draft, folders=True)
         if out.exists():
             old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
             out.rename(old)
@@ -150,15 +159,6 @@ def _check_target(out: Path, app: Path) -> None:
             raise Problem(f"{plain(out / _RECORD)}: this is no record of a build; name another folder") from None
 
 
-def _write_protect(folder: Path) -> None:
-    for inside, folders, files in os.walk(folder, topdown=False):
-        for name in (*files, *folders):
-            path = os.path.join(inside, name)
-            if not os.path.islink(path):
-                os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o222)
-    # The top one stays as it is, so that its owner can move it and take it away.
-
-
 def _document(build: Build, reused: bool, seconds: float, boot: Boot | None, out: Path | None) -> dict[str, Any]:
     record = build.record
     return {
@@ -176,14 +176,10 @@ def _document(build: Build, reused: bool, seconds: float, boot: Boot | None, out
 
 def _text(build: Build, reused: bool, seconds: float, boot: Boot | None, out: Path | None) -> str:
     record = build.record
-    what = (
-        f"{len(record.files)} files, {record.assets} of them assets"
-        if record.assets
-        else f"{len(record.files)} files"
-    )
+    what = counted(len(record.files), "file") + (f", {record.assets} of them assets" if record.assets else "")
     lines = [f"{record.digest[:_SHOWN]} {'is there already' if reused else f'built in {seconds:.1f} s'}: {what}"]
     if boot is not None:
-        lines.append(f"proved: {boot.pages} pages and the {boot.assets} files that they load")
+        lines.append(proved_text(boot))
     unproved = [*record.unproved, *(boot.unproved if boot is not None else ())]
     lines += [f"not proved: {each}" for each in unproved]
     if out is not None:

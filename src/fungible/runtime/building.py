@@ -15,6 +15,7 @@ from fungible.app.environment import GIVEN
 from fungible.app.load import FUNGIBLE_TOML, PYPROJECT
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
+from fungible.app.wording import counted
 from fungible.build.byte_code import compile_byte_code, sources_of
 from fungible.build.digests import contents_of, input_key
 from fungible.build.environment import build_environment, telling, withheld_name
@@ -22,11 +23,10 @@ from fungible.build.links import delete
 from fungible.build.seal import Tree, copy_tree
 from fungible.build.store import Build, Record, Store
 from fungible.build.tools import bound_packages, identity, installs_node_modules, programs_of, versions
-from fungible.runtime.confinement import Confinement
 from fungible.runtime.events import Event
 from fungible.runtime.folders import Folders
 from fungible.runtime.release import Release
-from fungible.runtime.stage import Isolation, reading
+from fungible.runtime.stage import Isolation, confined, reading
 from fungible.runtime.step import StepFailed, run_step
 from fungible.sandbox.spec import Mount
 
@@ -53,7 +53,7 @@ class Builder:
 
     `publish` gets what is to be said and what commands write. `withheld` are names of variables that only the run
     stage is given: a command that fails for want of one is told so. What compiles assets while requests are served is
-    refused if `strict`, and said if not; where that is None, it is refused in an app that declares assets.
+    refused if `strict`, whoever made the build, and said if not.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Builder:
         *,
         publish: Callable[[Event], None],
         withheld: frozenset[str] = frozenset(),
-        strict: bool | None = None,
+        strict: bool = False,
     ) -> None:
         self._folders = folders
         self._processes = processes
@@ -84,8 +84,10 @@ class Builder:
         environment, bound, key, inputs = await self._input(app, tree)
         found = await asyncio.to_thread(self._store.find, key, app.folder)
         if found is not None:
+            self._judge(found.record.active)
             return Built(found, bound, True, time.monotonic() - begin)
-        await self._judge(app, tree)
+        active = await asyncio.to_thread(_active, app, tree)
+        self._judge(active)
         with self._store.draft() as content:
             with reading(app):
                 await asyncio.to_thread(copy_tree, tree, content)
@@ -96,18 +98,22 @@ class Builder:
             unproved, assets = await self._compile(app, content)
             await self._byte_code(content, app, bound, environment)
             record = await asyncio.to_thread(
-                self._record, app, content, bound, key, inputs, environment, unproved, assets, tree
+                self._record, app, content, bound, key, inputs, environment, unproved, assets, tree, active
             )
             made = await asyncio.to_thread(self._store.add, content, record)
         return Built(made, bound, False, time.monotonic() - begin)
 
     async def find(self, app: App, tree: Tree) -> Built | None:
         """The build of `app` with the files in `tree` where the store has it. Raises Problem for what cannot be
-        read."""
+        read, and for what is refused."""
         begin = time.monotonic()
         _, bound, key, _ = await self._input(app, tree)
         found = await asyncio.to_thread(self._store.find, key, app.folder)
-        return Built(found, bound, True, time.monotonic() - begin) if found is not None else None
+        if found is None:
+            return None
+        if self._strict:
+            self._judge(found.record.active)
+        return Built(found, bound, True, time.monotonic() - begin)
 
     def say(self, text: str) -> None:
         """Tell people something."""
@@ -121,15 +127,11 @@ class Builder:
             key, inputs = await asyncio.to_thread(self._key, app, tree, bound, environment)
         return environment, bound, key, inputs
 
-    async def _judge(self, app: App, tree: Tree) -> None:
-        from fungible.build.proof.run_time_packagers import run_time_packagers
-
-        packagers = await asyncio.to_thread(run_time_packagers, tree.folder, tree.files, app.settings.build)
-        strict = bool(app.settings.assets.roots) if self._strict is None else self._strict
-        if packagers and strict:
-            raise Problem("\nfungible: ".join(each.sentence for each in packagers), Exit.NO)
-        for each in packagers:
-            self.say(each.sentence)
+    def _judge(self, active: tuple[str, ...]) -> None:
+        if active and self._strict:
+            raise Problem("\nfungible: ".join(active), Exit.NO)
+        for sentence in active:
+            self.say(sentence)
 
     def _installs(self, app: App, path: str) -> bool:
         return path == _MODULES and installs_node_modules(app.settings.build)
@@ -162,14 +164,8 @@ class Builder:
             return
         cache = self._folders.state / "cache"
         cache.mkdir(mode=0o700, exist_ok=True)
-        confinement = Confinement(
-            level=isolation.level,
-            layer=isolation.layer,
-            content=content,
-            folder=app.folder,
-            hidden=(self._folders.root, self._folders.run.parent),
-            attached=(*_mounts(app, bound), Mount(str(cache), str(cache), writable=True)),
-        )
+        kept = Mount(str(cache), str(cache), writable=True)
+        confinement = confined(app, self._folders, isolation, content, bound=bound, attached=(kept,))
         release = Release("build", confinement, {}, (), environment, {})
         for line in app.settings.build:
             self.say(f"build: {line}")
@@ -213,7 +209,7 @@ class Builder:
             loop = asyncio.get_running_loop()
             compiled = await asyncio.to_thread(compile_assets, content, settings.roots, settings.url, file, progress)
             manifest, unproved = compiled.manifest, compiled.unproved
-            self.say(f"assets: {len(manifest.files)} files")
+            self.say(f"assets: {counted(len(manifest.files), 'file')}")
         more = await asyncio.to_thread(prove_references, content, settings.roots, manifest)
         return (*unproved, *more), len(manifest.files) if manifest is not None else 0
 
@@ -235,6 +231,7 @@ class Builder:
         unproved: tuple[str, ...],
         assets: int,
         tree: Tree,
+        active: tuple[str, ...],
     ) -> Record:
         contents = contents_of(content, without=bound, looking_for=(str(app.folder), str(content)))
         placed = [path for path in contents.placed if inputs.get(path) != contents.files[path]]
@@ -252,7 +249,15 @@ class Builder:
             unproved=unproved,
             bound_to=str(app.folder) if placed else None,
             left_out=tree.bound,
+            active=active,
         )
+
+
+def _active(app: App, tree: Tree) -> tuple[str, ...]:
+    """Packagers at work in the run stage, a sentence each."""
+    from fungible.build.proof.run_time_packagers import run_time_packagers
+
+    return tuple(each.sentence for each in run_time_packagers(tree.folder, tree.files, app.settings.build))
 
 
 @contextlib.asynccontextmanager
@@ -284,10 +289,6 @@ def _drops_modules(app: App, tree: Tree, bound: tuple[str, ...]) -> bool:
         return False
     commands = [*(type.command for type in app.types.values()), app.release_command or ""]
     return not any(word in command for command in commands for word in _NODE_WORDS)
-
-
-def _mounts(app: App, bound: tuple[str, ...]) -> tuple[Mount, ...]:
-    return tuple(Mount(str(app.folder / path), str(app.folder / path)) for path in bound)
 
 
 def _home() -> Path | None:

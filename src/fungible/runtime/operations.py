@@ -130,11 +130,15 @@ class Operations:
             return self._done(f"{len(instances)} restarted")
 
     async def release(self, *, supersede: bool = False) -> Done:
-        """Build the app's folder as it is now and roll it. With `supersede`, a roll that is under way is given up."""
+        """Build the app's folder as it is now and roll it.
+
+        With `supersede`, in development, a roll that is under way is given up, and the build is not booted for its
+        proof.
+        """
         if supersede and self._roll is not None:
             self._roll.supersede()
         async with self._turn:
-            ready = await self._made(lambda: self._releasing.of_folder(self._in_use()))
+            ready = await self._made(lambda: self._releasing.of_folder(self._in_use(), prove=not supersede))
             if ready.release.name == self._formation.release.name:
                 return self._done(f"nothing has changed: {ready.release.name} serves on")
             return await self._turn_to(ready)

@@ -14,11 +14,13 @@ from fungible.app.wording import nearest
 from fungible.build.assets.shared import share_assets
 from fungible.build.releases import Sealed, Sealing, derive, list_releases
 from fungible.runtime.backing import Backing
+from fungible.runtime.boot_known import carry_boot
 from fungible.runtime.building import PROTECTED, Builder, withheld
 from fungible.runtime.events import Event
 from fungible.runtime.folders import Folders
 from fungible.runtime.lost_database import NAME as DATABASE
 from fungible.runtime.lost_database import lost_database
+from fungible.runtime.proving import Prover, is_proved, known, proved_text
 from fungible.runtime.release import Release
 from fungible.runtime.stage import Isolation, confine, declarations, digest_of, load_config, look_at
 from fungible.runtime.step import StepFailed, run_step
@@ -42,7 +44,8 @@ class Releasing:
 
     `load` reads how an app is run from a folder with its Procfile and settings. `publish` gets what is to be said and
     what commands write; `conceal` is told of every release before anything of it runs, so that its secrets are struck
-    out of that. Every method raises Problem where the app or its folder is at fault.
+    out of that; `prover` proves what makes assets before it becomes a release. Every method raises Problem where the
+    app or its folder is at fault.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Releasing:
         publish: Callable[[Event], None],
         load: Callable[[Path], App],
         conceal: Callable[[Release], None],
+        prover: Prover,
     ) -> None:
         self._app = app
         self._folders = folders
@@ -67,6 +71,7 @@ class Releasing:
         self._publish = publish
         self._load = load
         self._conceal = conceal
+        self._prover = prover
 
     def list(self) -> tuple[Sealed, ...]:
         """All releases, oldest first."""
@@ -80,15 +85,16 @@ class Releasing:
         """Tell people something."""
         self._publish(Event("notice", data={"text": text}))
 
-    async def first(self) -> Ready:
-        """A release of the app as it was loaded; the last one, if it is the same."""
-        return await self._of_folder(self._app, self.config(), ())
+    async def first(self, *, prove: bool = True) -> Ready:
+        """A release of the app as it was loaded; the last one, if it is the same. It is booted for its proof if
+        `prove` says so."""
+        return await self._of_folder(self._app, self.config(), (), prove)
 
-    async def of_folder(self, in_use: Collection[int]) -> Ready:
-        """A release of the app's folder as it is now. Releases `in_use` are kept."""
+    async def of_folder(self, in_use: Collection[int], *, prove: bool = True) -> Ready:
+        """A release of the app's folder as it is now. Releases `in_use` are kept; for `prove` see `first`."""
         app = await asyncio.get_running_loop().run_in_executor(None, self._load, self._app.folder)
         self._check(app)
-        return await self._of_folder(app, self.config(), in_use)
+        return await self._of_folder(app, self.config(), in_use, prove)
 
     def of_config(self, base: str, config: Mapping[str, str], reason: str, in_use: Collection[int]) -> Ready:
         """A release with the code of the one called `base` and other config vars."""
@@ -143,15 +149,19 @@ class Releasing:
             if getattr(app.settings, name) != getattr(self._app.settings, name):
                 self.say(f"the setting `{name}` has changed: that takes effect with the next start")
 
-    async def _of_folder(self, app: App, config: Mapping[str, str], in_use: Collection[int]) -> Ready:
+    async def _of_folder(self, app: App, config: Mapping[str, str], in_use: Collection[int], prove: bool) -> Ready:
         loop = asyncio.get_running_loop()
         tree = await loop.run_in_executor(None, look_at, app, self._folders)
         digest = await loop.run_in_executor(None, digest_of, app, tree)
         kept = self.list()
         if kept and kept[-1].digest == digest and dict(kept[-1].config) == config and kept[-1].abandoned is None:
+            if prove:
+                await self._prove(app, kept[-1].content, kept[-1].bound, config)
             return self._ready(kept[-1], app, new=False)
         built = next((each for each in reversed(kept) if each.digest == digest), None)
         if built is not None:
+            if prove:
+                await self._prove(app, built.content, built.bound, config)
             return self._ready(derive(self._folders.releases, built, config, reason="code", in_use=in_use), app)
         # What a process will be given is known to be right, and struck out of what is said, before anything runs.
         self._release(Sealed(0, app.folder, config, digest, tree.bound, 0.0), app)
@@ -161,12 +171,16 @@ class Releasing:
             self._operating_system,
             publish=self._publish,
             withheld=withheld(app, config, self._operating_system),
+            strict=is_proved(app),
         )
         made = await builder.build(app, tree, self._isolation)
+        if prove:
+            await self._prove(app, made.build.content, made.bound, config)
         sealing = Sealing(self._folders.releases, made.bound)
         try:
             linked = self._isolation.level in PROTECTED
             await asyncio.to_thread(sealing.take, made.build.content, app.settings.assets.roots, linked=linked)
+            carry_boot(made.build.content, sealing.content)
             sealing.declare(declarations(app))
             sealed = sealing.finish(config, digest, sealed=made.build.digest, reason="code", in_use=in_use)
             if app.settings.assets.roots:
@@ -179,6 +193,14 @@ class Releasing:
         if tree.ignored:
             self.say(f"{sealed.name} leaves out {tree.ignored} files that git ignores")
         return ready
+
+    async def _prove(self, app: App, content: Path, bound: tuple[str, ...], config: Mapping[str, str]) -> None:
+        """Boot it and fetch what its pages load, where it makes assets and has not been booted. Raises Problem."""
+        if WEB in app.types and is_proved(app) and known(app, content, config, self._operating_system) is None:
+            boot = await self._prover.prove(app, content, bound, config)
+            self.say(proved_text(boot))
+            for each in boot.unproved:
+                self.say(f"not proved: {each}")
 
     def _derive(self, base: Sealed, config: Mapping[str, str], reason: str, in_use: Collection[int]) -> Ready:
         declared = self._load(base.declared)

@@ -7,13 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
+from fungible.build.links import copy_writable
 from fungible.build.releases import Sealed, list_releases
 from fungible.build.seal import Tree, copy_tree, read_tree
 from fungible.runtime.backing import LOCK, Backing
@@ -119,19 +119,38 @@ def store_config(folders: Folders, config: Mapping[str, str]) -> None:
         raise Problem(f"{path}: cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
 
 
-def confine(app: App, folders: Folders, isolation: Isolation, backing: Backing, sealed: Sealed) -> Confinement:
-    """How the processes of a sealed release are kept apart."""
-    bound = [str(app.folder / path) for path in sealed.bound]
-    if app.settings.assets.roots and folders.assets.is_dir():
-        bound.append(str(folders.assets))
+def confined(
+    app: App,
+    folders: Folders,
+    isolation: Isolation,
+    content: Path,
+    *,
+    bound: Iterable[str] = (),
+    attached: tuple[Mount, ...] = (),
+    at: Path | None = None,
+) -> Confinement:
+    """How processes that run `content` in place of the app's folder are kept apart, whoever runs them.
+
+    They see it where the app's folder is, or `at` another path; `bound` are folders in the app's that they see where
+    they are, `attached` what else shines through.
+    """
+    seen = app.folder if at is None else at
     return Confinement(
         level=isolation.level,
         layer=isolation.layer,
-        content=sealed.content,
-        folder=app.folder,
+        content=content,
+        folder=seen,
         hidden=(folders.root, folders.run.parent),
-        attached=tuple(Mount(path, path) for path in bound) + backing.mounts,
+        attached=tuple(Mount(str(app.folder / path), str(seen / path)) for path in bound) + attached,
     )
+
+
+def confine(app: App, folders: Folders, isolation: Isolation, backing: Backing, sealed: Sealed) -> Confinement:
+    """How the processes of a sealed release are kept apart."""
+    attached = backing.mounts
+    if app.settings.assets.roots and folders.assets.is_dir():
+        attached = (Mount(str(folders.assets), str(folders.assets)), *attached)
+    return confined(app, folders, isolation, sealed.content, bound=sealed.bound, attached=attached)
 
 
 def prepare_draft(
@@ -157,7 +176,7 @@ def prepare_draft(
     content = processes / "draft" / "app"
     with reading(app):
         if built is not None:
-            shutil.copytree(built, content, symlinks=True)
+            copy_writable(built, content)
         else:
             copy_tree(tree, content)
     sealed = Sealed(0, content, config, "", tree.bound, 0.0)

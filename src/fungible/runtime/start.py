@@ -23,9 +23,11 @@ from fungible.runtime.ending import SAME_SIGNAL, SIGNALS, Ending, cancelled_by_s
 from fungible.runtime.events import Bus, Event
 from fungible.runtime.folders import Folders, folders_for
 from fungible.runtime.formation import Formation
+from fungible.runtime.journey import Plan
 from fungible.runtime.on_change import release_on_change
 from fungible.runtime.operations import Operations
 from fungible.runtime.port import Ports
+from fungible.runtime.proving import Prover, is_proved
 from fungible.runtime.release import Release
 from fungible.runtime.releasing import Releasing
 from fungible.runtime.router.model import RouterSettings
@@ -84,10 +86,12 @@ async def start(
     *,
     load: Callable[[Path], App] = load_app,
     attend: Attend | None = None,
+    plan: Plan = lambda _: None,
 ) -> int:
     """Run the formation until SIGINT or SIGTERM; returns the exit code. Raises Problem before it has begun.
 
-    `load` reads an app's folder anew for a later release.
+    `load` reads an app's folder anew for a later release; `plan` says what a client does at it, for the proof of a
+    build.
     """
     folders = folders_for(app.state_name, operating_system).make()
     lock = Lock(folders.state / "lock", folders.run / "url")
@@ -109,7 +113,7 @@ async def start(
             if left:
                 bus.publish(_notice(f"cleaned up after {left} processes that a killed supervisor had left"))
             with Session(folders.processes) as processes:
-                ground = _Ground(folders, processes, bus, tail, hide, load, attend)
+                ground = _Ground(folders, processes, bus, tail, hide, load, attend, plan)
                 return await _start(app, options, operating_system, ground)
     finally:
         clear_run(folders)
@@ -129,6 +133,7 @@ class _Ground:
     hide: list[str]
     load: Callable[[Path], App]
     attend: Attend | None
+    plan: Plan
     groups: Places = field(default_factory=find_places)
 
     def say(self, text: str) -> None:
@@ -171,8 +176,18 @@ async def _start(app: App, options: Options, operating_system: Mapping[str, str]
             publish=ground.bus.publish,
             load=ground.load,
             conceal=ground.conceal,
+            prover=Prover(
+                folders,
+                isolation,
+                operating_system,
+                publish=ground.bus.publish,
+                conceal=ground.conceal,
+                plan=ground.plan,
+            ),
         )
-        ready = await releasing.first()
+        if options.watch and is_proved(app) and WEB in app.types:
+            ground.say("--watch: no build is booted for its proof; `fungible release` and `fungible build` do that")
+        ready = await releasing.first(prove=not options.watch)
         await releasing.run_command(ready)
         return await _run(app, options, ground, ready.release, releasing)
     finally:

@@ -20,12 +20,20 @@ _LAST_LINES = 200
 
 class StepFailed(Problem):
     """A build or release command ended with an error; `instance` is what its output is kept under, `last` the last
-    lines of it."""
+    lines of it, `refused` where it was not let connect to."""
 
-    def __init__(self, message: str, exit: Exit, instance: str, last: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        exit: Exit,
+        instance: str,
+        last: tuple[str, ...] = (),
+        refused: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message, exit)
         self.instance = instance
         self.last = last
+        self.refused = refused
 
 
 async def run_step(
@@ -87,10 +95,11 @@ async def run_step(
             if not started:
                 pipe.started()
             pipe.close()
-    if outcome.code != 0:
-        message = f"the {step} command `{line}` ended with {outcome.code}; its output is above"
-        raise StepFailed(message, Exit.NO, instance, tuple(last))
     if outcome.wrote:
         data = {"paths": list(outcome.wrote), "count": outcome.count}
         publish(Event("process.wrote", f"{step}.1", instance, release.name, data))
+    if outcome.code != 0:
+        message = f"the {step} command `{line}` ended with {outcome.code}; its output is above"
+        refused = tuple(str(each["to"]) for each in outcome.outbound if not each["allowed"])
+        raise StepFailed(message, Exit.NO, instance, tuple(last), refused)
     return outcome

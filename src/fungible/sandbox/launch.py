@@ -128,7 +128,7 @@ def _run_plain(spec: Spec, control: socket.socket) -> int:
     if spec.level == "copy" and spec.source:
         copy = os.path.join(spec.private, "app")
         if not os.path.isdir(copy):
-            shutil.copytree(spec.source, copy, symlinks=True)
+            shutil.copytree(spec.source, copy, symlinks=True, copy_function=_copy_writable)
             _link_mounts(spec, copy)
         layer = CopyLayer(spec.source, copy)
         cwd = os.path.join(copy, os.path.relpath(cwd or spec.source, spec.source))
@@ -143,6 +143,13 @@ def _run_plain(spec: Spec, control: socket.socket) -> int:
     _silence()
     supervise(leader, control, spec, False, layer, guard)
     return 0
+
+
+def _copy_writable(source: str, target: str) -> None:
+    """The sealed file is read-only; its copy is the process's own."""
+    shutil.copy2(source, target, follow_symlinks=False)
+    if not os.path.islink(target):
+        os.chmod(target, stat.S_IMODE(os.stat(target).st_mode) | stat.S_IWUSR)
 
 
 def _link_mounts(spec: Spec, copy: str) -> None:
@@ -235,6 +242,9 @@ def _restrict(spec: Spec, writable: Optional[List[str]]) -> None:
     landlock.restrict(writable, scope=True)
     if os.geteuid() == 0:
         linux.drop_capabilities()
+    elif spec.level == "full":
+        with contextlib.suppress(OSError):  # without it, sealed files cannot be changed in the layer over them
+            linux.keep_override()
 
 
 def _silence() -> None:

@@ -13,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False  # not from `typing`, which a launcher would wait for (so in all that it loads)
 if TYPE_CHECKING:
-    from typing import FrozenSet, Optional
+    from typing import FrozenSet, Optional, Tuple
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -40,6 +40,9 @@ SYS_LANDLOCK_RESTRICT_SELF = 446
 
 PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+CAP_DAC_OVERRIDE = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -140,11 +143,34 @@ def drop_capabilities(kept: FrozenSet[int] = KEPT_CAPABILITIES) -> None:
                 prctl(PR_CAPBSET_DROP, number)
             except OSError:
                 continue  # EINVAL: the kernel has fewer; EPERM: nothing to drop
+    words = _capabilities()
+    low = (words[0] & keep[0], words[1] & keep[0], 0)
+    high = (words[3] & keep[1], words[4] & keep[1], 0)
+    _set_capabilities((*low, *high))
+
+
+def keep_override() -> None:
+    """What is executed next may open files of its own user whatever their modes are (CAP_DAC_OVERRIDE as an ambient
+    capability, capabilities(7)).
+
+    For who is in a user namespace that maps nobody else: it could change these modes itself. Files of other users are
+    as they are without it. Raises OSError.
+    """
+    words = _capabilities()
+    bit = 1 << CAP_DAC_OVERRIDE
+    _set_capabilities((words[0], words[1], words[2] | bit, *words[3:]))
+    _check(libc().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0), "prctl")
+
+
+def _capabilities() -> Tuple[int, ...]:
+    """Effective, permitted and inheritable ones: the low words, then the high ones."""
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     current = ctypes.create_string_buffer(24)
     _check(libc().capget(ctypes.create_string_buffer(header, len(header)), current), "capget")
-    words = struct.unpack("=6I", current.raw)
-    low = (words[0] & keep[0], words[1] & keep[0], 0)
-    high = (words[3] & keep[1], words[4] & keep[1], 0)
-    data = ctypes.create_string_buffer(struct.pack("=6I", *low, *high), 24)
+    return struct.unpack("=6I", current.raw)
+
+
+def _set_capabilities(words: Tuple[int, ...]) -> None:
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    data = ctypes.create_string_buffer(struct.pack("=6I", *words), 24)
     _check(libc().capset(ctypes.create_string_buffer(header, len(header)), data), "capset")

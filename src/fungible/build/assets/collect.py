@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,15 @@ def collect(content: Path, roots: Iterable[str], settings_file: str) -> tuple[So
     return tuple(found[name] for name in sorted(found))
 
 
+def _is_inside(path: str, limit: str) -> bool:
+    """Whether it is a file, in the folder `limit`; the folders that lead there are no links."""
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISLNK(mode):
+        return stat.S_ISREG(mode)
+    real = os.path.realpath(path)
+    return real.startswith(limit + os.sep) and os.path.isfile(real)
+
+
 def _walk(content: Path, root: str) -> list[Source]:
     limit = os.path.realpath(content / root)
     found = []
@@ -69,8 +79,7 @@ def _walk(content: Path, root: str) -> list[Source]:
                 name.endswith(end) and name[: -len(end)] in present for end in (*SUFFIXES.values(), ".zst")
             ):
                 continue
-            real = os.path.realpath(path)
-            if not real.startswith(limit + os.sep) or not os.path.isfile(real):
+            if not _is_inside(path, limit):
                 shown = os.path.relpath(path, content)
                 raise Problem(
                     f"{plain(shown)}: this leads out of {plain(root)}, and only what is in it is served; put the "

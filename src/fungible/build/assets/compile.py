@@ -18,6 +18,7 @@ from fungible.build.assets.collect import collect
 from fungible.build.assets.compress import compressed
 from fungible.build.assets.manifest import FILES, FOLDER, MANIFEST, SUFFIXES, Entry, File, Manifest, media_type
 from fungible.build.assets.naming import Named, check_references, fingerprinted
+from fungible.build.assets.reading import read_texts
 from fungible.build.links import link_or_copy
 
 
@@ -47,18 +48,21 @@ def compile_assets(
     if any((content / FOLDER).glob("*")):
         raise Problem(f"{FOLDER}: this folder is Fungible's own; let no build command write there.", Exit.NO)
     bundles = {root: found for root in roots if (found := read_bundled(content, root)) is not None}
+    # A packager's notes name sources; they are for us, and no page asks for them.
+    notes = {bundled.manifest for bundled in bundles.values()}
+    sources = {name: source for name, source in sources.items() if source.shown not in notes}
     own = {name: source for name, source in sources.items() if source.root not in bundles}
     names, entries = _names(bundles)
     known = {*sources, *names}
     hashed = {path for bundled in bundles.values() for path in bundled.hashed}
-    unproved = check_references(
-        sources,
-        known.__contains__,
-        url,
+    texts, large = read_texts(
+        sources.values(),
         # Beside what Django has named lie the originals, which nobody is sent to.
         lambda source: source.root not in bundles or bundles[source.root].by != "Django" or source.name in hashed,
     )
-    named = fingerprinted(own, names, url)
+    unproved = tuple(f"{source.shown}: too large to look into" for source in large)
+    unproved += check_references(sources, texts, known.__contains__, url)
+    named = fingerprinted(own, texts, names, url)
     files = [*named.values(), *(Named(sources[name], name, name in hashed) for name in sources if name not in own)]
     _distinct(files)
     served = _write(content, files, frozenset(bundles), progress)

@@ -16,12 +16,11 @@ from urllib.parse import quote, unquote, urlsplit
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 from fungible.build.assets.collect import Source
-from fungible.build.assets.css import Reference, css_references, normalised, rewrite
-from fungible.build.assets.scripts import script_imports, source_map
+from fungible.build.assets.css import Reference, rewrite
+from fungible.build.assets.reading import SCRIPTS, Text
+from fungible.build.assets.scripts import source_map
 
-_SCRIPTS = (".js", ".mjs")
 _DOCUMENTS = (".html", ".htm")
-_LONGEST_TEXT = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,16 @@ class Named:
     data: bytes | None = None
 
 
-def fingerprinted(sources: Mapping[str, Source], taken: Mapping[str, str], url: str) -> dict[str, Named]:
-    """A new name for each of the `sources`, by their own names.
+def fingerprinted(
+    sources: Mapping[str, Source], texts: Mapping[str, Text], taken: Mapping[str, str], url: str
+) -> dict[str, Named]:
+    """A new name for each of the `sources`, by their own names; `texts` are what those of them say that are text.
 
     `taken` are names that a packager has given already: what an app calls a file -> the file. `url` is where assets
     are served. HTML keeps its name: it is an address. Raises Problem, with file and line, for a reference to what
     there is not, for a script that imports another one by its old name, and for style sheets that import each other.
     """
-    texts: dict[str, str] = {}
-    references = {name: _references(source, texts) for name, source in sources.items()}
+    references = {name: _references(sources[name], text) for name, text in texts.items() if name in sources}
     done: dict[str, Named] = {}
     for name in _in_order(sources, references, url):
         source = sources[name]
@@ -55,9 +55,10 @@ def fingerprinted(sources: Mapping[str, Source], taken: Mapping[str, str], url: 
             return None if path is None else _as_written(reference, path, source.name, url)
 
         data = None
-        if name in texts:
-            text = rewrite(texts[name], references[name], new_name)
-            data = text.encode("utf-8") if text != texts[name] else None
+        if references.get(name):
+            before = texts[name].text
+            text = rewrite(before, references[name], new_name)
+            data = text.encode("utf-8") if text != before else None
         keeps = name.lower().endswith(_DOCUMENTS)
         path = name if keeps else with_digest(name, _digest(source.path, data))
         done[name] = Named(source, path, not keeps, data)
@@ -99,29 +100,21 @@ def missing(source: Source, reference: Reference, target: str) -> Problem:
     )
 
 
-def _references(source: Source, texts: dict[str, str]) -> tuple[Reference, ...]:
-    suffix = source.path.suffix.lower()
-    if suffix != ".css" and suffix not in _SCRIPTS:
-        return ()
-    if source.path.stat().st_size > _LONGEST_TEXT:
-        return ()
-    try:
-        text = source.path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Problem(f"{source.shown}: the file is not UTF-8; save it as UTF-8.", Exit.NO) from None
-    if suffix == ".css":
-        texts[source.name] = normalised(text)
-        return css_references(texts[source.name])
-    imports = script_imports(text)
-    if imports:
+def _references(source: Source, read: Text) -> tuple[Reference, ...]:
+    """What is rewritten in it."""
+    if not read.readable:
+        raise Problem(f"{source.shown}: the file is not UTF-8; save it as UTF-8.", Exit.NO)
+    if not source.name.lower().endswith(SCRIPTS):
+        return read.references
+    if read.references:
+        first = read.references[0]
         raise Problem(
-            f"{source.shown}:{imports[0].line}: it imports {plain(imports[0].url)} by a name that changes with its "
-            "content; let a bundler that writes a manifest (Vite, esbuild --metafile) build it, and name the "
-            "bundler's output as a root.",
+            f"{source.shown}:{first.line}: it imports {plain(first.url)} by a name that changes with its content; "
+            "let a bundler that writes a manifest (Vite, esbuild --metafile) build it, and name the bundler's output "
+            "as a root.",
             Exit.NO,
         )
-    texts[source.name] = text
-    return source_map(text)
+    return source_map(read.text)
 
 
 def _in_order(
@@ -157,14 +150,14 @@ def _in_order(
 def _targets(
     name: str, sources: Mapping[str, Source], references: Mapping[str, tuple[Reference, ...]], url: str
 ) -> Iterator[tuple[str, Reference]]:
-    for reference in references[name]:
+    for reference in references.get(name, ()):
         target = resolve(reference.url, name, url)
         if target is not None and target in sources:
             yield target, reference
 
 
 def check_references(
-    sources: Mapping[str, Source], known: Callable[[str], bool], url: str, only: Callable[[Source], bool]
+    sources: Mapping[str, Source], texts: Mapping[str, Text], known: Callable[[str], bool], url: str
 ) -> tuple[str, ...]:
     """See that what style sheets and modules refer to is there; returns what could not be told, a line each.
 
@@ -172,19 +165,12 @@ def check_references(
     Raises Problem for the first reference to what there is not.
     """
     unproved = []
-    for source in sources.values():
-        suffix = source.path.suffix.lower()
-        if not only(source) or (suffix != ".css" and suffix not in _SCRIPTS):
-            continue
-        if source.path.stat().st_size > _LONGEST_TEXT:
-            unproved.append(f"{source.shown}: too large to look into")
-            continue
-        text = source.path.read_bytes().decode("utf-8", "replace")
-        found = css_references(normalised(text)) if suffix == ".css" else script_imports(text)
-        for reference in found:
+    for name, read in texts.items():
+        source = sources[name]
+        for reference in read.references:
             if reference.url.split("?")[0].split("#")[0].endswith(".map"):
                 continue
-            target = resolve(reference.url, source.name, url)
+            target = resolve(reference.url, name, url)
             if target is None:
                 path = urlsplit(reference.url)
                 if path.path.startswith("/") and not path.scheme and not path.netloc:

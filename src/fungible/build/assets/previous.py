@@ -43,6 +43,7 @@ def keep_previous(content: Path, earlier: Iterable[Path], roots: Iterable[str]) 
         plain = {path: {**vars(file), "encodings": list(file.encodings)} for path, file in sorted(kept.items())}
         text = json.dumps({"version": 1, "files": plain}, indent=1, sort_keys=True) + "\n"
         (content / PREVIOUS).write_text(text, encoding="utf-8")
+        (content / PREVIOUS).chmod(0o444)
     return len(kept)
 
 

@@ -20,6 +20,8 @@ _MAP = re.compile(r"^//[#@]\s*sourceMappingURL=(\S+)\s*$", re.MULTILINE)
 
 def script_imports(text: str) -> tuple[Reference, ...]:
     """Modules that a script imports by a relative name."""
+    if "./" not in text:
+        return ()
     bare = _COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
     found = []
     for match in _IMPORT.finditer(bare):
@@ -31,6 +33,8 @@ def script_imports(text: str) -> tuple[Reference, ...]:
 
 def source_map(text: str) -> tuple[Reference, ...]:
     """The last `sourceMappingURL` of a script, if it names a file (ECMA-426, 9.1)."""
+    if "sourceMappingURL=" not in text:
+        return ()
     last = None
     for match in _MAP.finditer(text):
         last = match

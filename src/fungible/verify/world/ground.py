@@ -16,6 +16,7 @@ from pathlib import Path
 from fungible.app.environment import compose
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
+from fungible.build.links import copy_writable
 from fungible.build.seal import Tree, read_tree
 from fungible.runtime.backing import sandbox_mounts, set_elsewhere
 from fungible.runtime.building import Builder, withheld
@@ -24,10 +25,9 @@ from fungible.runtime.events import Event
 from fungible.runtime.folders import Folders, folders_for
 from fungible.runtime.port import Ports
 from fungible.runtime.release import Release
-from fungible.runtime.stage import Isolation, choose_isolation, load_config
+from fungible.runtime.stage import Isolation, choose_isolation, confined, load_config
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.probe import probe_outbound
-from fungible.sandbox.spec import Mount
 from fungible.services.store import Store
 from fungible.verify.world.boot import BootBirth
 from fungible.verify.world.canary import find_canaries
@@ -222,7 +222,7 @@ async def _build(
         made = await builder.build(app, tree, isolation)
     except Problem as problem:  # 1 would say that there are differences
         raise Problem(problem.message, Exit.BAD_INPUT if problem.exit is Exit.NO else problem.exit) from None
-    await asyncio.to_thread(shutil.copytree, made.build.content, content, symlinks=True)
+    await asyncio.to_thread(copy_writable, made.build.content, content)
     return replace(tree, bound=made.bound)
 
 
@@ -252,18 +252,9 @@ def _release(
     supply: Supply,
     outbound: _Outbound,
 ) -> Release:
-    bound = tuple(Mount(str(app.folder / path), str(app.folder / path)) for path in tree.bound)
-    confinement = Confinement(
-        level=isolation.level,
-        layer=isolation.layer,
-        content=content,
-        folder=app.folder,
-        hidden=(folders.root, folders.run.parent),
-        attached=bound + sandbox_mounts(supply.services),
-        outbound=outbound.outbound,
-        reachable=outbound.reachable,
-        unreachable=outbound.unreachable,
-    )
+    attached = sandbox_mounts(supply.services)
+    confinement = confined(app, folders, isolation, content, bound=tree.bound, attached=attached)
+    confinement = replace(confinement, **vars(outbound))
     return Release("verify", confinement, config, app.dotenv, operating_system, supply.variables)
 
 
@@ -271,18 +262,8 @@ def _confine(
     app: App, folders: Folders, isolation: Isolation, tree: Tree, content: Path, outbound: _Outbound
 ) -> Callable[[Site], Confinement]:
     def confine(site: Site) -> Confinement:
-        bound = tuple(Mount(str(app.folder / path), str(site.folder / path)) for path in tree.bound)
-        return Confinement(
-            level=isolation.level,
-            layer=isolation.layer,
-            content=content,
-            folder=site.folder,
-            hidden=(folders.root, folders.run.parent),
-            attached=bound + site.mounts,
-            outbound=outbound.outbound,
-            reachable=outbound.reachable,
-            unreachable=outbound.unreachable,
-        )
+        made = confined(app, folders, isolation, content, bound=tree.bound, attached=site.mounts, at=site.folder)
+        return replace(made, **vars(outbound))
 
     return confine
 

@@ -17,13 +17,12 @@ from fungible.runtime.events import Event
 from fungible.runtime.listeners import group_of
 from fungible.verify.schedule.schedule import NOWHERE, Schedule
 from fungible.verify.transcript import Answer, Sent, Transcript
-from fungible.verify.workload.extraction import extract
-from fungible.verify.workload.steps import Job, Quiet, Request, Workload, render
+from fungible.verify.workload.steps import Job, Quiet, Request, Workload
 from fungible.verify.world.background import Confine, Workers, idle, run_job
-from fungible.verify.world.client import DEFAULT_TIMEOUT, as_sent, host_header, knock, send
-from fungible.verify.world.cookies import Jar
+from fungible.verify.world.client import DEFAULT_TIMEOUT, knock, send
 from fungible.verify.world.lane import Lane
 from fungible.verify.world.slot import Birth, BootFailure, Ended, Site, Slot
+from fungible.verify.world.visitor import Visitor
 
 _SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 _SETTLE_SECONDS = 10.0
@@ -89,12 +88,14 @@ class _World:
     servers: int = 0
     slots: dict[int, Slot] = field(default_factory=dict)
     ended: dict[int, Ended] = field(default_factory=dict)
-    jars: dict[str, Jar] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
+    visitor: Visitor = field(init=False)
     failures: list[str] = field(default_factory=list)
     seeds: dict[int, int] = field(default_factory=dict)
     ports: dict[int, int] = field(default_factory=dict)
     boots: int = 0
+
+    def __post_init__(self) -> None:
+        self.visitor = Visitor(self.workload, self.defaults)
 
     async def run(self) -> Execution:
         begin = time.time()
@@ -144,7 +145,7 @@ class _World:
             self.schedule,
             transcript,
             ended,
-            dict(self.variables),
+            dict(self.visitor.variables),
             (begin, time.time()),
             self.boots,
             tuple(self.failures),
@@ -216,21 +217,14 @@ class _World:
             return None, await run_job(step.command, site, self.given.confine)
         if place == NOWHERE:
             return None, Answer(0)
-        variables = {**self.defaults, **self.variables}
-        rendered = render(step, variables, self.workload.headers)
-        jar = self.jars.setdefault(step.jar, Jar())
-        sent = as_sent(rendered, host_header(self.workload.host, {}), jar.header(rendered.target))
+        sent = self.visitor.request(step)
         slot = self.slots.get(place)
         if slot is None:
             return sent, Answer(0, fault="boot")
         answer = await send(slot.address, sent, step.timeout or DEFAULT_TIMEOUT)
         if self.servers == 0:
             self.servers = slot.servers()
-        jar.store(rendered.target, [value for name, value in answer.headers if name == "set-cookie"])
-        for name, expression in step.save.items():
-            value = extract(expression, answer, jar.values)
-            if value is not None:
-                self.variables[name] = value
+        self.visitor.took(step, sent, answer)
         return sent, answer
 
 
