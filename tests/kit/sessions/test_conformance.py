@@ -13,7 +13,7 @@ import redis.asyncio
 
 from fungible_kit.sessions.conformance import ASYNC_CASES, CASES, AsyncCase, Case, Skipped, blocking
 from fungible_kit.sessions.stores import open_store
-from fungible_kit.sessions.stores import valkey as valkey_store
+from fungible_kit.services import valkey as valkey_service
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -34,7 +34,7 @@ def test_the_async_face(case: Case, url: str) -> None:
 
 @pytest.mark.parametrize("face", ["sync", "async"])
 def test_redis_py_in_place_of_valkey_py(face: str, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(valkey_store, "_library", lambda: (redis, False))
+    monkeypatch.setattr(valkey_service, "client_library", lambda: (redis, False))
     faces = open_store(valkey_url, 5.0)
     make = faces.sync if face == "sync" else blocking(faces.asynchronous)
     for case in CASES:

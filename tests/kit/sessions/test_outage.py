@@ -16,7 +16,7 @@ import redis.asyncio
 from fungible_kit import Sessions
 from fungible_kit.sessions import StoreUnavailable
 from fungible_kit.sessions.outage import Breaker, Circuit
-from fungible_kit.sessions.stores import valkey as valkey_store
+from fungible_kit.services import valkey as valkey_service
 from tests.kit.sessions import apps
 from tests.kit.sessions.clients import AsgiBrowser, Jar, WsgiBrowser
 from tests.kit.sessions.servers import running
@@ -246,7 +246,7 @@ def test_s13_what_an_operator_asks_of_a_silent_store_ends_in_time_as_well(
     if silent.startswith("memcached"):
         pytest.skip("it lists nothing")
     if kind == "redis":
-        monkeypatch.setattr(valkey_store, "_library", lambda: (redis, False))
+        monkeypatch.setattr(valkey_service, "client_library", lambda: (redis, False))
     sessions = Sessions(silent)
 
     async def ask() -> None:

@@ -478,7 +478,8 @@ def test_s15_the_operator_is_told_of_an_open_link(sqlite_url: str, valkey_url: s
         try:
             steps.send(None)
             steps.send({b"maxmemory-policy": facts.pop("policy", b"noeviction")})
-            steps.send({"aof_enabled": 1, "evicted_keys": 0, **facts})
+            info = {"aof_enabled": 1, "evicted_keys": 0, **facts}
+            steps.send("".join(f"{name}:{value}\r\n" for name, value in info.items()).encode())
         except StopIteration as end:
             words = " / ".join(end.value)
         return words

@@ -44,9 +44,10 @@ class Changes:
             return self._live[name]
         if name in self._deleted or name not in self.fields:
             raise KeyError(name)
-        value = self._live[name] = self._codec.decode(name, self.fields[name])
+        data = self.fields[name]
+        value = self._live[name] = self._codec.decode(name, data)
         if type(value) not in _FIXED:
-            self._marks[name] = self._codec.mark(name, value)
+            self._marks[name] = self._codec.mark(name, value, data)
         return value
 
     def set(self, name: str, value: Any) -> None:
@@ -131,7 +132,7 @@ class Changes:
 
     def _is_as_read(self, name: str, value: Any) -> bool:
         mark = self._marks.get(name)
-        return mark is not None and mark == self._codec.mark(name, value)
+        return mark is not None and self._codec.same(name, value, mark)
 
     def _check_total(self, name: str, data: bytes) -> None:
         held = {**self.fields, **self._assigned, name: data} if self.fields or self._assigned else {name: data}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fungible_kit.services.errors import ServiceUnavailable
+
 
 class SessionError(Exception):
     """Base of what sessions raise."""
@@ -43,14 +45,5 @@ class NotSupported(SessionError, NotImplementedError):
     """The store cannot do this; the sentence names one that can."""
 
 
-class StoreUnavailable(SessionError):
-    """The store did not answer in time, or the breaker is open.
-
-    `retry_after` is in whole seconds, for the header of that name. `timed_out`: the time given to it is used up,
-    and asking again would only double the wait. No `OSError`: servers take those for a browser that went away.
-    """
-
-    def __init__(self, message: str, retry_after: int = 1, *, timed_out: bool = False) -> None:
-        self.retry_after = retry_after
-        self.timed_out = timed_out
-        super().__init__(message)
+class StoreUnavailable(SessionError, ServiceUnavailable):
+    """The store did not answer in time, or the breaker is open."""

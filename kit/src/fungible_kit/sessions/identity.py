@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import re
 import secrets
@@ -10,6 +11,7 @@ import secrets
 KEY_PREFIX = "fs:"
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def new_id() -> str:
@@ -41,4 +43,5 @@ def public_id(key: str) -> str:
 
 
 def _hash(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+    plain = binascii.b2a_base64(hashlib.sha256(text.encode()).digest(), newline=False)
+    return plain.rstrip(b"=").translate(_URL_SAFE).decode()

@@ -54,8 +54,11 @@ class Sealed:
     def changed(self, name: str, before: bytes, value: Any) -> bool:
         return self._inner.changed(name, self._opened(name, before), value)
 
-    def mark(self, name: str, value: Any) -> object:
-        return self._inner.mark(name, value)
+    def mark(self, name: str, value: Any, data: bytes) -> object:
+        return self._inner.mark(name, value, self._opened(name, data))
+
+    def same(self, name: str, value: Any, mark: object) -> bool:
+        return self._inner.same(name, value, mark)
 
     def _opened(self, name: str, data: bytes) -> bytes:
         if name not in self._names:

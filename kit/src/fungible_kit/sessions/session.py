@@ -161,7 +161,8 @@ class Session(Exchange, MutableMapping[str, Any]):
         self._runner.run(self.save_steps())
 
     async def asave(self) -> None:
-        await self._runner.arun(self.save_steps())
+        if self.accessed:
+            await self._runner.arun(self.save_steps())
 
     def incr(self, name: str, by: int = 1) -> int:
         """Add to a whole number (0 where there is none) and return the sum: no two requests get the same."""

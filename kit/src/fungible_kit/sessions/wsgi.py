@@ -95,7 +95,7 @@ class _Response:
                 answer = answer_to(session.failure)
                 if answer is not None:
                     return self._replace(answer, exc_info)
-        else:
+        elif session.accessed:  # else there is nothing to save
             try:
                 self.sessions.runner.run(session.save_steps())
             except SessionError as error:
@@ -161,6 +161,8 @@ def end(sessions: Sessions, session: Session, *, failed: bool) -> None:
     """Save what is left, where no answer can tell of a failure any more."""
     if failed:
         session.discard()
+    if not session.accessed:
+        return
     try:
         sessions.runner.run(session.save_steps())
     except SessionError as error:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import time
-import weakref
-from collections.abc import Generator
+from collections.abc import Callable
 from dataclasses import replace
-from types import ModuleType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from fungible_kit.services.valkey import AsyncConnections, Connections, Dialogue
 from fungible_kit.sessions.errors import Misconfigured, StoreUnavailable
 from fungible_kit.sessions.identity import public_id, user_key
 from fungible_kit.sessions.record import Listed, Move, Outcome, Patch, Record, Refused, pointer
 from fungible_kit.sessions.stores import Caps
 from fungible_kit.sessions.stores import valkey_script as script
-from fungible_kit.sessions.stores.valkey_script import Script
 
-T = TypeVar("T")
-Command = tuple[Any, ...]
-Dialogue = Generator[Command, Any, T]
-"""Yields commands (a `Script` in front: run it), gets replies."""
-
+C = TypeVar("C")
 CAPS = Caps(index=True)
 
 
@@ -118,6 +110,7 @@ def check(url: str) -> Dialogue[list[str]]:
     except StoreUnavailable:
         return words
     policy = reply[1] if isinstance(reply, list) else next(iter(reply.values()), b"")
+    facts = dict(line.split(":", 1) for line in facts.decode().splitlines() if ":" in line)
     if (policy.decode() if isinstance(policy, bytes) else str(policy)).startswith("allkeys"):
         words.append(f"maxmemory-policy is {policy!s}: sessions are evicted before they end; use noeviction")
     if int(facts.get("evicted_keys", 0)):
@@ -127,226 +120,98 @@ def check(url: str) -> Dialogue[list[str]]:
     return words
 
 
-class _Client:
-    """What both faces need to know to make a client: the library, the URL and the limits of time."""
-
-    def __init__(self, url: str, deadline: float) -> None:
-        self.url = url
-        scheme, separator, rest = url.partition("://")
-        self.library, native = _library()
-        # Each library knows only its own names of the schemes.
-        plain, secure = ("valkey", "valkeys") if native else ("redis", "rediss")
-        names = {"valkey": plain, "redis": plain, "valkeys": secure, "rediss": secure, "unix": "unix"}
-        self.client_url = names[scheme.lower()] + separator + rest
-        self.options: dict[str, Any] = {
-            "socket_timeout": deadline,
-            "socket_connect_timeout": deadline,
-            "socket_keepalive": True,
-        }
-        if not native:
-            # redis-py's own defaults retry for seconds; when to ask again is decided by the runner and the breaker.
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-
-            self.options["retry"] = Retry(NoBackoff(), 0)
-        if scheme == "unix":
-            self.options.pop("socket_keepalive")
-
-    def failure(self, error: Exception) -> StoreUnavailable:
-        """What became of a command, without the server's own words: they may repeat keys and values."""
-        kind = type(error)
-        timed_out = isinstance(error, TimeoutError) or kind.__name__ == "TimeoutError"
-        if timed_out:
-            said = "did not answer in time"
-        elif isinstance(error, (OSError, self.library.ConnectionError)):
-            said = "cannot be reached"
-        else:
-            said = f"refused a command ({kind.__name__})"
-        failure = StoreUnavailable(f"the session store {said}", timed_out=timed_out)
-        failure.__cause__ = error
-        return failure
+def _opened(face: Callable[..., C], url: str, deadline: float) -> C:
+    try:
+        return face(url, deadline, StoreUnavailable, "the session store")
+    except ImportError as missing:
+        raise Misconfigured(f"sessions: {missing}") from None
 
 
 class ValkeyStore:
-    """The sync face. Connections are pooled; a forked child opens its own (the library's pool sees to it)."""
+    """The sync face."""
 
     caps = CAPS
 
     def __init__(self, url: str, deadline: float = 0.25) -> None:
-        self._made = _Client(url, deadline)
-        library = self._made.library
-        client = getattr(library, "Valkey", None) or library.Redis
-        self._client = client.from_url(self._made.client_url, **self._made.options)
-        self._failures = (library.RedisError if not hasattr(library, "ValkeyError") else library.ValkeyError, OSError)
-        self._unknown = library.exceptions.NoScriptError
+        self._url = url
+        self._connections = _opened(Connections, url, deadline)
 
     def read(self, key: str) -> Record | None:
-        return self._hold(read(key))
+        return self._connections.hold(read(key))
 
     def create(self, key: str, record: Record) -> bool:
-        return self._hold(create(key, record))
+        return self._connections.hold(create(key, record))
 
     def patch(self, key: str, patch: Patch, seen: Record | None = None) -> Outcome:
-        return self._hold(_patch(key, patch, seen))
+        return self._connections.hold(_patch(key, patch, seen))
 
     def take(self, key: str, name: str) -> bytes | None:
-        return self._hold(take(key, name))
+        return self._connections.hold(take(key, name))
 
     def move(self, old: str, new: str, move: Move) -> Record | Outcome:
-        return self._hold(_move(old, new, move))
+        return self._connections.hold(_move(old, new, move))
 
     def delete(self, key: str) -> bool:
-        return self._hold(delete(key))
+        return self._connections.hold(delete(key))
 
     def of_user(self, user: str) -> list[Listed]:
-        return self._hold(of_user(user))
+        return self._connections.hold(of_user(user))
 
     def revoke_user(self, user: str, keep: str | None = None) -> int:
-        return self._hold(revoke_user(user, keep))
+        return self._connections.hold(revoke_user(user, keep))
 
     def purge(self) -> int:
         return 0
 
     def check(self) -> list[str]:
-        return self._hold(check(self._made.url))
+        return self._connections.hold(check(self._url))
 
     def close(self) -> None:
-        self._client.close()
-
-    def _hold(self, dialogue: Dialogue[T]) -> T:
-        try:
-            command = dialogue.send(None)
-            while True:
-                try:
-                    reply = self._ask(command)
-                except self._failures as error:
-                    command = dialogue.throw(self._made.failure(error))
-                    continue
-                command = dialogue.send(reply)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-    def _ask(self, command: Command) -> Any:
-        first, *rest = command
-        if not isinstance(first, Script):
-            return self._client.execute_command(first, *rest)
-        try:
-            return self._client.execute_command("EVALSHA", first.sha, 1, *rest)
-        except self._unknown:  # a new server, or its scripts were flushed
-            return self._client.execute_command("EVAL", first.text, 1, *rest)
+        self._connections.close()
 
 
 class AsyncValkeyStore:
-    """The asyncio face: a client for each event loop, dropped with it; a forked child makes its own."""
+    """The asyncio face."""
 
     caps = CAPS
     bounded = True  # each command ends within the deadline; the runner's timer would be a second one
 
     def __init__(self, url: str, deadline: float = 0.25) -> None:
-        self._made = _Client(url, deadline)
-        self._deadline = deadline
-        library = self._made.library
-        self._failures = (library.RedisError if not hasattr(library, "ValkeyError") else library.ValkeyError, OSError)
-        self._unknown = library.exceptions.NoScriptError
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[int, Any]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._url = url
+        self._connections = _opened(AsyncConnections, url, deadline)
 
     async def read(self, key: str) -> Record | None:
-        return await self._hold(read(key))
+        return await self._connections.hold(read(key))
 
     async def create(self, key: str, record: Record) -> bool:
-        return await self._hold(create(key, record))
+        return await self._connections.hold(create(key, record))
 
     async def patch(self, key: str, patch: Patch, seen: Record | None = None) -> Outcome:
-        return await self._hold(_patch(key, patch, seen))
+        return await self._connections.hold(_patch(key, patch, seen))
 
     async def take(self, key: str, name: str) -> bytes | None:
-        return await self._hold(take(key, name))
+        return await self._connections.hold(take(key, name))
 
     async def move(self, old: str, new: str, move: Move) -> Record | Outcome:
-        return await self._hold(_move(old, new, move))
+        return await self._connections.hold(_move(old, new, move))
 
     async def delete(self, key: str) -> bool:
-        return await self._hold(delete(key))
+        return await self._connections.hold(delete(key))
 
     async def of_user(self, user: str) -> list[Listed]:
-        return await self._hold(of_user(user))
+        return await self._connections.hold(of_user(user))
 
     async def revoke_user(self, user: str, keep: str | None = None) -> int:
-        return await self._hold(revoke_user(user, keep))
+        return await self._connections.hold(revoke_user(user, keep))
 
     async def purge(self) -> int:
         return 0
 
     async def check(self) -> list[str]:
-        return await self._hold(check(self._made.url))
+        return await self._connections.hold(check(self._url))
 
     async def close(self) -> None:
-        _, client = self._clients.pop(asyncio.get_running_loop(), (0, None))
-        if client is not None:
-            await client.aclose()
-
-    async def _hold(self, dialogue: Dialogue[T]) -> T:
-        client = self._client()
-        try:
-            command = dialogue.send(None)
-            while True:
-                try:
-                    reply = await self._ask(client, command)
-                except self._failures as error:
-                    command = dialogue.throw(self._made.failure(error))
-                    continue
-                command = dialogue.send(reply)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-    async def _ask(self, client: Any, command: Command) -> Any:
-        first, *rest = command
-        async with asyncio.timeout(self._deadline):
-            if not isinstance(first, Script):
-                return await client.execute_command(first, *rest)
-            try:
-                return await client.execute_command("EVALSHA", first.sha, 1, *rest)
-            except self._unknown:
-                return await client.execute_command("EVAL", first.text, 1, *rest)
-
-    def _client(self) -> Any:
-        loop = asyncio.get_running_loop()
-        pid, client = self._clients.get(loop, (0, None))
-        if client is None or pid != os.getpid():
-            library = self._made.library.asyncio
-            # The client's own limit makes a task of every command, and costs a quarter of it; ours is in `_ask`.
-            options = self._made.options | {"socket_timeout": None}
-            if "retry" in options:
-                from redis.asyncio.retry import Retry
-                from redis.backoff import NoBackoff
-
-                options["retry"] = Retry(NoBackoff(), 0)
-            kind = getattr(library, "Valkey", None) or library.Redis
-            client = kind.from_url(self._made.client_url, **options)
-            self._clients[loop] = (os.getpid(), client)
-        return client
+        await self._connections.close()
 
 
 _patch, _move = patch, move  # the methods have arguments of these names
-
-
-def _library() -> tuple[ModuleType, bool]:
-    """The client that is installed, and whether it is valkey-py (the faster one; redis-py does as well)."""
-    try:
-        import valkey
-        import valkey.asyncio
-
-        return valkey, True
-    except ImportError:
-        pass
-    try:
-        import redis
-        import redis.asyncio
-
-        return redis, False
-    except ImportError:
-        raise Misconfigured(
-            "a session store in Valkey or Redis needs a client: pip install 'fungible-kit[valkey]'"
-        ) from None

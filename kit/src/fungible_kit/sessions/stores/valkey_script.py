@@ -7,24 +7,14 @@ and Valkey 7.2 on.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from fungible_kit.services.valkey import Script
 from fungible_kit.sessions.record import Applied, Conflict, Outcome, Patch, Record, Refused
 
 VERSION, CREATED, ABSOLUTE, TOUCHED = b"\0v", b"\0c", b"\0a", b"\0t"
 IDLE, USER, ROTATED, MOVED = b"\0i", b"\0u", b"\0r", b"\0m"
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    text: str
-    sha: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode()).hexdigest())
 
 
 _PATCH = r"""
@@ -174,9 +164,9 @@ def hash_of(record: Record) -> list[Any]:
     return pairs
 
 
-def record_of(reply: Mapping[bytes, bytes] | Sequence[bytes]) -> Record | None:
+def record_of(reply: Mapping[bytes, bytes] | list[bytes]) -> Record | None:
     """The record of a HGETALL; None where the hash is empty or not one of ours."""
-    if not isinstance(reply, Mapping):
+    if isinstance(reply, list):  # of RESP 2
         reply = dict(zip(reply[::2], reply[1::2], strict=True))
     if VERSION not in reply or ABSOLUTE not in reply:
         return None
