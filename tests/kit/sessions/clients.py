@@ -51,7 +51,7 @@ class WsgiBrowser:
         self.app = app
         self.jar = jar or Jar()
 
-    def get(self, path: str, cookie: str | None = None) -> Answer:
+    def get(self, path: str, cookie: str | None = None, accept: str = "") -> Answer:
         from wsgiref.util import setup_testing_defaults
 
         environ: dict[str, Any] = {"PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": ""}
@@ -60,6 +60,8 @@ class WsgiBrowser:
         header = self.jar.header if cookie is None else cookie
         if header:
             environ["HTTP_COOKIE"] = header
+        if accept:
+            environ["HTTP_ACCEPT"] = accept
         said: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
@@ -80,9 +82,10 @@ class AsgiBrowser:
         self.app = app
         self.jar = jar or Jar()
 
-    async def aget(self, path: str, cookie: str | None = None) -> Answer:
+    async def aget(self, path: str, cookie: str | None = None, accept: str = "") -> Answer:
         header = self.jar.header if cookie is None else cookie
         headers = [(b"host", b"testserver")] + ([(b"cookie", header.encode())] if header else [])
+        headers += [(b"accept", accept.encode())] if accept else []
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -116,5 +119,5 @@ class AsgiBrowser:
         content = b"".join(message.get("body", b"") for message in sent[1:])
         return self.jar.keep(Answer(start["status"], headers_back, content))
 
-    def get(self, path: str, cookie: str | None = None) -> Answer:
-        return asyncio.run(self.aget(path, cookie))
+    def get(self, path: str, cookie: str | None = None, accept: str = "") -> Answer:
+        return asyncio.run(self.aget(path, cookie, accept))

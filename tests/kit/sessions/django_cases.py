@@ -35,7 +35,7 @@ settings.configure(
     USE_TZ=True,
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-    FUNGIBLE_SESSIONS={"deadline": "5s"} if "away" not in sys.argv else {},
+    FUNGIBLE_SESSIONS={"deadline": "5s"} if "away" not in sys.argv else {"on_outage": f"{__name__}.away_page"},
 )
 django.setup()
 
@@ -281,7 +281,14 @@ def commands() -> None:
         between.incr("fungible-test-step")
 
 
+def away_page(outage: Any) -> str | None:
+    return f"<h1>{outage.path} in {outage.retry_after} s</h1>" if outage.wants_html else None
+
+
 def away() -> None:
+    answer = _with("A" * 43).get("/show", secure=True, headers={"accept": "text/html"})
+    assert answer.status_code == 503 and answer.content == b"<h1>/show in 1 s</h1>", answer.content
+    assert answer["Retry-After"] == "1" and answer["Content-Type"] == "text/html; charset=utf-8"
     for url, status in (("/show", 503), ("/count/a", 503), ("/who", 503), ("/nothing", 200)):
         answer = _with("A" * 43).get(url, secure=True)
         assert answer.status_code == status and NAME not in answer.cookies, (url, answer.status_code)

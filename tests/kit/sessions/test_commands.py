@@ -117,6 +117,31 @@ def test_commands_of_each_request_asgi(words: tuple[str, str, str, str], preload
     asyncio.run(talk())
 
 
+def test_the_session_of_two_middlewares_is_read_once(valkey_url: str) -> None:
+    """As where an app is mounted in another, and each adds the sessions they share."""
+    sessions = warmed(valkey_url)
+
+    async def talk() -> None:
+        inner = apps.asgi(sessions, exclude=("/assets", "/static/"))
+        browser = AsgiBrowser(sessions.asgi(inner, exclude=("/assets", "/static/")))
+        await browser.aget("/set/a/1")
+        assert len(browser.jar.cookies) == 1
+        for path, expected in {
+            "/all": ["HGETALL"],
+            "/setread/a": ["HGETALL", "EVALSHA"],
+            "/assets": [],
+            "/assets/a": [],
+            "/static/a": [],
+            "/assets-of-ann": ["HGETALL"],  # a prefix ends where a segment ends
+        }.items():
+            with asked(valkey_url) as commands:
+                assert (await browser.aget(path)).status == 200
+            assert commands == expected, path
+        await sessions.aclose()
+
+    asyncio.run(talk())
+
+
 def test_a_login_is_two_commands_and_one_for_the_index(valkey_url: str) -> None:
     browser = WsgiBrowser(apps.wsgi(warmed(valkey_url)))
     browser.get("/set/a/1")

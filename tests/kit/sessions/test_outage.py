@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import flask
 import pytest
 import redis
 import redis.asyncio
+from flask import Flask
 
 from fungible_kit import Sessions
-from fungible_kit.sessions import StoreUnavailable
+from fungible_kit.sessions import Misconfigured, Outage, Page, StoreUnavailable
 from fungible_kit.sessions.outage import Breaker, Circuit
 from fungible_kit.services import valkey as valkey_service
 from tests.kit.sessions import apps
-from tests.kit.sessions.clients import AsgiBrowser, Jar, WsgiBrowser
+from tests.kit.sessions.clients import Answer, AsgiBrowser, Jar, WsgiBrowser
 from tests.kit.sessions.servers import running
 
 ID = {"__Host-sid": "A" * 43}
@@ -256,3 +258,66 @@ def test_s13_what_an_operator_asks_of_a_silent_store_ends_in_time_as_well(
             assert failed.value.timed_out
 
     asyncio.run(ask())
+
+
+def away_page(outage: Outage) -> Page | str | None:
+    if outage.path.startswith("/api"):
+        return Page(b'{"error": "away"}', "application/json")
+    if outage.path == "/broken":
+        raise RuntimeError("no template")
+    return f"<h1>{outage.method} {outage.path} in {outage.retry_after} s</h1>" if outage.wants_html else None
+
+
+@pytest.mark.parametrize("refused", ["valkey"], indirect=True)
+@pytest.mark.parametrize("framework", ["wsgi", "asgi", "flask"])
+def test_s13_an_app_shows_a_page_of_its_own_and_the_rest_of_the_answer_stays(
+    refused: str, framework: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = Sessions(refused, on_outage=away_page)
+    browser = browser_in(framework, sessions)
+    for path, accept, body in (
+        ("/page", "text/html,*/*", b"<h1>GET /page in 1 s</h1>"),
+        ("/api/items", "", b'{"error": "away"}'),
+        ("/page", "application/json", b"The session store is not available. Please try again in a moment.\n"),
+        ("/broken", "text/html", b"The session store is not available. Please try again in a moment.\n"),
+    ):
+        answer = browser(path, accept)
+        assert answer.status == 503 and answer.body == body
+        assert answer.one("retry-after") == "1" and answer.one("cache-control") == "no-store"
+        assert answer.one("content-length") == str(len(body)) and not answer.all("set-cookie")
+        kind = {b"<": "text/html; charset=utf-8", b"{": "application/json"}.get(body[:1], "text/plain; charset=utf-8")
+        assert answer.one("content-type") == kind
+    assert "on_outage failed" in caplog.text
+
+
+def browser_in(framework: str, sessions: Sessions) -> Callable[[str, str], Answer]:
+    """Asks an app that looks at its session, with a cookie."""
+    if framework == "flask":
+        app = Flask(__name__)
+        sessions.flask(app)
+        app.add_url_rule("/<path:path>", "view", lambda path: str(len(flask.session)))
+        client = app.test_client()
+        client.set_cookie("__Host-sid", "A" * 43, domain="localhost")
+
+        def ask(path: str, accept: str) -> Answer:
+            response = client.get(path, headers={"Accept": accept})
+            return Answer(response.status_code, list(response.headers), response.data)
+
+        return ask
+
+    def looks(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        len(environ["fungible.session"])
+        raise AssertionError("the session was read")
+
+    async def alooks(scope: Any, receive: Any, send: Any) -> None:
+        len(scope["session"])
+        raise AssertionError("the session was read")
+
+    kind = WsgiBrowser if framework == "wsgi" else AsgiBrowser
+    browser = kind(sessions.wsgi(looks) if framework == "wsgi" else sessions.asgi(alooks), Jar(dict(ID)))
+    return lambda path, accept: browser.get(path, accept=accept)
+
+
+def test_what_is_no_page_of_an_outage_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="on_outage=7 is no function of an Outage"):
+        Sessions("sqlite:///x.db", on_outage=7)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import flask
 import pymemcache
 import pytest
 import valkey
@@ -330,6 +331,40 @@ def test_s8_without_https_only_in_development(monkeypatch: pytest.MonkeyPatch) -
     assert Sessions("sqlite:///x.db", cookie=plain, development=True).cookie is plain
     monkeypatch.setenv("FUNGIBLE_SESSION_DEVELOPMENT", "1")
     assert Sessions("sqlite:///x.db").cookie == plain
+
+
+@pytest.mark.parametrize("face", ["wsgi", "asgi", "flask"])
+def test_s8_a_login_that_plain_http_will_lose_is_told_once(
+    face: str, sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def login(sessions: Sessions, **headers: str) -> None:
+        if face == "flask":
+            app = flask.Flask(__name__)
+            sessions.flask(app)
+            app.add_url_rule("/", "login", lambda: str(flask.session.login("ann")))  # type: ignore[attr-defined]
+            app.test_client().get("/", base_url="http://shop.example.org", headers=headers)
+        elif face == "wsgi":
+            environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+            environ |= {"wsgi.url_scheme": "http", "PATH_INFO": "/login/ann", "REQUEST_METHOD": "GET"}
+            list(apps.wsgi(sessions)(environ, lambda *_: None))
+        else:
+            raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+            scope = {"type": "http", "scheme": "http", "method": "GET", "path": "/login/ann", "headers": raw}
+
+            async def send(message: Any) -> None: ...
+
+            asyncio.run(apps.asgi(sessions)(scope, None, send))
+
+    sessions = open_sessions(sqlite_url)
+    login(sessions, **{"X-Forwarded-Proto": "https"})
+    assert not caplog.text
+    login(sessions)
+    login(sessions)
+    assert caplog.text.count("FUNGIBLE_SESSION_DEVELOPMENT=1") == 1 and "does not stick" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("FUNGIBLE_SESSION_DEVELOPMENT", "1")
+    login(open_sessions(sqlite_url))
+    assert not caplog.text
 
 
 def test_s8_two_cookies_of_our_name_are_none(sqlite_url: str) -> None:

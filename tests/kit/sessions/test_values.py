@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import subprocess
 import sys
 import zoneinfo
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from fungible_kit.sessions import JsonCodec, Misconfigured, NotStorable, Sessions
+from fungible_kit.sessions import codec as codec_module
 from fungible_kit.sessions.identity import key_of, new_id, public_id
 from fungible_kit.sessions.lifetime import Lifetime
 from fungible_kit.sessions.record import Record, packed, unpacked
@@ -65,6 +68,53 @@ def test_every_value_comes_back_with_its_types(value: Any) -> None:
     assert shape(back) == shape(value)
     assert codec.encode("v", back) == data and not codec.changed("v", data, value)
     json.loads(data)  # and is JSON to everybody else
+
+
+@contextlib.contextmanager
+def without_msgspec() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec_module, "_msgspec", lambda: None)
+        yield
+
+
+@settings(deadline=None)
+@given(values)
+def test_values_are_the_same_with_and_without_msgspec(value: Any) -> None:
+    codec = JsonCodec()
+    data = codec.encode("v", value)
+    fast = codec.decode("v", data)
+    with without_msgspec():
+        assert codec.encode("v", value) == data and shape(codec.decode("v", data)) == shape(fast)
+
+
+@pytest.mark.parametrize("msgspec", [True, False])
+@settings(deadline=None)
+@given(values, values)
+def test_what_is_taken_for_the_same_is_the_same(msgspec: bool, one: Any, other: Any) -> None:
+    with contextlib.nullcontext() if msgspec else without_msgspec():
+        codec = JsonCodec()
+        data = codec.encode("v", [one])
+        value = codec.decode("v", data)
+        mark = codec.mark("v", value, data)
+        assert codec.same("v", value, mark)
+        value[0] = other
+        if codec.same("v", value, mark):
+            assert shape(one) == shape(other)
+
+
+@pytest.mark.parametrize("msgspec", [True, False])
+@pytest.mark.parametrize(
+    ("was", "put"),
+    [(1, True), (1, 1.0), (0.0, -0.0), ([1], (1,)), ("1", 1), ({"1": 2}, {1: 2}), ("a", b"a"), (1, {1})],
+)
+def test_a_nested_change_of_type_alone_is_seen(msgspec: bool, was: Any, put: Any) -> None:
+    with contextlib.nullcontext() if msgspec else without_msgspec():
+        codec = JsonCodec()
+        data = codec.encode("v", {"at": was})
+        value = codec.decode("v", data)
+        mark = codec.mark("v", value, data)
+        value["at"] = put
+        assert not codec.same("v", value, mark)
 
 
 @settings(deadline=None)

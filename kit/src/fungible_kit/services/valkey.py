@@ -49,9 +49,7 @@ class _Setting:
     away, `what` is its name in that. Raises ImportError where no client is installed.
     """
 
-    def __init__(
-        self, url: str, deadline: float, unavailable: Callable[..., ServiceUnavailable], what: str
-    ) -> None:
+    def __init__(self, url: str, deadline: float, unavailable: Callable[..., ServiceUnavailable], what: str) -> None:
         scheme, separator, rest = url.partition("://")
         self.library, native = client_library()
         # Each library knows only its own names of the schemes.
@@ -93,9 +91,7 @@ class _Setting:
 class Connections:
     """The face for threads. A fork opens connections of its own."""
 
-    def __init__(
-        self, url: str, deadline: float, unavailable: Callable[..., ServiceUnavailable], what: str
-    ) -> None:
+    def __init__(self, url: str, deadline: float, unavailable: Callable[..., ServiceUnavailable], what: str) -> None:
         self._setting = made = _Setting(url, deadline, unavailable, what)
         retry = made.no_retry(made.library.backoff, made.library.retry)
         pool = made.library.ConnectionPool.from_url(made.url, **made.options, **retry)
@@ -195,9 +191,7 @@ class _Line:
 class AsyncConnections:
     """The face for asyncio: connections for each event loop, dropped with it; a fork opens its own."""
 
-    def __init__(
-        self, url: str, deadline: float, unavailable: Callable[..., ServiceUnavailable], what: str
-    ) -> None:
+    def __init__(self, url: str, deadline: float, unavailable: Callable[..., ServiceUnavailable], what: str) -> None:
         self._setting = made = _Setting(url, deadline, unavailable, what)
         library = made.library.asyncio
         retry = made.no_retry(made.library.backoff, library.retry)

@@ -1,5 +1,6 @@
 """Sessions that any process can serve: kept in a store, merged there, the same for WSGI and ASGI."""
 
+from fungible_kit.sessions.answer import Outage, Page
 from fungible_kit.sessions.codec import Codec, JsonCodec
 from fungible_kit.sessions.cookie import Cookie
 from fungible_kit.sessions.errors import (
@@ -30,6 +31,8 @@ __all__ = [
     "Misconfigured",
     "NotStorable",
     "NotSupported",
+    "Outage",
+    "Page",
     "Policy",
     "Sealed",
     "Session",

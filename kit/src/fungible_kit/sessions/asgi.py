@@ -6,12 +6,12 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from fungible_kit.sessions.answer import Answer, answer_to
+from fungible_kit.sessions.answer import Answer
 from fungible_kit.sessions.cookie import Headers, set_cookie, with_session
 from fungible_kit.sessions.errors import SessionError, StoreUnavailable
+from fungible_kit.sessions.session import Session
 
 if TYPE_CHECKING:
-    from fungible_kit.sessions.session import Session
     from fungible_kit.sessions.sessions import Sessions
 
 Scope = MutableMapping[str, Any]
@@ -43,6 +43,10 @@ class SessionASGI:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        held = scope.get("session")
+        if isinstance(held, Session) and held.policy is self._sessions.policy:
+            await self._app(scope, receive, send)  # another middleware of these sessions is outside of this one
+            return
         header = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
         id = self._sessions.cookie.id_in(header)
         session = scope["session"] = self._sessions.open_id(id, in_loop=True)
@@ -51,12 +55,12 @@ class SessionASGI:
                 await session.aload()
             except StoreUnavailable as failure:
                 session.unavailable(failure)  # who does not look at the session need not notice
-        response = _Response(self._sessions, session, id, scope["type"], send)
+        response = _Response(self._sessions, session, id, scope, send)
         try:
             await self._app(scope, receive, response.send)
         except SessionError as error:
             await response.end(failed=True)
-            answer = answer_to(error)
+            answer = response.answer(error)
             if answer is None or session.sent:
                 raise
             await response.replace(answer)
@@ -67,7 +71,11 @@ class SessionASGI:
             await response.end(failed=False)
 
     def _wanted(self, scope: Scope) -> bool:
-        if any(scope["path"].startswith(prefix) for prefix in self._exclude):
+        path = scope["path"]
+        if any(
+            path.startswith(each) if each.endswith("/") else path == each or path.startswith(f"{each}/")
+            for each in self._exclude
+        ):
             return False
         return self._preload(dict(scope)) if callable(self._preload) else self._preload
 
@@ -75,11 +83,11 @@ class SessionASGI:
 class _Response:
     """The app's messages on their way out."""
 
-    def __init__(self, sessions: Sessions, session: Session, id: str | None, kind: str, send: Send) -> None:
+    def __init__(self, sessions: Sessions, session: Session, id: str | None, scope: Scope, send: Send) -> None:
         self._sessions = sessions
         self._session = session
         self._id = id
-        self._kind = kind
+        self._scope = scope
         self._send = send
         self._replaced = False
 
@@ -94,7 +102,7 @@ class _Response:
         if kind == "http.response.start" and message["status"] >= 500:
             await self.end(failed=True)
             if session.failure is not None and self._sessions.policy.on_store_error == "unavailable":
-                answer = answer_to(session.failure)
+                answer = self.answer(session.failure)
                 if answer is not None:
                     await self.replace(answer)
                     return
@@ -102,24 +110,34 @@ class _Response:
             try:
                 await session.asave()
             except SessionError as error:
-                answer = answer_to(error)
+                answer = self.answer(error)
                 if answer is None:
                     raise
                 await self.replace(answer)
                 return
         session.sent = True
         cookie = set_cookie(self._sessions.cookie, session, self._id)
+        if cookie is not None:
+            scheme = {"ws": "http"}.get(self._scope.get("scheme", ""), self._scope.get("scheme", ""))
+            self._sessions.sent_over(scheme, self._header(b"x-forwarded-proto"))
         if session.accessed or cookie is not None:
             given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
             message = {**message, "headers": _raw(with_session(given, session, cookie))}
         await self._send(message)
+
+    def answer(self, error: SessionError) -> Answer | None:
+        scope = self._scope
+        return self._sessions.answer(error, scope.get("method", ""), scope["path"], self._header(b"accept"))
+
+    def _header(self, wanted: bytes) -> str:
+        return next((value.decode("latin-1") for name, value in self._scope["headers"] if name == wanted), "")
 
     async def replace(self, answer: Answer) -> None:
         """Answer in the app's place; its own messages go nowhere from here on."""
         self._replaced = True
         self._session.discard()
         self._session.sent = True
-        if self._kind == "websocket":
+        if self._scope["type"] == "websocket":
             await self._send({"type": "websocket.close", "code": _CLOSED_BY_STORE, "reason": answer.reason})
             return
         headers = _raw(with_session(answer.headers, self._session, None))
@@ -143,8 +161,6 @@ class _Response:
 def dependency() -> Callable[..., Awaitable[Session]]:
     """What FastAPI calls for a handler that asks for the loaded session."""
     from starlette.requests import HTTPConnection
-
-    from fungible_kit.sessions.session import Session
 
     async def required(connection: HTTPConnection) -> Session:
         session: Session = connection.scope["session"]

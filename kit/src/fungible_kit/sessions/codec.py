@@ -46,8 +46,7 @@ class Codec(Protocol):
         ...
 
     def same(self, name: str, value: Any, mark: object) -> bool:
-        """Whether `value` is as it was when `mark` was made; False where that is not certain, and `changed` is asked.
-        """
+        """Whether `value` is as it was when `mark` was made; False where that is not certain, and `changed` is asked."""
         ...
 
 

@@ -1,8 +1,9 @@
 """Sessions for Django: `SESSION_ENGINE = "fungible_kit.sessions.django"`, with Django's own middleware or ours.
 
 Settings, all optional: `FUNGIBLE_SESSIONS = {"store": "valkey://...", "absolute": "30d", ...}`, as for `Sessions`;
-without `store`, the variable FUNGIBLE_SESSION_URL. The idle limit is Django's (`SESSION_COOKIE_AGE`, `set_expiry`),
-values are written by Django's serializer (`SESSION_SERIALIZER`), the cookie is Django's (`SESSION_COOKIE_...`).
+without `store`, the variable FUNGIBLE_SESSION_URL; `on_outage` may be the dotted name of a function. The idle limit
+is Django's (`SESSION_COOKIE_AGE`, `set_expiry`), values are written by Django's serializer (`SESSION_SERIALIZER`), the
+cookie is Django's (`SESSION_COOKIE_...`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from django.contrib.sessions.middleware import SessionMiddleware as _DjangoMiddl
 from django.http import HttpResponse
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.http import http_date
+from django.utils.module_loading import import_string
 
-from fungible_kit.sessions.answer import Answer, answer_to
+from fungible_kit.sessions.answer import Answer
 from fungible_kit.sessions.errors import SessionError, SessionTooLarge
 from fungible_kit.sessions.identity import key_of, new_id, public_id, well_formed
 from fungible_kit.sessions.record import Applied, Move, Patch, Record, Refused
@@ -37,6 +39,8 @@ def sessions() -> Sessions:
     given.setdefault("absolute", "30d")
     given.setdefault("idle", float(settings.SESSION_COOKIE_AGE))
     given.setdefault("development", True)  # the cookie is Django's affair
+    if isinstance(given.get("on_outage"), str):
+        given["on_outage"] = import_string(given["on_outage"])
     return Sessions(**given)
 
 
@@ -241,7 +245,7 @@ class SessionMiddleware(_DjangoMiddleware):  # type: ignore[misc]
     """
 
     def process_exception(self, request: Any, exception: Exception) -> HttpResponse | None:
-        answer = answer_to(exception) if isinstance(exception, SessionError) else None
+        answer = _answer(request, exception) if isinstance(exception, SessionError) else None
         return _response(answer) if answer is not None else None
 
     def process_response(self, request: Any, response: Any) -> Any:
@@ -269,7 +273,7 @@ class SessionMiddleware(_DjangoMiddleware):  # type: ignore[misc]
             sessions().policy.event("session.ended_write", public_id(key_of(key)) if key else "")
             return response
         except SessionError as error:
-            answer = answer_to(error)
+            answer = _answer(request, error)
             if answer is None:
                 raise
             return _response(answer) if modified else response
@@ -296,6 +300,10 @@ class SessionMiddleware(_DjangoMiddleware):  # type: ignore[misc]
             patch_cache_control(response, private=True)
         else:
             response["Cache-Control"] = "no-store"
+
+
+def _answer(request: Any, error: SessionError) -> Answer | None:
+    return sessions().answer(error, request.method or "", request.path, request.headers.get("Accept", ""))
 
 
 def _response(answer: Answer) -> HttpResponse:

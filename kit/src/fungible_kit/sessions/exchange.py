@@ -106,6 +106,10 @@ class Exchange:
     def state(self) -> State:
         return self._state
 
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
     # For the frameworks' adapters.
 
     def unavailable(self, failure: StoreUnavailable) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flask import has_request_context, make_response, request
 from flask.sessions import SessionInterface, SessionMixin
 
-from fungible_kit.sessions.answer import Answer, answer_to
+from fungible_kit.sessions.answer import Answer
 from fungible_kit.sessions.cookie import set_cookie, with_session
 from fungible_kit.sessions.errors import SessionConflict, SessionError, StoreUnavailable
 from fungible_kit.sessions.session import Session
@@ -65,12 +66,12 @@ class FlaskSessions(SessionInterface):
         if response.status_code >= 500:
             end(sessions, session, failed=True)
             if session.failure is not None and sessions.policy.on_store_error == "unavailable":
-                _replace(response, answer_to(session.failure))
+                _replace(response, _answer(sessions, session.failure))
         else:
             try:
                 sessions.runner.run(session.save_steps())
             except SessionError as error:
-                answer = answer_to(error)
+                answer = _answer(sessions, error)
                 if answer is None:
                     raise
                 session.discard()
@@ -82,10 +83,11 @@ class FlaskSessions(SessionInterface):
             return
         cookie = None
         if session.issued or session.touched or session.signed_out:
-            from flask import has_request_context, request
-
             # A session that is opened outside a request (a test client's) has been sent nothing.
-            header = request.environ.get("HTTP_COOKIE", "") if has_request_context() else ""
+            header = ""
+            if has_request_context():
+                header = request.environ.get("HTTP_COOKIE", "")
+                sessions.sent_over(request.scheme, request.headers.get("X-Forwarded-Proto", ""))
             persistent = sessions.cookie.persistent or (not session.signed_out and session.permanent)
             cookie = set_cookie(sessions.cookie, session, sessions.cookie.id_in(header), persistent=persistent)
         given = list(response.headers)
@@ -99,18 +101,21 @@ class FlaskSessions(SessionInterface):
 
 
 def install(app: Flask, sessions: Sessions) -> Flask:
+    def answered(error: SessionError) -> Response:
+        response = make_response()
+        _replace(response, _answer(sessions, error))
+        return response
+
     app.session_interface = FlaskSessions(sessions)
-    app.register_error_handler(StoreUnavailable, _answered)
-    app.register_error_handler(SessionConflict, _answered)
+    app.register_error_handler(StoreUnavailable, answered)
+    app.register_error_handler(SessionConflict, answered)
     return app
 
 
-def _answered(error: SessionError) -> Response:
-    from flask import make_response
-
-    response = make_response()
-    _replace(response, answer_to(error))
-    return response
+def _answer(sessions: Sessions, error: SessionError) -> Answer | None:
+    if not has_request_context():  # a session that a test client opens
+        return sessions.answer(error, "", "", "")
+    return sessions.answer(error, request.method, request.path, request.headers.get("Accept", ""))
 
 
 def _replace(response: Response, answer: Answer | None) -> None:

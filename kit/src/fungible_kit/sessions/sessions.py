@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fungible_kit.duration import Duration
+from fungible_kit.sessions.answer import Answer, OnOutage, Outage, answer_to, with_page
 from fungible_kit.sessions.codec import Codec, JsonCodec
 from fungible_kit.sessions.cookie import Cookie
-from fungible_kit.sessions.errors import Misconfigured, SessionError
+from fungible_kit.sessions.errors import Misconfigured, SessionError, StoreUnavailable
 from fungible_kit.sessions.exchange import Policy
 from fungible_kit.sessions.lifetime import Lifetime, setting
 from fungible_kit.sessions.outage import Breaker
@@ -43,6 +44,7 @@ class Sessions:
     `idle`, `absolute`: both limits hold at once. `rotate_every`: a new id for a session in use, now and then.
     `on_store_error`: "unavailable" answers 503 with Retry-After; "anonymous" shows an empty session that cannot be
     written. In neither case is a cookie cleared or replaced.
+    `on_outage`: gives the page for that 503, of an `Outage`; it must not look at the session.
     `deadline`: for connecting to the store, and for each answer.
     `conflict`: "merge" lets the last writer of a name win; "raise" makes that `SessionConflict`.
     `development`: a cookie `sid` that plain HTTP carries; also the variable FUNGIBLE_SESSION_DEVELOPMENT=1.
@@ -66,10 +68,13 @@ class Sessions:
         codec: Codec | None = None,
         development: bool | None = None,
         on_event: Callable[[str, str], None] | None = None,
+        on_outage: OnOutage | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if on_store_error not in ("unavailable", "anonymous"):
             raise Misconfigured(f"on_store_error={on_store_error!r} is neither 'unavailable' nor 'anonymous'")
+        if on_outage is not None and not callable(on_outage):
+            raise Misconfigured(f"on_outage={on_outage!r} is no function of an Outage")
         if conflict not in ("merge", "raise"):
             raise Misconfigured(f"conflict={conflict!r} is neither 'merge' nor 'raise'")
         if development is None:
@@ -86,6 +91,8 @@ class Sessions:
         """How often what has happened in this process: session.unknown_id, session.ended_write,
         session.store_unavailable."""
         self._on_event = on_event
+        self._on_outage = on_outage
+        self._warned = False
         limit = setting("deadline", deadline)
         self._policy = Policy(
             Lifetime(
@@ -155,6 +162,35 @@ class Sessions:
     def open_id(self, id: str | None, *, in_loop: bool = False, kind: type[Session] = Session) -> Session:
         """The session of a well-formed id, or of a browser that brought none."""
         return kind(self._policy, self._runner, id, in_loop=in_loop)
+
+    def answer(self, error: SessionError, method: str, path: str, accept: str) -> Answer | None:
+        """The whole answer to a request whose session could not be read or saved; None where the error is the app's
+        own. For adapters of other frameworks.
+        """
+        answer = answer_to(error)
+        if answer is None or self._on_outage is None or not isinstance(error, StoreUnavailable):
+            return answer
+        try:
+            page = self._on_outage(Outage(method, path, accept, error.retry_after))
+            return answer if page is None else with_page(answer, page)
+        except Exception:
+            # Most likely it has looked at the session as well. What went wrong must not become a 500.
+            log.exception("on_outage failed; the plain answer is given")
+            return answer
+
+    def sent_over(self, scheme: str, forwarded: str) -> None:
+        """Told by adapters of each cookie that is set: a browser that speaks plain HTTP will not send it back.
+
+        `scheme` is the request's, `forwarded` its X-Forwarded-Proto. One line in the log for a process.
+        """
+        if scheme == "http" and self.cookie.secure and not self._warned and "https" not in forwarded.lower():
+            self._warned = True
+            log.warning(
+                "the session cookie %s was set over plain HTTP; it is Secure, so browsers send it back over HTTPS "
+                "alone and a login does not stick. In development set %s=1; behind a proxy that ends TLS let it send "
+                "X-Forwarded-Proto: https",
+                self.cookie.name, DEVELOPMENT_VARIABLE,
+            )  # fmt: skip
 
     # By user, and for operators.
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from fungible_kit.sessions.answer import Answer, answer_to
+from fungible_kit.sessions.answer import Answer
 from fungible_kit.sessions.cookie import set_cookie, with_session
 from fungible_kit.sessions.errors import SessionError, StoreUnavailable
 
@@ -33,12 +33,12 @@ class SessionWSGI:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         id = self._sessions.cookie.id_in(environ.get("HTTP_COOKIE", ""))
         session = environ[self._name] = self._sessions.open_id(id)
-        response = _Response(self._sessions, session, id, start_response)
+        response = _Response(self._sessions, session, id, environ, start_response)
         try:
             body = self._app(environ, response.start)
             response.commit()
         except SessionError as error:
-            answer = answer_to(error)
+            answer = response.answer(error)
             end(self._sessions, session, failed=True)
             if answer is None or session.sent:
                 raise
@@ -56,12 +56,15 @@ class _Response:
     session may change, and an error may take its place.
     """
 
-    def __init__(self, sessions: Sessions, session: Session, id: str | None, start: StartResponse) -> None:
+    def __init__(
+        self, sessions: Sessions, session: Session, id: str | None, environ: Environ, start: StartResponse
+    ) -> None:
         self.sessions = sessions
         self.session = session
         self.started = False
         self.replaced: bytes | None = None
         self._id = id
+        self._environ = environ
         self._start = start
         self._waiting: tuple[str, list[tuple[str, str]], Any] | None = None
         self._write: Callable[[bytes], object] | None = None
@@ -92,20 +95,28 @@ class _Response:
         if status[:1] == "5":
             end(self.sessions, session, failed=True)
             if session.failure is not None and self.sessions.policy.on_store_error == "unavailable":
-                answer = answer_to(session.failure)
+                answer = self.answer(session.failure)
                 if answer is not None:
                     return self._replace(answer, exc_info)
         elif session.accessed:  # else there is nothing to save
             try:
                 self.sessions.runner.run(session.save_steps())
             except SessionError as error:
-                answer = answer_to(error)
+                answer = self.answer(error)
                 if answer is None:
                     raise
                 return self._replace(answer, exc_info)
         session.sent = True
-        changed = with_session(headers, session, set_cookie(self.sessions.cookie, session, self._id))
+        cookie = set_cookie(self.sessions.cookie, session, self._id)
+        if cookie is not None:
+            environ = self._environ
+            self.sessions.sent_over(environ.get("wsgi.url_scheme", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""))
+        changed = with_session(headers, session, cookie)
         return self._start(status, changed, exc_info) if exc_info else self._start(status, changed)
+
+    def answer(self, error: SessionError) -> Answer | None:
+        get = self._environ.get
+        return self.sessions.answer(error, get("REQUEST_METHOD", ""), get("PATH_INFO", ""), get("HTTP_ACCEPT", ""))
 
     def replace(self, answer: Answer) -> Iterable[bytes]:
         self._replace(answer, None)
@@ -137,7 +148,7 @@ class _Body:
                 yield chunk
             response.commit()  # without a byte
         except SessionError as error:  # an app that begins only when its body is asked for
-            answer = answer_to(error)
+            answer = response.answer(error)
             if answer is None or response.started:
                 raise
             response.replace(answer)
