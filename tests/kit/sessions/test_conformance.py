@@ -11,9 +11,9 @@ import pytest
 import redis
 import redis.asyncio
 
+from fungible_kit.services import valkey as valkey_service
 from fungible_kit.sessions.conformance import ASYNC_CASES, CASES, AsyncCase, Case, Skipped, blocking
 from fungible_kit.sessions.stores import open_store
-from fungible_kit.services import valkey as valkey_service
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

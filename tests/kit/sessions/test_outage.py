@@ -16,9 +16,9 @@ import redis.asyncio
 from flask import Flask
 
 from fungible_kit import Sessions
-from fungible_kit.sessions import Misconfigured, Outage, Page, StoreUnavailable
-from fungible_kit.sessions.outage import Breaker, Circuit
 from fungible_kit.services import valkey as valkey_service
+from fungible_kit.services.breaker import Breaker, Circuit
+from fungible_kit.sessions import Misconfigured, Outage, Page, StoreUnavailable
 from tests.kit.sessions import apps
 from tests.kit.sessions.clients import Answer, AsgiBrowser, Jar, WsgiBrowser
 from tests.kit.sessions.servers import running
@@ -120,7 +120,7 @@ def test_s13_the_breaker_spares_a_server_that_fails(silent: str) -> None:
 @pytest.mark.pure
 def test_s13_the_breaker_probes_once_and_closes_on_an_answer() -> None:
     now = [0.0]
-    breaker = Breaker(failures=3, pause=1.0, clock=lambda: now[0])
+    breaker = Breaker(StoreUnavailable, "the store", failures=3, pause=1.0, clock=lambda: now[0])
 
     def call(fails: bool) -> str:
         try:

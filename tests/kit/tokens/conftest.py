@@ -120,7 +120,7 @@ def make(url: str, clock: Clock, name: str) -> Iterator[Callable[..., Tokens]]:
     made: list[Tokens] = []
 
     def new(**words: Any) -> Tokens:
-        tokens = Tokens(url, **{"prefix": "acme", "name": name, "clock": clock} | words)
+        tokens = Tokens(url, **{"prefix": "acme", "name": name, "clock": clock, "deadline": "10s"} | words)
         tokens.create()
         made.append(tokens)
         return tokens

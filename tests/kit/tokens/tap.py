@@ -25,6 +25,9 @@ class PostgresTap:
 
     def __init__(self) -> None:
         self.count = 0
+        self.answers = asyncio.Event()
+        """Cleared, the server's answers are held back, while its packets are acknowledged: it is frozen."""
+        self.answers.set()
 
     async def serve(self, url: str, bound: socket.socket | None = None) -> str:
         parts = urlsplit(url)
@@ -57,6 +60,7 @@ class PostgresTap:
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
+            await self.answers.wait()
             writer.write(data)
         writer.close()
 

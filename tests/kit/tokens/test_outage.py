@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import valkey
 
-from fungible_kit.tokens import StoreUnavailable, Tokens
+from fungible_kit.tokens import Invalid, StoreUnavailable, Tokens
 from fungible_kit.tokens.store import Touch
 from tests.kit.tokens.conftest import Clock, Face, Loop
 from tests.kit.tokens.tap import PostgresTap
@@ -65,6 +65,76 @@ def test_no_answer_is_told_within_the_deadline(
         await tokens.aclose()
 
     asyncio.run(by_loop())
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "valkey"])
+@pytest.mark.parametrize("port", ["closed_port", "silent_port"])
+@pytest.mark.parametrize("way", ["threads", "loop"])
+def test_after_three_failures_a_store_that_is_away_is_not_asked(
+    scheme: str, port: str, way: str, well_formed: str, request: pytest.FixtureRequest
+) -> None:
+    tokens = Tokens(f"{scheme}://127.0.0.1:{request.getfixturevalue(port)}/0", prefix="acme", deadline="100ms")
+    tokens._runner._breaker._pause = 3600
+    with asyncio.Runner() as runner:
+        face = Face(tokens, None if way == "threads" else runner)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable) as failed:
+                face.verify(well_formed)
+            assert "not asked again" not in str(failed.value)
+        for call in (face.verify, face.refresh):
+            with pytest.raises(StoreUnavailable, match="failed a moment ago and is not asked again yet"):
+                call(well_formed)
+        with pytest.raises(StoreUnavailable, match="not asked again yet"):
+            face.issue("ann")
+        answer = tokens.answer(StoreUnavailable("away"))
+        assert answer.status == 503 and dict(answer.headers)["Retry-After"] == "1"
+        with pytest.raises(Invalid):
+            face.verify("Bearer junk")  # needs no store
+        runner.run(tokens.aclose())
+
+
+@pytest.mark.parametrize("way", ["threads", "loop"])
+def test_a_database_that_is_frozen_is_given_up_in_time_and_found_again(
+    postgres_url: str, name: str, background: Loop, way: str
+) -> None:
+    """It acknowledges packets and says nothing; the test's own time limit is the judge of the wait."""
+    tap = PostgresTap()
+    url = background.run(tap.serve(postgres_url))
+    tokens = Tokens(url, prefix="acme", name=name, deadline="10s")
+    tokens.create()
+    issued = f"Bearer {tokens.issue('ann').secret}"
+    tokens.close()
+    tokens = Tokens(url, prefix="acme", name=name, deadline="500ms")
+    with asyncio.Runner() as runner:
+        face = Face(tokens, None if way == "threads" else runner)
+        wait_until(lambda: lets_in(face, issued))
+        background.loop.call_soon_threadsafe(tap.answers.clear)
+        wait_until(lambda: not lets_in(face, issued))
+        assert not lets_in(face, issued)
+        background.loop.call_soon_threadsafe(tap.answers.set)
+        wait_until(lambda: lets_in(face, issued))
+        runner.run(tokens.aclose())
+
+
+def lets_in(face: Face, header: str) -> bool:
+    try:
+        return bool(face.verify(header))
+    except StoreUnavailable:
+        return False
+
+
+@pytest.mark.parametrize("kind", ["postgres", "sqlite"])
+def test_a_store_that_answers_with_an_error_is_not_away(
+    url: str, kind: str, tmp_path: Path, well_formed: str
+) -> None:
+    """Whoever asks the next time is told what is wrong, and not that the store is not asked."""
+    if kind == "sqlite":
+        (tmp_path / "tokens.db").write_bytes(b"no database" * 100)
+    tokens = Tokens(url, prefix="acme", name="not_made")
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable, match=r"no table not_made|not a database"):
+            tokens.verify(well_formed)
+    tokens.close()
 
 
 def test_a_locked_sqlite_file_is_told(tmp_path: Path) -> None:

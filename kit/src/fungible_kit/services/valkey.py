@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 SCHEMES = ("valkey", "valkeys", "redis", "rediss", "unix")
 
+MOST_CONNECTIONS = 32
+"""Of an event loop: a thousand requests at once should not begin by connecting a thousand times."""
+
 Command = tuple[Any, ...]
 """A command and its arguments; a `Script` in place of its name is run with its keys and arguments."""
 
@@ -77,13 +80,14 @@ class _Setting:
         """What became of a command, without the server's own words: they may repeat keys and values."""
         kind = type(error).__name__
         timed_out = isinstance(error, TimeoutError) or kind == "TimeoutError"
+        away = timed_out or isinstance(error, (OSError, self.library.ConnectionError))
         if timed_out:
             said = "did not answer in time"
-        elif isinstance(error, (OSError, self.library.ConnectionError)):
+        elif away:
             said = "cannot be reached"
         else:
             said = f"refused a command ({kind})"
-        failure = self._unavailable(f"{self._what} {said}", timed_out=timed_out)
+        failure = self._unavailable(f"{self._what} {said}", timed_out=timed_out, away=away)
         failure.__cause__ = error
         return failure
 
@@ -242,6 +246,10 @@ class AsyncConnections:
             ours.deadlines.end(call)
 
     async def _run(self, ours: _LoopsConnections, command: Command) -> Any:
+        async with ours.room:
+            return await self._run_alone(ours, command)
+
+    async def _run_alone(self, ours: _LoopsConnections, command: Command) -> Any:
         connection = ours.taken()
         if connection is None:
             connection = self._make()
@@ -277,6 +285,7 @@ class _LoopsConnections:
     def __init__(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         self.pid = os.getpid()
         self.idle: list[Any] = []
+        self.room = asyncio.Semaphore(MOST_CONNECTIONS)
         self.deadlines = Deadlines(loop, deadline)
 
     def taken(self) -> Any:

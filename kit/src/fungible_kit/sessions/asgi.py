@@ -118,8 +118,8 @@ class _Response:
         session.sent = True
         cookie = set_cookie(self._sessions.cookie, session, self._id)
         if cookie is not None:
-            scheme = {"ws": "http"}.get(self._scope.get("scheme", ""), self._scope.get("scheme", ""))
-            self._sessions.sent_over(scheme, self._header(b"x-forwarded-proto"))
+            plain = self._scope.get("scheme") in ("http", "ws")
+            self._sessions.sent_over("http" if plain else "https", self._header(b"x-forwarded-proto"))
         if session.accessed or cookie is not None:
             given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
             message = {**message, "headers": _raw(with_session(given, session, cookie))}

@@ -46,7 +46,7 @@ class Codec(Protocol):
         ...
 
     def same(self, name: str, value: Any, mark: object) -> bool:
-        """Whether `value` is as it was when `mark` was made; False where that is not certain, and `changed` is asked."""
+        """Whether `value` is as it was when `mark` was made; where that is not certain, False: `changed` is asked."""
         ...
 
 
@@ -106,7 +106,7 @@ class JsonCodec:
 
 
 class _Mark(NamedTuple):
-    """A value of plain JSON. Equality overlooks True and 1; its bytes tell them apart, and overlook list and tuple."""
+    """A value of plain JSON: equality overlooks True and 1, its bytes overlook list and tuple; neither both."""
 
     packed: bytes
     value: Any

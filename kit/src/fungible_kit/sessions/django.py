@@ -2,8 +2,8 @@
 
 Settings, all optional: `FUNGIBLE_SESSIONS = {"store": "valkey://...", "absolute": "30d", ...}`, as for `Sessions`;
 without `store`, the variable FUNGIBLE_SESSION_URL; `on_outage` may be the dotted name of a function. The idle limit
-is Django's (`SESSION_COOKIE_AGE`, `set_expiry`), values are written by Django's serializer (`SESSION_SERIALIZER`), the
-cookie is Django's (`SESSION_COOKIE_...`).
+is Django's (`SESSION_COOKIE_AGE`, `set_expiry`), values are written by Django's serializer (`SESSION_SERIALIZER`),
+and the cookie is Django's (`SESSION_COOKIE_...`).
 """
 
 from __future__ import annotations

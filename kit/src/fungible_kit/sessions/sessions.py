@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fungible_kit.duration import Duration
+from fungible_kit.services.breaker import Breaker
 from fungible_kit.sessions.answer import Answer, OnOutage, Outage, answer_to, with_page
 from fungible_kit.sessions.codec import Codec, JsonCodec
 from fungible_kit.sessions.cookie import Cookie
 from fungible_kit.sessions.errors import Misconfigured, SessionError, StoreUnavailable
 from fungible_kit.sessions.exchange import Policy
 from fungible_kit.sessions.lifetime import Lifetime, setting
-from fungible_kit.sessions.outage import Breaker
 from fungible_kit.sessions.record import MAX_BYTES, MAX_NAMES, Listed
 from fungible_kit.sessions.session import Session
 from fungible_kit.sessions.steps import Runner
@@ -112,7 +112,7 @@ class Sessions:
         self._faces = _faces(store, limit)
         self._sync: Store | None = None
         self._async: AsyncStore | None = None
-        self._breaker = Breaker()
+        self._breaker = Breaker(StoreUnavailable, "the session store")
         self._runner = Runner(self._sync_store, self._async_store, self._breaker, limit)
 
     # The ways in.

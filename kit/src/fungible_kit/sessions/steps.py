@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
+from fungible_kit.services.breaker import Breaker
 from fungible_kit.sessions.errors import StoreUnavailable
-from fungible_kit.sessions.outage import Breaker
 
 T = TypeVar("T")
 

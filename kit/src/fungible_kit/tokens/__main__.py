@@ -19,9 +19,11 @@ def main(arguments: list[str] | None = None) -> int:
         made = verbs.add_parser(verb, help=says)
         made.add_argument("url", nargs="?", default=os.environ.get("DATABASE_URL"), help="default: $DATABASE_URL")
         made.add_argument("--name", default="fungible_tokens")
+        made.add_argument("--schema", help="of PostgreSQL")
     schema = verbs.add_parser("schema", help="print the SQL that makes the table, for migrations of your own")
     schema.add_argument("database", choices=("postgres", "sqlite"))
     schema.add_argument("--name", default="fungible_tokens")
+    schema.add_argument("--schema", help="of PostgreSQL")
     scanners = verbs.add_parser("pattern", help="print the regular expression for secret scanners")
     scanners.add_argument("prefix")
     scanners.add_argument("kinds", nargs="*")
@@ -42,8 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _do(given: argparse.Namespace) -> tuple[str, ...]:
     if given.verb == "schema":
+        if given.schema is not None and given.database != "postgres":
+            raise ValueError("--schema: only PostgreSQL has schemas")
         binary = "BYTEA" if given.database == "postgres" else "BLOB"
-        return tuple(f"{text};" for text in Table(given.name, binary, one_step=False).schema)
+        return tuple(f"{text};" for text in Table(given.name, binary, one_step=False, schema=given.schema).create)
     if given.verb == "pattern":
         kinds = [check_word("kind", kind) for kind in given.kinds]
         return (pattern(check_word("prefix", given.prefix), kinds),)
@@ -51,7 +55,7 @@ def _do(given: argparse.Namespace) -> tuple[str, ...]:
         return new_keys(given.algorithm)
     if not given.url:
         raise ValueError("no URL: give one, or set DATABASE_URL")
-    tokens = Tokens(given.url, prefix="any", name=given.name)
+    tokens = Tokens(given.url, prefix="any", name=given.name, schema=given.schema)
     try:
         if given.verb == "purge":
             return (f"{tokens.purge()} deleted",)

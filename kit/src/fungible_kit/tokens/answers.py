@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from fungible_kit.tokens.errors import MissingScope, StoreUnavailable, TokenError
 
-RETRY_AFTER = 2
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -26,7 +24,7 @@ class Answer:
 def answer_to(error: TokenError | StoreUnavailable, realm: str) -> Answer:
     """401 alike for every bad token, 403 for a lacking scope, 503 where the store did not answer."""
     if isinstance(error, StoreUnavailable):
-        return _answer(503, {"error": "temporarily_unavailable"}, ("Retry-After", str(RETRY_AFTER)))
+        return _answer(503, {"error": "temporarily_unavailable"}, ("Retry-After", str(error.retry_after)))
     return _answer(
         error.status, {"error": error.code or "unauthorized"}, ("WWW-Authenticate", challenge(error, realm))
     )

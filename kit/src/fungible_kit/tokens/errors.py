@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fungible_kit.services.errors import ServiceUnavailable
+
 
 class TokenError(Exception):
     """The token of a request does not let it in.
@@ -49,5 +51,7 @@ class MissingScope(TokenError):
         super().__init__(f"the token lacks a scope; needed: {' '.join(self.scopes)}")
 
 
-class StoreUnavailable(Exception):
-    """The store did not answer, or not in time. Nothing is known about the token: answer 503, never 401."""
+class StoreUnavailable(ServiceUnavailable):
+    """The store did not answer, or not in time, or the breaker is open. Nothing is known about the token: answer 503,
+    never 401.
+    """

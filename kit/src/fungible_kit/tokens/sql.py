@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fungible_kit.services.sql import Statement
 from fungible_kit.tokens.record import Row
 from fungible_kit.tokens.store import (
     MOST,
@@ -33,30 +34,33 @@ _LIVE = "revoked IS NULL AND expires > ?"
 
 
 @dataclass(frozen=True)
-class Statement:
-    """Text with a `?` for each parameter."""
-
-    text: str
-    parameters: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
 class Table:
-    """A table by its name. `binary` is the SQL type of bytes, `one_step` says that a statement may hold others."""
+    """A table by its name. `binary` is the SQL type of bytes, `one_step` says that a statement may hold others.
+
+    `schema` is that of PostgreSQL in which the table is, None: the first of the user's search path.
+    """
 
     name: str
     binary: str
     one_step: bool
+    schema: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        if self.schema is not None:
+            check_name(self.schema, "schema")
 
     @property
-    def schema(self) -> tuple[str, ...]:
-        """The statements that make the table."""
-        name = self.name
+    def place(self) -> str:
+        """The name by which statements know it."""
+        return self.name if self.schema is None else f"{self.schema}.{self.name}"
+
+    @property
+    def create(self) -> tuple[str, ...]:
+        """The statements that make the table, in a schema that is there."""
+        name, place = self.name, self.place
         return (
-            f"CREATE TABLE IF NOT EXISTS {name} (\n"
+            f"CREATE TABLE IF NOT EXISTS {place} (\n"
             f"  digest {self.binary} PRIMARY KEY,\n"
             "  id TEXT NOT NULL,\n"
             "  user_id TEXT NOT NULL,\n"
@@ -71,37 +75,37 @@ class Table:
             "  replaced BIGINT,\n"
             "  revoked BIGINT\n"
             ")",
-            f"CREATE INDEX IF NOT EXISTS {name}_id ON {name} (id)",
-            f"CREATE INDEX IF NOT EXISTS {name}_user_id ON {name} (user_id)",
-            f"CREATE INDEX IF NOT EXISTS {name}_expires ON {name} (expires)",
+            f"CREATE INDEX IF NOT EXISTS {name}_id ON {place} (id)",
+            f"CREATE INDEX IF NOT EXISTS {name}_user_id ON {place} (user_id)",
+            f"CREATE INDEX IF NOT EXISTS {name}_expires ON {place} (expires)",
         )
 
     def statements(self, operation: Operation) -> tuple[Statement, ...]:
         """What carries an operation out: one statement, or several for one transaction; the last has the result."""
         match operation:
             case Find(digest):
-                return (Statement(f"SELECT {_COLUMNS} FROM {self.name} WHERE digest = ?", (digest,)),)
+                return (Statement(f"SELECT {_COLUMNS} FROM {self.place} WHERE digest = ?", (digest,)),)
             case Insert(row):
                 values = f"VALUES ({', '.join('?' for _ in _NAMES)}) ON CONFLICT DO NOTHING"
-                return (Statement(f"INSERT INTO {self.name} ({_COLUMNS}) {values}", _flat(row)),)
+                return (Statement(f"INSERT INTO {self.place} ({_COLUMNS}) {values}", _flat(row)),)
             case Replace():
                 return self._replace(operation)
             case Touch(digest, now, before):
-                update = f"UPDATE {self.name} SET last_used = ? WHERE digest = ? AND last_used <= ?"
+                update = f"UPDATE {self.place} SET last_used = ? WHERE digest = ? AND last_used <= ?"
                 return (Statement(update, (now, digest, before)),)
             case RevokeLogin(id, now):
-                update = f"UPDATE {self.name} SET revoked = ? WHERE id = ? AND revoked IS NULL"
+                update = f"UPDATE {self.place} SET revoked = ? WHERE id = ? AND revoked IS NULL"
                 return (Statement(update, (now, id)),)
             case RevokeUser(user_id, now, keep):
-                update = f"UPDATE {self.name} SET revoked = ? WHERE user_id = ? AND id <> ? AND revoked IS NULL"
+                update = f"UPDATE {self.place} SET revoked = ? WHERE user_id = ? AND id <> ? AND revoked IS NULL"
                 return (Statement(update, (now, user_id, keep or "")),)
             case OfUser(user_id, now):
                 where = f"user_id = ? AND replaced IS NULL AND {_LIVE} ORDER BY issued DESC LIMIT {MOST}"
-                return (Statement(f"SELECT {_COLUMNS} FROM {self.name} WHERE {where}", (user_id, now)),)
+                return (Statement(f"SELECT {_COLUMNS} FROM {self.place} WHERE {where}", (user_id, now)),)
             case Purge(now):
-                return (Statement(f"DELETE FROM {self.name} WHERE expires < ?", (now,)),)
+                return (Statement(f"DELETE FROM {self.place} WHERE expires < ?", (now,)),)
             case Create():
-                return tuple(Statement(text) for text in self.schema)
+                return tuple(Statement(text) for text in self.create)
 
     def result(self, operation: Operation, rows: Sequence[Sequence[Any]], count: int) -> Any:
         """What an operation gives, of the last statement's rows and the number of rows that it wrote."""
@@ -126,11 +130,11 @@ class Table:
     def _replace(self, operation: Replace) -> tuple[Statement, ...]:
         old, new = operation.old, operation.new
         update = (
-            f"UPDATE {self.name} SET replaced = COALESCE(replaced, ?) "
+            f"UPDATE {self.place} SET replaced = COALESCE(replaced, ?) "
             f"WHERE digest = ? AND {_LIVE} AND (replaced IS NULL OR replaced > ?)"
         )
         update_values = (operation.now, old, operation.now, operation.since)
-        insert = f"INSERT INTO {self.name} ({_COLUMNS}) SELECT {_COLUMNS} FROM (SELECT {self._typed}) AS new"
+        insert = f"INSERT INTO {self.place} ({_COLUMNS}) SELECT {_COLUMNS} FROM (SELECT {self._typed}) AS new"
         if not self.one_step:
             # SQLite has no UPDATE inside WITH; changes() is the number of rows of the statement before.
             # A repetition writes the row that is there, and so counts as well.

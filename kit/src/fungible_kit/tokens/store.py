@@ -11,6 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from fungible_kit.services.breaker import Breaker
 from fungible_kit.tokens.record import Row
 
 
@@ -102,38 +103,46 @@ class Store(Protocol):
     async def aclose(self) -> None: ...
 
 
-def check_name(name: str) -> str:
-    """The name of a table, or what stands before keys; raises ValueError."""
+def check_name(name: str, what: str = "name") -> str:
+    """The name of a table or of its schema, or what stands before keys; raises ValueError."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,49}", name):
-        raise ValueError(f"name {name!r}: 1 to 50 lower-case letters, digits and underscores, no digit first")
+        raise ValueError(f"{what} {name!r}: 1 to 50 lower-case letters, digits and underscores, no digit first")
     return name
 
 
-def run(plan: Plan[T], store: Store) -> T:
-    """Carry a plan out in this thread."""
-    try:
-        operation = next(plan)
-        while True:
-            try:
-                result = store.execute(operation)
-            except Exception as error:
-                operation = plan.throw(error)
-            else:
-                operation = plan.send(result)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
+class Runner:
+    """Carries plans out against a store, behind a breaker: while the store is away no request waits for it."""
 
+    def __init__(self, store: Store, breaker: Breaker) -> None:
+        self._store = store
+        self._breaker = breaker
 
-async def arun(plan: Plan[T], store: Store) -> T:
-    """Carry a plan out on this event loop."""
-    try:
-        operation = next(plan)
-        while True:
-            try:
-                result = await store.aexecute(operation)
-            except Exception as error:
-                operation = plan.throw(error)
-            else:
-                operation = plan.send(result)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
+    def run(self, plan: Plan[T]) -> T:
+        """In this thread."""
+        try:
+            operation = next(plan)
+            while True:
+                try:
+                    with self._breaker:
+                        result = self._store.execute(operation)
+                except Exception as error:
+                    operation = plan.throw(error)
+                else:
+                    operation = plan.send(result)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    async def arun(self, plan: Plan[T]) -> T:
+        """On this event loop."""
+        try:
+            operation = next(plan)
+            while True:
+                try:
+                    with self._breaker:
+                        result = await self._store.aexecute(operation)
+                except Exception as error:
+                    operation = plan.throw(error)
+                else:
+                    operation = plan.send(result)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]

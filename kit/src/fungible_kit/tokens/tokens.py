@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fungible_kit.duration import Duration, whole_seconds
+from fungible_kit.duration import Duration, seconds, whole_seconds
+from fungible_kit.services.breaker import Breaker
 from fungible_kit.tokens import secret as secrets_of
 from fungible_kit.tokens.answers import Answer, answer_to
 from fungible_kit.tokens.bearer import secret_in
 from fungible_kit.tokens.core import Policy
 from fungible_kit.tokens.errors import StoreUnavailable, TokenError
 from fungible_kit.tokens.record import Grant, Issued, Login
-from fungible_kit.tokens.store import Plan, Store, arun, run
+from fungible_kit.tokens.store import Plan, Runner, Store
 
 if TYPE_CHECKING:
     from fungible_kit.tokens.fastapi import Bearer
@@ -25,6 +26,7 @@ _SQLITE, _POSTGRES, _VALKEY = (
     ("postgres", "postgresql"),
     ("valkey", "valkeys", "redis", "rediss", "unix"),
 )
+_SQL_DEADLINE, _VALKEY_DEADLINE = 2.0, 0.25  # seconds
 
 
 class Tokens:
@@ -37,8 +39,9 @@ class Tokens:
 
     `ttl` is how long a secret is valid unless `issue` is told, `grace` how long a refreshed one is taken beside its
     successor (0: not at all), `last_used_every` how often at most the use of a token is noted (None: never).
-    `realm` is named in answers; `name` is that of the table, or before the keys; `deadline` is in seconds, for each
-    operation of the store. `clock` gives unix seconds.
+    `realm` is named in answers; `name` is that of the table, or before the keys, and `schema` that of PostgreSQL in
+    which the table is. `deadline` is for each operation of the store (None: 250 ms in Valkey, 2 s in SQL); after
+    three that failed in a row the store is not asked for a second. `clock` gives unix seconds.
 
     Every method has a twin that begins with `a` and is awaited. Raises ValueError where an argument is wrong,
     `TokenError` where a token is, `StoreUnavailable` where the store does not answer.
@@ -55,7 +58,8 @@ class Tokens:
         last_used_every: Duration | None = "10m",
         realm: str | None = None,
         name: str = "fungible_tokens",
-        deadline: float = 2.0,
+        schema: str | None = None,
+        deadline: Duration | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if isinstance(kinds, str) or not kinds:
@@ -72,7 +76,9 @@ class Tokens:
             random=secrets.token_bytes,
         )
         self._realm = prefix if realm is None else realm
-        self._store = open_store(store, name, deadline) if isinstance(store, str) else store
+        limit = None if deadline is None else seconds("deadline", deadline)
+        self._store = open_store(store, name, limit, schema) if isinstance(store, str) else store
+        self._runner = Runner(self._store, Breaker(StoreUnavailable, "the token store"))
 
     def issue(
         self,
@@ -89,7 +95,7 @@ class Tokens:
         It is valid for `ttl`. With `renew_for` it may be refreshed, as often as the client likes, until that time
         has passed since now: `ttl` is then how long a client may stay away, `renew_for` how long a login lasts.
         """
-        return run(self._issue(user_id, kind, ttl, renew_for, scopes, label), self._store)
+        return self._runner.run(self._issue(user_id, kind, ttl, renew_for, scopes, label))
 
     async def aissue(
         self,
@@ -101,7 +107,7 @@ class Tokens:
         scopes: Collection[str] = (),
         label: str = "",
     ) -> Issued:
-        return await arun(self._issue(user_id, kind, ttl, renew_for, scopes, label), self._store)
+        return await self._runner.arun(self._issue(user_id, kind, ttl, renew_for, scopes, label))
 
     def verify(self, request: Any, *scopes: str) -> Grant:
         """Who the request speaks for, if its token has all these scopes. One look-up; none for junk.
@@ -109,17 +115,17 @@ class Tokens:
         `request` is the value of an Authorization header, a WSGI environ, an ASGI scope, a mapping of headers, or a
         request of Starlette, FastAPI, Flask or Django. Raises Missing, Invalid, Expired, Revoked or MissingScope.
         """
-        return run(self._policy.verify(secret_in(request), scopes), self._store)
+        return self._runner.run(self._policy.verify(secret_in(request), scopes))
 
     async def averify(self, request: Any, *scopes: str) -> Grant:
-        return await arun(self._policy.verify(secret_in(request), scopes), self._store)
+        return await self._runner.arun(self._policy.verify(secret_in(request), scopes))
 
     def verify_secret(self, secret: str, *scopes: str) -> Grant:
         """The same for a secret that came otherwise, such as in the first message of a WebSocket."""
-        return run(self._policy.verify(secret, scopes), self._store)
+        return self._runner.run(self._policy.verify(secret, scopes))
 
     async def averify_secret(self, secret: str, *scopes: str) -> Grant:
-        return await arun(self._policy.verify(secret, scopes), self._store)
+        return await self._runner.arun(self._policy.verify(secret, scopes))
 
     def refresh(self, request: Any) -> Issued:
         """A new secret in place of the one in `request`, for the same login, until its `renew_for` has passed.
@@ -127,45 +133,45 @@ class Tokens:
         The old one is taken for `grace` more, so that parallel requests do not fail, and may be refreshed in that
         time as well. Later that is a sign that two hold it: raises Reused, and all tokens of the login are revoked.
         """
-        return run(self._policy.refresh(secret_in(request)), self._store)
+        return self._runner.run(self._policy.refresh(secret_in(request)))
 
     async def arefresh(self, request: Any) -> Issued:
-        return await arun(self._policy.refresh(secret_in(request)), self._store)
+        return await self._runner.arun(self._policy.refresh(secret_in(request)))
 
     def revoke(self, token_id: str) -> int:
         """End a login, with all that it was refreshed to; the number of secrets that were live or expired."""
-        return run(self._policy.revoke(token_id), self._store)
+        return self._runner.run(self._policy.revoke(token_id))
 
     async def arevoke(self, token_id: str) -> int:
-        return await arun(self._policy.revoke(token_id), self._store)
+        return await self._runner.arun(self._policy.revoke(token_id))
 
     def revoke_user(self, user_id: str | int, *, keep: str | None = None) -> int:
         """End every login of a user (of this store, whatever its kind), but not the one with the id `keep`."""
-        return run(self._policy.revoke_user(user_id, keep), self._store)
+        return self._runner.run(self._policy.revoke_user(user_id, keep))
 
     async def arevoke_user(self, user_id: str | int, *, keep: str | None = None) -> int:
-        return await arun(self._policy.revoke_user(user_id, keep), self._store)
+        return await self._runner.arun(self._policy.revoke_user(user_id, keep))
 
     def of(self, user_id: str | int) -> list[Login]:
         """The live logins of a user, the newest first."""
-        return run(self._policy.of(user_id), self._store)
+        return self._runner.run(self._policy.of(user_id))
 
     async def aof(self, user_id: str | int) -> list[Login]:
-        return await arun(self._policy.of(user_id), self._store)
+        return await self._runner.arun(self._policy.of(user_id))
 
     def purge(self) -> int:
         """Delete what has expired, in a table; the number of rows. For a clock process, never for a request."""
-        return run(self._policy.purge(), self._store)
+        return self._runner.run(self._policy.purge())
 
     async def apurge(self) -> int:
-        return await arun(self._policy.purge(), self._store)
+        return await self._runner.arun(self._policy.purge())
 
     def create(self) -> None:
         """Make the table, if there is none: once for each release, before its processes start."""
-        run(self._policy.create(), self._store)
+        self._runner.run(self._policy.create())
 
     async def acreate(self) -> None:
-        await arun(self._policy.create(), self._store)
+        await self._runner.arun(self._policy.create())
 
     @property
     def pattern(self) -> str:
@@ -230,21 +236,23 @@ class Tokens:
         )
 
 
-def open_store(url: str, name: str, deadline: float) -> Store:
+def open_store(url: str, name: str, deadline: float | None = None, schema: str | None = None) -> Store:
     """The store of a URL. Raises ValueError for a scheme that none has, ImportError that names the missing extra."""
     scheme = url.partition(":")[0].partition("+")[0].lower()
+    if schema is not None and scheme not in _POSTGRES:
+        raise ValueError(f"schema={schema!r}: only PostgreSQL has schemas, and this store is {scheme}")
     if scheme in _SQLITE:
         from fungible_kit.tokens.sqlite import SqliteStore
 
-        return SqliteStore(url, name, deadline)
+        return SqliteStore(url, name, deadline or _SQL_DEADLINE)
     if scheme in _POSTGRES:
         from fungible_kit.tokens.postgres import PostgresStore
 
-        return PostgresStore(url, name, deadline)
+        return PostgresStore(url, name, deadline or _SQL_DEADLINE, schema)
     if scheme in _VALKEY:
         from fungible_kit.tokens.valkey import ValkeyStore
 
-        return ValkeyStore(url, name, deadline)
+        return ValkeyStore(url, name, deadline or _VALKEY_DEADLINE)
     raise ValueError(
         f"no store for URLs with {scheme!r}: known are sqlite:///, postgres://, valkey://, redis://, unix://"
     )

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import unquote
+from collections.abc import Callable
 
+from fungible_kit.services.sqlite import Connections
 from fungible_kit.sessions.errors import Misconfigured, StoreUnavailable
 from fungible_kit.sessions.identity import public_id
 from fungible_kit.sessions.record import (
@@ -34,15 +31,12 @@ from fungible_kit.sessions.stores import Caps
 
 _PLATFORMS = {"DYNO": "Heroku", "KUBERNETES_SERVICE_HOST": "Kubernetes", "K_SERVICE": "Cloud Run"}
 
-_INHERITED: list[sqlite3.Connection] = []
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS fungible_session (
-  key TEXT PRIMARY KEY, user TEXT, expire_at INTEGER NOT NULL, record BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS fungible_session_user ON fungible_session (user) WHERE user IS NOT NULL;
-CREATE INDEX IF NOT EXISTS fungible_session_end ON fungible_session (expire_at);
-"""
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS fungible_session ("
+    "key TEXT PRIMARY KEY, user TEXT, expire_at INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS fungible_session_user ON fungible_session (user) WHERE user IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS fungible_session_end ON fungible_session (expire_at)",
+)
 
 
 class SqliteStore:
@@ -54,28 +48,24 @@ class SqliteStore:
     caps = Caps(index=True)
 
     def __init__(self, url: str, busy: float = 5.0, clock: Callable[[], float] = time.time) -> None:
-        host, separator, path = url.partition("://")[2].partition("/")
-        if host or not separator or not path:
-            raise Misconfigured(
-                f"{url!r} names no file; write sqlite:///sessions.db (relative) or sqlite:////srv/sessions.db"
-            )
-        self._path = Path(unquote(path))
-        self._busy = busy
+        try:
+            self._connections = Connections(url, busy, _SCHEMA, StoreUnavailable, "the session store")
+        except ValueError as error:
+            raise Misconfigured(str(error)) from None
         self._clock = clock
-        self._local = threading.local()
 
     def read(self, key: str) -> Record | None:
-        with self._transaction() as connection:
+        with self._connections.transaction() as connection:
             return self._get(connection, key)
 
     def create(self, key: str, record: Record) -> bool:
-        with self._transaction(write=True) as connection:
+        with self._connections.transaction(write=True) as connection:
             if record.expire_at <= self._clock():
                 return True
             return self._add(connection, key, record)
 
     def patch(self, key: str, patch: Patch, seen: Record | None = None) -> Outcome:
-        with self._transaction(write=True) as connection:
+        with self._connections.transaction(write=True) as connection:
             record = self._get(connection, key)
             if record is None or record.moved_to is not None:
                 return Refused.GONE
@@ -86,7 +76,7 @@ class SqliteStore:
             return outcome[1]
 
     def take(self, key: str, name: str) -> bytes | None:
-        with self._transaction(write=True) as connection:
+        with self._connections.transaction(write=True) as connection:
             record = self._get(connection, key)
             if record is None or name not in record.fields:
                 return None
@@ -96,7 +86,7 @@ class SqliteStore:
             return record.fields[name]
 
     def move(self, old: str, new: str, move: Move) -> Record | Outcome:
-        with self._transaction(write=True) as connection:
+        with self._connections.transaction(write=True) as connection:
             record = self._get(connection, old)
             if record is None or record.moved_to is not None:
                 return Refused.GONE
@@ -111,11 +101,11 @@ class SqliteStore:
             return after
 
     def delete(self, key: str) -> bool:
-        with self._transaction(write=True) as connection:
+        with self._connections.transaction(write=True) as connection:
             return connection.execute("DELETE FROM fungible_session WHERE key = ?", (key,)).rowcount > 0
 
     def of_user(self, user: str) -> list[Listed]:
-        with self._transaction() as connection:
+        with self._connections.transaction() as connection:
             rows = connection.execute(
                 "SELECT key, record FROM fungible_session WHERE user = ? AND expire_at > ?", (user, self._clock())
             ).fetchall()
@@ -124,13 +114,13 @@ class SqliteStore:
         return sorted(listed, key=lambda session: session.created)
 
     def revoke_user(self, user: str, keep: str | None = None) -> int:
-        with self._transaction(write=True) as connection:
+        with self._connections.transaction(write=True) as connection:
             return connection.execute(
                 "DELETE FROM fungible_session WHERE user = ? AND key <> ?", (user, keep or "")
             ).rowcount
 
     def purge(self) -> int:
-        with self._transaction(write=True) as connection:
+        with self._connections.transaction(write=True) as connection:
             return connection.execute("DELETE FROM fungible_session WHERE expire_at <= ?", (self._clock(),)).rowcount
 
     def check(self) -> list[str]:
@@ -142,10 +132,7 @@ class SqliteStore:
         ]
 
     def close(self) -> None:
-        held = getattr(self._local, "held", None)
-        if held is not None:
-            held[1].close()
-            self._local.held = None
+        self._connections.close()
 
     def _get(self, connection: sqlite3.Connection, key: str) -> Record | None:
         row = connection.execute(
@@ -165,37 +152,3 @@ class SqliteStore:
             "UPDATE fungible_session SET user = ?, expire_at = ?, record = ? WHERE key = ?",
             (record.user, record.expire_at, packed(record), key),
         )
-
-    @contextmanager
-    def _transaction(self, write: bool = False) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = self._connection()
-            if not write:
-                yield connection  # one statement is a transaction of its own
-                return
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"the session store {self._path.name} failed: {error}") from error
-
-    def _connection(self) -> sqlite3.Connection:
-        pid, connection = getattr(self._local, "held", None) or (0, None)
-        if connection is not None and pid == os.getpid():
-            return connection  # type: ignore[no-any-return]
-        if connection is not None:
-            # A parent's connection must not be used by its child, nor closed there: the file may be cut short.
-            _INHERITED.append(connection)
-        existed = self._path.exists()
-        connection = sqlite3.connect(self._path, timeout=self._busy, isolation_level=None, check_same_thread=False)
-        if not existed:
-            self._path.chmod(0o600)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.executescript(_SCHEMA)
-        self._local.held = (os.getpid(), connection)
-        return connection

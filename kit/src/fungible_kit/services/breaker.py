@@ -1,4 +1,4 @@
-"""When the store is away: fail at once instead of waiting again and again."""
+"""When a service is away: fail at once instead of waiting again and again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 from time import monotonic
 from types import TracebackType
 
-from fungible_kit.sessions.errors import StoreUnavailable
+from fungible_kit.services.errors import ServiceUnavailable
 
 
 class Circuit(Enum):
@@ -20,11 +20,21 @@ class Circuit(Enum):
 class Breaker:
     """Opens after `failures` failed calls in a row; after `pause` seconds lets one through to probe.
 
-    Used as a context manager around each call. Only `StoreUnavailable` counts as a failure. One for each process:
-    it holds an observation about the store, no state of the app.
+    Used as a context manager around each call. Only a service that is away counts as a failure, and not one that
+    answers with an error. What is refused is told as `unavailable`, with `what` in its words. One for each process:
+    it holds an observation about the service, no state of the app.
     """
 
-    def __init__(self, failures: int = 3, pause: float = 1.0, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        unavailable: Callable[[str], ServiceUnavailable],
+        what: str,
+        failures: int = 3,
+        pause: float = 1.0,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._unavailable = unavailable
+        self._what = what
         self._limit = failures
         self._pause = pause
         self._clock = clock
@@ -40,7 +50,7 @@ class Breaker:
             if self._failed < self._limit:
                 return  # closed meanwhile
             if self._clock() < self._until:
-                raise StoreUnavailable("the session store failed a moment ago and is not asked again yet")
+                raise self._unavailable(f"{self._what} failed a moment ago and is not asked again yet")
             # A probe that never reports back (its thread was killed) must not close the way for ever.
             self.circuit = Circuit.PROBING
             self._until = self._clock() + self._pause
@@ -48,7 +58,7 @@ class Breaker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or not issubclass(kind, StoreUnavailable):
+        if not isinstance(error, ServiceUnavailable) or not error.away:
             if self._failed or self.circuit is not Circuit.CLOSED:
                 with self._lock:
                     # A cancelled probe has seen nothing.
