@@ -20,6 +20,7 @@ from fungible_kit.tokens.store import Plan, Runner, Store
 if TYPE_CHECKING:
     from fungible_kit.tokens.fastapi import Bearer
     from fungible_kit.tokens.flask import Decorator
+    from fungible_kit.tokens.rest_framework import TokenAuthentication
 
 _SQLITE, _POSTGRES, _VALKEY = (
     ("sqlite",),
@@ -208,6 +209,20 @@ class Tokens:
         from fungible_kit.tokens.flask import Decorator
 
         return Decorator(self, scopes)
+
+    def rest_framework(self, user_of: Callable[[Grant], Any] | None = None) -> type[TokenAuthentication]:
+        """An authentication class for Django REST framework: `request.auth` is the Grant, `request.user` what
+        `user_of` gives of it (None: refused). Without `user_of` that is the active user whose id the token was issued
+        for. `.requires("read")` of the class is a permission class.
+        """
+        from fungible_kit.tokens.rest_framework import authentication
+
+        return authentication(self, user_of)
+
+    @property
+    def realm(self) -> str:
+        """What answers name as the realm."""
+        return self._realm
 
     def close(self) -> None:
         """Close this process's connections; they are opened again where needed."""
