@@ -7,7 +7,7 @@ import pytest
 
 from tests.kit.sessions.servers import running
 
-STORES = ("valkey", "redis", "memcached", "sqlite")
+STORES = ("valkey", "redis", "memcached", "postgres", "sqlite")
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,10 @@ import pymemcache
 import valkey
 
 from fungible.services.memcached import MemcachedServer
+from fungible.services.postgres import PostgresServer
 from fungible.services.server import EmbeddedServer
 from fungible.services.valkey import ValkeyServer
+from fungible_kit import Sessions
 
 
 class RedisServer(ValkeyServer):
@@ -28,7 +30,12 @@ class RedisServer(ValkeyServer):
         return [program, *argv[1:]]
 
 
-KINDS: dict[str, type[EmbeddedServer]] = {"valkey": ValkeyServer, "redis": RedisServer, "memcached": MemcachedServer}
+KINDS: dict[str, type[EmbeddedServer]] = {
+    "valkey": ValkeyServer,
+    "redis": RedisServer,
+    "memcached": MemcachedServer,
+    "postgres": PostgresServer,
+}
 
 
 @contextlib.contextmanager
@@ -41,6 +48,7 @@ def running(kind: str, folder: Path) -> Iterator[str]:
     with asyncio.Runner() as runner:
         runner.run(server.start())
         try:
+            Sessions(server.url, deadline="10s").create()
             yield server.url
         finally:
             runner.run(server.stop())

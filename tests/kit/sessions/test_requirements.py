@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import flask
+import psycopg
 import pymemcache
 import pytest
 import valkey
@@ -66,6 +67,10 @@ def everything_in(url: str) -> bytes:
     if url.startswith("sqlite"):
         path = Path(url.removeprefix("sqlite:///"))
         return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    if url.startswith("postgres"):
+        with psycopg.connect(url) as connection:
+            rows = connection.execute("SELECT key, user_hash, record FROM fungible_session").fetchall()
+        return b"".join(key.encode() + str(user).encode() + bytes(record) for key, user, record in rows)
     if url.startswith("memcached"):
         host, port = url.partition("://")[2].split(":")
         client = pymemcache.Client((host, int(port)))

@@ -195,7 +195,7 @@ def test_a_touch_is_due_after_a_tenth_of_the_limit_and_not_before_a_minute() -> 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"store": "mysql://h/d"}, "known: valkey://, redis://, memcached://, sqlite://"),
+        ({"store": "mysql://h/d"}, "known: valkey://, redis://, memcached://, postgres://, sqlite://"),
         ({"store": "sqlite://"}, "names no file"),
         ({"store": "sqlite://host/x"}, "names no file"),
         ({"store": "memcached://"}, "memcached://host:port"),

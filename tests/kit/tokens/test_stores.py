@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from fungible_kit.tokens import Revoked, Tokens
+from fungible_kit.tokens import Revoked, StoreUnavailable, Tokens
 from fungible_kit.tokens.record import Row
 from fungible_kit.tokens.sql import Table
 from fungible_kit.tokens.store import (
@@ -161,3 +161,34 @@ def test_t7_a_revocation_between_the_look_and_the_step_wins(make: Callable[..., 
     with pytest.raises(Revoked):
         tokens.refresh(f"Bearer {issued.secret}")
     assert tokens.of("ann") == []
+
+
+def test_a_table_in_a_schema_of_its_own(postgres_url: str, name: str) -> None:
+    tokens = Tokens(postgres_url, prefix="acme", name=name, schema="auth")
+    with pytest.raises(StoreUnavailable, match='schema "auth" does not exist; make it: CREATE SCHEMA'):
+        tokens.create()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA auth")
+        tokens.create()
+        tokens.create()
+        issued = tokens.issue("ann", renew_for="1d")
+        again = tokens.refresh(f"Bearer {issued.secret}")
+        assert tokens.verify(f"Bearer {again.secret}").user_id == "ann" and len(tokens.of("ann")) == 1
+        assert tokens.revoke_user("ann") == 2
+        where = "SELECT schemaname FROM pg_tables WHERE tablename = %s"
+        assert connection.execute(where, (name,)).fetchall() == [("auth",)]
+        tokens.close()
+        connection.execute("DROP SCHEMA auth CASCADE")
+
+
+@pytest.mark.parametrize(
+    ("url", "schema", "said"),
+    [
+        ("sqlite:///t.db", "auth", "only PostgreSQL has schemas, and this store is sqlite"),
+        ("valkey://127.0.0.1", "auth", "only PostgreSQL has schemas, and this store is valkey"),
+        ("postgres://127.0.0.1/app", "auth; DROP", "schema 'auth; DROP': 1 to 50 lower-case letters"),
+    ],
+)
+def test_a_schema_that_cannot_be_is_refused(url: str, schema: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Tokens(url, prefix="acme", schema=schema)

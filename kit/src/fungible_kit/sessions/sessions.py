@@ -39,8 +39,8 @@ log = logging.getLogger("fungible_kit.sessions")
 class Sessions:
     """The sessions of an app, the same for any framework and any number of processes.
 
-    `store`: a URL (`valkey://`, `redis://`, `memcached://`, `sqlite:///file`), or an object with the methods of
-    `Store` or `AsyncStore`; default: the variable FUNGIBLE_SESSION_URL.
+    `store`: a URL (`valkey://`, `redis://`, `memcached://`, `postgres://`, `sqlite:///file`), or an object with the
+    methods of `Store` or `AsyncStore`; default: the variable FUNGIBLE_SESSION_URL.
     `idle`, `absolute`: both limits hold at once. `rotate_every`: a new id for a session in use, now and then.
     `on_store_error`: "unavailable" answers 503 with Retry-After; "anonymous" shows an empty session that cannot be
     written. In neither case is a cookie cleared or replaced.
@@ -218,8 +218,16 @@ class Sessions:
     async def aend(self, listed: Listed) -> bool:
         return await self._async_store().delete(listed.key)
 
+    def create(self) -> None:
+        """Make the table of PostgreSQL, if there is none: once for each release, before its processes start. Other
+        stores need nothing.
+        """
+        make = getattr(self._sync_store(), "create_table", None)
+        if make is not None:
+            make()
+
     def purge(self) -> int:
-        """Remove ended sessions from an SQLite file; other stores do it themselves. For a periodic job."""
+        """Remove ended sessions from PostgreSQL or SQLite; other stores do it themselves. For a periodic job."""
         return self._sync_store().purge()
 
     def check(self) -> list[str]:

@@ -110,7 +110,7 @@ class Faces:
 
 def open_store(url: str, deadline: float = 0.25) -> Faces:
     """The store that a URL names: `valkey://`, `redis://`, `valkeys://`, `rediss://`, `unix://`, `memcached://`,
-    `sqlite://`. Nothing is connected and no client is imported before the first use.
+    `postgres://`, `sqlite://`. Nothing is connected and no client is imported before the first use.
 
     `deadline` is in seconds, for connecting and for each answer. Raises `Misconfigured` for other schemes.
     """
@@ -130,9 +130,17 @@ def open_store(url: str, deadline: float = 0.25) -> Faces:
         from fungible_kit.sessions.stores import sqlite, threaded
 
         return Faces(lambda: sqlite.SqliteStore(url), lambda: threaded.ThreadedStore(sqlite.SqliteStore(url)))
+    if scheme in ("postgres", "postgresql"):
+        try:
+            from fungible_kit.sessions.stores import postgres
+        except ImportError as missing:
+            raise Misconfigured(f"sessions: {missing}") from None
+        return Faces(
+            lambda: postgres.PostgresStore(url, deadline), lambda: postgres.AsyncPostgresStore(url, deadline)
+        )
     raise Misconfigured(
         f"no session store for URLs that begin with {scheme or url.partition('/')[0]!r}; "
-        "known: valkey://, redis://, memcached://, sqlite://"
+        "known: valkey://, redis://, memcached://, postgres://, sqlite://"
     )
 
 
