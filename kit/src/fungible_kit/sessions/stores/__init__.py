@@ -134,7 +134,7 @@ def open_store(url: str, deadline: float = 0.25) -> Faces:
         try:
             from fungible_kit.sessions.stores import postgres
         except ImportError as missing:
-            raise Misconfigured(f"sessions: {missing}") from None
+            raise Misconfigured(str(missing)) from None
         return Faces(
             lambda: postgres.PostgresStore(url, deadline), lambda: postgres.AsyncPostgresStore(url, deadline)
         )

@@ -124,7 +124,7 @@ def _opened(face: Callable[..., C], url: str, deadline: float) -> C:
     try:
         return face(url, deadline, StoreUnavailable, "the session store")
     except ImportError as missing:
-        raise Misconfigured(f"sessions: {missing}") from None
+        raise Misconfigured(str(missing)) from None
 
 
 class ValkeyStore:
