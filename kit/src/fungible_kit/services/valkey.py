@@ -246,27 +246,27 @@ class AsyncConnections:
             ours.deadlines.end(call)
 
     async def _run(self, ours: _LoopsConnections, command: Command) -> Any:
-        async with ours.room:
-            return await self._run_alone(ours, command)
-
-    async def _run_alone(self, ours: _LoopsConnections, command: Command) -> Any:
-        connection = ours.taken()
-        if connection is None:
-            connection = self._make()
-            try:
-                await connection.connect()
-            except BaseException:
-                await connection.disconnect(nowait=True)
-                raise
+        await ours.room.acquire()
         try:
-            # Both see to it that a connection is closed which did not come to the end of an answer.
-            await connection.send_packed_command(self._setting.pack(*command), check_health=False)
-            reply = await connection.read_response()
-        except self._setting.refused:
+            connection = ours.taken()
+            if connection is None:
+                connection = self._make()
+                try:
+                    await connection.connect()
+                except BaseException:
+                    await connection.disconnect(nowait=True)
+                    raise
+            try:
+                # Both see to it that a connection is closed which did not come to the end of an answer.
+                await connection.send_packed_command(self._setting.pack(*command), check_health=False)
+                reply = await connection.read_response()
+            except self._setting.refused:
+                ours.idle.append(connection)
+                raise
             ours.idle.append(connection)
-            raise
-        ours.idle.append(connection)
-        return reply
+            return reply
+        finally:
+            ours.room.release()
 
     def _ours(self) -> _LoopsConnections:
         loop = asyncio.get_running_loop()

@@ -71,11 +71,7 @@ class SessionASGI:
             await response.end(failed=False)
 
     def _wanted(self, scope: Scope) -> bool:
-        path = scope["path"]
-        if any(
-            path.startswith(each) if each.endswith("/") else path == each or path.startswith(f"{each}/")
-            for each in self._exclude
-        ):
+        if self._exclude and _below(scope["path"], self._exclude):
             return False
         return self._preload(dict(scope)) if callable(self._preload) else self._preload
 
@@ -120,8 +116,11 @@ class _Response:
         if cookie is not None:
             plain = self._scope.get("scheme") in ("http", "ws")
             self._sessions.sent_over("http" if plain else "https", self._header(b"x-forwarded-proto"))
-        if session.accessed or cookie is not None:
-            given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+        headers = message.get("headers", ())
+        if cookie is None and session.accessed and not any(name.lower() == b"vary" for name, _ in headers):
+            message = {**message, "headers": [*headers, (b"vary", b"Cookie")]}  # as `with_session` does
+        elif session.accessed or cookie is not None:
+            given = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
             message = {**message, "headers": _raw(with_session(given, session, cookie))}
         await self._send(message)
 
@@ -156,6 +155,14 @@ class _Response:
             if isinstance(error, StoreUnavailable):
                 self._session.unavailable(error)
             log.error("a change of session %s was not saved: %s", self._session.public_id, error)
+
+
+def _below(path: str, prefixes: tuple[str, ...]) -> bool:
+    """Whether a path is one of these or below one; a prefix ends where a segment ends."""
+    for prefix in prefixes:
+        if path == prefix or path.startswith(prefix if prefix.endswith("/") else f"{prefix}/"):
+            return True
+    return False
 
 
 def dependency() -> Callable[..., Awaitable[Session]]:

@@ -106,8 +106,9 @@ def with_session(headers: Iterable[tuple[str, str]], session: Session, cookie: s
     if not session.accessed and cookie is None:
         return changed
     vary = [value for name, value in changed if name.lower() == "vary"]
-    named = {part.strip().lower() for value in vary for part in value.split(",")}
-    if not named & {"cookie", "*"}:
+    if not vary:
+        changed.append(("Vary", "Cookie"))
+    elif not {part.strip().lower() for value in vary for part in value.split(",")} & {"cookie", "*"}:
         changed = [(name, value) for name, value in changed if name.lower() != "vary"]
         changed.append(("Vary", ", ".join([*vary, "Cookie"])))
     if cookie is None:

@@ -186,9 +186,9 @@ class Sessions:
         if scheme == "http" and self.cookie.secure and not self._warned and "https" not in forwarded.lower():
             self._warned = True
             log.warning(
-                "the session cookie %s was set over plain HTTP; it is Secure, so clients send it back over HTTPS alone "
-                "(some browsers to localhost, too) and a login does not stick. In development set %s=1; behind a proxy that ends TLS let it send "
-                "X-Forwarded-Proto: https",
+                "the session cookie %s was set over plain HTTP; it is Secure, so clients send it back over HTTPS "
+                "alone (some browsers to localhost, too) and a login does not stick. In development set %s=1; behind "
+                "a proxy that ends TLS let it send X-Forwarded-Proto: https",
                 self.cookie.name, DEVELOPMENT_VARIABLE,
             )  # fmt: skip
 
