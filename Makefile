@@ -6,7 +6,7 @@ DEMO := examples/almanac
 # Tests wait more than they compute: three side by side keep two cores busy. WORKERS=0 runs one after the other.
 WORKERS ?= 3
 
-.PHONY: demo test lint bench corpus lock clean
+.PHONY: demo test suites lint bench corpus lock clean
 
 # The kit is copied into the environment, as an app's is: apps in sandboxes that hide the checkout find it there.
 $(VENV)/ready: pyproject.toml kit/pyproject.toml requirements/dev.lock $(shell find kit/src -name '*.py')
@@ -28,6 +28,10 @@ demo: $(VENV)/ready $(DEMO)/.venv/ready
 
 test: $(VENV)/ready
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+# Django's and Flask's own tests of sessions, against the kit's: fetched, as their wheels have none.
+suites: $(VENV)/ready
+	$(BIN)/python -m tests.kit.sessions.suites
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check src kit tests examples benchmarks

@@ -8,7 +8,8 @@ docs/sessions-compared.md is drawn of it (sessions_page.py). `make benchmarks/.v
 Every app is a process of its own that is called without a server, as set up by its library's documentation. A round
 measures every app once, so that a bad moment meets them all; the least of the rounds is what to compare, and how far
 the median lies above tells the noise. CPU is that of the app's process over the same app without sessions; the floor
-is the kit's client alone, without a limit of time, sending the commands that the kit sends.
+is valkey-py's client alone, without a limit of time, sending the commands that the kit sends. The kit itself uses its
+connections and not the client.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ def cpu(made: dict[str, Worker], rounds: int) -> dict[str, Any]:
 
 
 def over_floor(cpu_of: dict[str, Any]) -> dict[str, Any]:
-    """What the kit adds to its client and to the bare app, of the least figures."""
+    """What the kit adds to the bare client and to the bare app, of the least figures."""
     found: dict[str, Any] = {}
     for name, floor in (("kit, plain WSGI", FLOORS[0]), ("kit, plain ASGI", FLOORS[1])):
         if name in cpu_of and floor in cpu_of:

@@ -94,7 +94,7 @@ def _over(result: Result) -> str:
         f"{name.partition(', ')[2]}: {row['read']:.0f} µs a read, {row['read and write']:.0f} µs a read and write"
         for name, row in result["kit_over_its_client_us"].items()
     ]
-    over = f"Over its client and the bare app, the kit adds: {'; '.join(parts)}."
+    over = f"Over the bare client and the bare app, the kit adds: {'; '.join(parts)}."
     imports = result["import_ms"]["import fungible_kit"]
     return f"{over}\n\n`import fungible_kit` takes {imports:.0f} ms."
 

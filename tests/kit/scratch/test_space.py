@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -269,3 +270,8 @@ def test_links_are_wiped_and_not_followed(base: Path, tmp_path: Path) -> None:
     with scratch() as tmp:
         os.symlink(outside, tmp.path / "link")
     assert (outside / "kept").read_text() == "kept"
+
+
+def test_every_requirement_has_a_test_that_names_it() -> None:
+    text = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    assert {int(number) for number in re.findall(r"^(?:async )?def test_f(\d+)_", text, re.MULTILINE)} == {1, 2, 3, 4}

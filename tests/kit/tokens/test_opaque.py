@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -326,3 +327,8 @@ def test_errors_are_of_one_family() -> None:
     assert issubclass(Reused, Revoked) and all(
         issubclass(e, TokenError) for e in (Invalid, Expired, Revoked, MissingScope)
     )
+
+
+def test_every_requirement_has_a_test_that_names_it() -> None:
+    text = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    assert {int(number) for number in re.findall(r"^def test_t(\d+)_", text, re.MULTILINE)} == set(range(1, 10))
