@@ -1,8 +1,7 @@
 """Suites that nobody here wrote: Django's and Flask's own tests of sessions, against the kit's.
 
 usage: python -m tests.kit.sessions.suites (or `make suites`). Fetches the source distributions of the installed
-versions, because wheels have no tests; starts a Valkey; exits with 1 where a test fails. What is skipped is named with
-its reason.
+versions, because wheels have no tests; starts a Valkey; exits with 1 where a test fails. Each skip has its reason.
 """
 
 from __future__ import annotations
