@@ -1,4 +1,4 @@
-"""How connections to Valkey and Redis are lent: none that the server has cut, few at a time, and never for too long."""
+"""How connections to Valkey and Redis are lent: none that the server has cut, few at a time, none for too long."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ try:
 except ImportError as missing:
     raise ImportError(f"PostgreSQL needs a client: pip install 'fungible-kit[postgres]' ({missing})") from missing
 
-SCHEMES = ("postgres", "postgresql")
 MOST_CONNECTIONS = 10
 
 Result = tuple[list[Any], int]

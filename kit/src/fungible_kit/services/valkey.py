@@ -21,8 +21,6 @@ from fungible_kit.services.errors import ServiceUnavailable
 
 T = TypeVar("T")
 
-SCHEMES = ("valkey", "valkeys", "redis", "rediss", "unix")
-
 MOST_CONNECTIONS = 32
 """Of an event loop: a thousand requests at once should not begin by connecting a thousand times."""
 

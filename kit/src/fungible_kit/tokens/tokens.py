@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fungible_kit.duration import Duration, seconds, whole_seconds
+from fungible_kit.services import POSTGRES, SQLITE, VALKEY
 from fungible_kit.services.breaker import Breaker
 from fungible_kit.tokens import secret as secrets_of
 from fungible_kit.tokens.answers import Answer, answer_to
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from fungible_kit.tokens.flask import Decorator
     from fungible_kit.tokens.rest_framework import TokenAuthentication
 
-_SQLITE, _POSTGRES, _VALKEY = (
-    ("sqlite",),
-    ("postgres", "postgresql"),
-    ("valkey", "valkeys", "redis", "rediss", "unix"),
-)
 _SQL_DEADLINE, _VALKEY_DEADLINE = 2.0, 0.25  # seconds
 
 
@@ -254,17 +250,17 @@ class Tokens:
 def open_store(url: str, name: str, deadline: float | None = None, schema: str | None = None) -> Store:
     """The store of a URL. Raises ValueError for a scheme that none has, ImportError that names the missing extra."""
     scheme = url.partition(":")[0].partition("+")[0].lower()
-    if schema is not None and scheme not in _POSTGRES:
+    if schema is not None and scheme not in POSTGRES:
         raise ValueError(f"schema={schema!r}: only PostgreSQL has schemas, and this store is {scheme}")
-    if scheme in _SQLITE:
+    if scheme in SQLITE:
         from fungible_kit.tokens.sqlite import SqliteStore
 
         return SqliteStore(url, name, deadline or _SQL_DEADLINE)
-    if scheme in _POSTGRES:
+    if scheme in POSTGRES:
         from fungible_kit.tokens.postgres import PostgresStore
 
         return PostgresStore(url, name, deadline or _SQL_DEADLINE, schema)
-    if scheme in _VALKEY:
+    if scheme in VALKEY:
         from fungible_kit.tokens.valkey import ValkeyStore
 
         return ValkeyStore(url, name, deadline or _VALKEY_DEADLINE)

@@ -1,8 +1,8 @@
 """A pytest plugin: Flask's own tests of sessions, run against the kit's session interface.
 
 usage: SESSION_SUITE_URL=URL pytest -p flask_plugin SOURCE/tests; SOURCE is an unpacked source distribution of Flask
-(the wheel has no tests), URL a store of sessions. `make suites` fetches the one and starts the other. Only tests whose
-source speaks of sessions are run.
+(the wheel has no tests), URL a store of sessions. `make suites` fetches the one and starts the other. Only tests
+whose source speaks of sessions are run.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from fungible_kit.services import MEMCACHED, POSTGRES, SQLITE, VALKEY
 from fungible_kit.sessions.errors import Misconfigured
 from fungible_kit.sessions.record import Listed, Move, Outcome, Patch, Record, Refused
 
@@ -115,22 +116,22 @@ def open_store(url: str, deadline: float = 0.25) -> Faces:
     `deadline` is in seconds, for connecting and for each answer. Raises `Misconfigured` for other schemes.
     """
     scheme = urlsplit(url).scheme.lower()
-    if scheme in ("valkey", "valkeys", "redis", "rediss", "unix"):
+    if scheme in VALKEY:
         from fungible_kit.sessions.stores import valkey
 
         return Faces(lambda: valkey.ValkeyStore(url, deadline), lambda: valkey.AsyncValkeyStore(url, deadline))
-    if scheme == "memcached":
+    if scheme in MEMCACHED:
         from fungible_kit.sessions.stores import memcached, threaded
 
         return Faces(
             lambda: memcached.MemcachedStore(url, deadline),
             lambda: threaded.ThreadedStore(memcached.MemcachedStore(url, deadline)),
         )
-    if scheme == "sqlite":
+    if scheme in SQLITE:
         from fungible_kit.sessions.stores import sqlite, threaded
 
         return Faces(lambda: sqlite.SqliteStore(url), lambda: threaded.ThreadedStore(sqlite.SqliteStore(url)))
-    if scheme in ("postgres", "postgresql"):
+    if scheme in POSTGRES:
         try:
             from fungible_kit.sessions.stores import postgres
         except ImportError as missing:
