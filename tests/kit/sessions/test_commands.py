@@ -171,6 +171,29 @@ def test_sqlite_is_not_touched_where_a_session_is_not(sqlite_url: str) -> None:
         assert calls == wanted, path
 
 
+def test_statements_of_each_request_at_postgres(servers: dict[str, str]) -> None:
+    sessions = Sessions(servers["postgres"], deadline="10s")
+    connections = sessions._sync_store()._connections  # type: ignore[attr-defined]
+    run, asked = connections.run, []
+    connections.run = lambda statements: asked.extend(each.text.split()[0] for each in statements) or run(statements)
+    browser = WsgiBrowser(apps.wsgi(sessions))
+    for path, expected in (
+        ("/untouched", []),
+        ("/all", []),
+        ("/set/a/1", ["INSERT"]),
+        ("/untouched", []),
+        ("/all", ["SELECT"]),
+        ("/setread/a", ["SELECT", "UPDATE"]),
+        ("/set/a/7", ["SELECT", "UPDATE"]),  # without having read
+        ("/login/ann", ["SELECT", "SELECT", "WITH"]),
+        ("/logout", ["DELETE"]),
+    ):
+        asked.clear()
+        assert browser.get(path).status == 200
+        assert asked == expected, path
+    sessions.close()
+
+
 def test_scripts_that_a_server_has_forgotten_are_sent_again(valkey_url: str) -> None:
     import valkey
 
