@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from fungible_kit import Sessions
+from fungible_kit.services.sql import Statement
 from tests.kit.sessions import apps
 from tests.kit.sessions.clients import AsgiBrowser, WsgiBrowser
 from tests.kit.sessions.servers import asked
@@ -175,7 +176,12 @@ def test_statements_of_each_request_at_postgres(servers: dict[str, str]) -> None
     sessions = Sessions(servers["postgres"], deadline="10s")
     connections = sessions._sync_store()._connections  # type: ignore[attr-defined]
     run, asked = connections.run, []
-    connections.run = lambda statements: asked.extend(each.text.split()[0] for each in statements) or run(statements)
+
+    def counted(statements: Sequence[Statement], **options: bool) -> Any:
+        asked.extend(each.text.split()[0] for each in statements)
+        return run(statements, **options)
+
+    connections.run = counted
     browser = WsgiBrowser(apps.wsgi(sessions))
     for path, expected in (
         ("/untouched", []),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 import redis.asyncio
@@ -13,6 +14,8 @@ import valkey
 from fungible_kit import Sessions
 from fungible_kit.services import valkey as valkey_service
 from fungible_kit.services.deadlines import Deadlines
+from fungible_kit.services.sql import Statement
+from fungible_kit.sessions import StoreUnavailable
 from tests.kit.sessions import apps
 from tests.kit.sessions.clients import AsgiBrowser, WsgiBrowser
 from tests.kit.sessions.servers import running
@@ -45,6 +48,34 @@ def test_connections_that_the_server_cut_are_replaced_before_something_is_writte
 
     with running("valkey", tmp_path) as url:
         asyncio.run(talk(url))
+
+
+def test_a_database_that_cut_its_connections_is_written_to_and_never_twice(servers: dict[str, str]) -> None:
+    url = servers["postgres"]
+    cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'fungible-sessions'"
+    suicide = Statement("SELECT nextval('attempts'), pg_terminate_backend(pg_backend_pid())")
+
+    async def talk() -> None:
+        sessions = Sessions(url, deadline="10s")
+        threads = WsgiBrowser(apps.wsgi(sessions))
+        loop = AsgiBrowser(apps.asgi(sessions, preload=False), threads.jar)
+        with psycopg.connect(url, autocommit=True) as other:
+            for turn in range(3):
+                assert threads.get(f"/set/a/{turn}").status == 200
+                assert (await loop.aget(f"/set/b/{turn}")).status == 200
+                other.execute(cut)
+            assert threads.get("/all").text == '{"a": 2, "b": 2}'
+            other.execute("CREATE SEQUENCE attempts")
+            with pytest.raises(StoreUnavailable):
+                sessions._sync_store()._connections.run([suicide], again=False)  # type: ignore[attr-defined]
+            with pytest.raises(StoreUnavailable):
+                await sessions._async_store()._connections.arun([suicide], again=False)  # type: ignore[attr-defined]
+            assert other.execute("SELECT last_value FROM attempts").fetchone() == (2,)
+            other.execute("DROP SEQUENCE attempts")
+        await sessions.aclose()
+        sessions.close()
+
+    asyncio.run(talk())
 
 
 def test_a_thousand_requests_at_once_open_few_connections(valkey_url: str) -> None:

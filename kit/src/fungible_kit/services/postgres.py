@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import re
+import select
 import threading
 from collections.abc import Callable, Generator, Sequence
 from time import monotonic
@@ -32,8 +33,7 @@ class Connections:
 
     There are `MOST_CONNECTIONS` at most a process (and event loop). `deadline`, in seconds, is how long is waited for
     a free connection, and again for all answers of one call; a connection that is late is closed. A call whose
-    connection turns out to be broken is made once more on a new one, so each must be one that may be repeated. `mend`
-    ends the sentence where a table is missing.
+    connection turns out to be broken is made once more on a new one. `mend` ends the sentence of a missing table.
     """
 
     def __init__(
@@ -53,13 +53,18 @@ class Connections:
         self._pool: tuple[int, ConnectionPool[_Bounded]] | None = None
         self._apools: dict[asyncio.AbstractEventLoop, tuple[int, AsyncConnectionPool[Any]]] = {}
 
-    def run(self, statements: Sequence[Statement]) -> Result:
-        """Several statements are one transaction."""
+    def run(self, statements: Sequence[Statement], *, again: bool = True) -> Result:
+        """Several statements are one transaction. `again`: they may be repeated where the connection breaks on the
+        way; else it is replaced only where that is seen before anything is sent.
+        """
         texts = [(each.text.replace("?", "%s"), each.parameters) for each in statements]
         pool = self._threads_pool()
         for last in (False, True):
             try:
                 with pool.connection() as connection:
+                    if not again and not last and _has_said_something(connection.fileno()):
+                        connection.close()
+                        raise _Cut("the connection was cut")
                     connection.ends = monotonic() + self._deadline
                     if len(texts) == 1:
                         cursor = connection.execute(*texts[0])
@@ -71,18 +76,21 @@ class Connections:
             except _Late as error:
                 raise self._failure(error, timed_out=True) from error
             except psycopg.Error as error:
-                if last or not connection_lost(error):
+                if last or not (connection_lost(error) if again else isinstance(error, _Cut)):
                     raise self._failure(error) from error
                 pool.check()
         raise AssertionError("unreachable")
 
-    async def arun(self, statements: Sequence[Statement]) -> Result:
+    async def arun(self, statements: Sequence[Statement], *, again: bool = True) -> Result:
         """`run` without blocking the event loop."""
         texts = [(each.text.replace("?", "%s"), each.parameters) for each in statements]
         pool = await self._loops_pool()
         for last in (False, True):
             try:
                 async with asyncio.timeout(2 * self._deadline), pool.connection() as connection:
+                    if not again and not last and _has_said_something(connection.fileno()):
+                        await connection.close()
+                        raise _Cut("the connection was cut")
                     if len(texts) == 1:
                         cursor = await connection.execute(*texts[0])
                     else:
@@ -93,7 +101,7 @@ class Connections:
             except TimeoutError as error:
                 raise self._failure(error, timed_out=True) from error
             except psycopg.Error as error:
-                if last or not connection_lost(error):
+                if last or not (connection_lost(error) if again else isinstance(error, _Cut)):
                     raise self._failure(error) from error
                 await pool.check()
         raise AssertionError("unreachable")
@@ -163,6 +171,10 @@ class _Late(psycopg.OperationalError):
     """No answer within the deadline."""
 
 
+class _Cut(psycopg.OperationalError):
+    """Broken before anything was sent."""
+
+
 class _Bounded(psycopg.Connection[Any]):
     """A connection that is closed where the server does not answer by `ends` (of the monotonic clock): one that is
     frozen still acknowledges packets, so that no limit of TCP's ends the wait.
@@ -191,6 +203,15 @@ def _until(waits: Generator[Any, Any, Any], ends: float) -> Generator[Any, Any, 
             wanted = waits.send(ready)
     except StopIteration as end:
         return end.value
+
+
+def _has_said_something(fileno: int) -> bool:
+    """Whether a connection that nobody uses can be read: most likely to its end."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(fileno, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _words(error: BaseException) -> str:
