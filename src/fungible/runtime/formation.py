@@ -39,7 +39,7 @@ class Formation:
         release: Release,
         *,
         router: Routing,
-        bus: Bus,
+        bus: Bus[Event],
         ports: Ports,
         processes: Path,
         sockets: Path,

@@ -103,7 +103,7 @@ class Roll:
     Where `types` are named, only these matter. To be run once.
     """
 
-    def __init__(self, formation: Formation, bus: Bus, change: Change, types: Set[str] | None = None) -> None:
+    def __init__(self, formation: Formation, bus: Bus[Event], change: Change, types: Set[str] | None = None) -> None:
         self._formation = formation
         self._bus = bus
         self._change = change
