@@ -217,7 +217,7 @@ def _router(app: App, ground: _Ground) -> Router:
 
 async def _run(app: App, options: Options, ground: _Ground, release: Release, releasing: Releasing) -> int:
     folders, bus = ground.folders, ground.bus
-    ports = Ports(folders.run.parent / "ports")
+    ports = Ports()
     router = _router(app, ground)
     formation = Formation(
         _counts(app, options, ground.say),
