@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from fungible.runtime.logs import Line, Pipe
 from fungible.runtime.memory import memory_of
 from fungible.runtime.port import LOWEST, Ports, ephemeral_start
 from fungible.runtime.repeats import HELD
+from fungible.runtime.router.access_log import LogPipe
 from fungible.runtime.session import Session, reap_sessions
 from tests.runtime.harness import wait_until
 
@@ -83,6 +85,20 @@ def test_without_a_free_port_there_is_one_sentence() -> None:
     ports._queue.clear()
     with pytest.raises(Problem, match="no free port"):
         ports.take()
+
+
+def test_a_full_pipe_of_log_lines_is_read_at_once() -> None:
+    """What is left in it for the next time would add up under load, until HAProxy drops lines."""
+    taken: list[bytes] = []
+    pipe, written = LogPipe(taken.extend), 0
+    os.set_blocking(pipe.write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe.write_end, b"%0120d\n" % written)
+            written += 1
+    pipe.drain()
+    assert taken == [b"%0120d" % number for number in range(written)]
+    pipe.close()
 
 
 def test_an_answer_from_a_port_where_nobody_listens_any_more_was_somebody_elses(tmp_path: Path) -> None:
