@@ -132,6 +132,10 @@ class Formation:
         self._worn.difference_update(instances)
         self._act_soon()
 
+    def look_again(self) -> None:
+        """Have whoever waits for a move look again."""
+        self._act_soon()
+
     async def moved(self) -> None:
         """Wait until a process has moved, or the formation has ended."""
         self._change.clear()
