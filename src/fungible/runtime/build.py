@@ -23,7 +23,7 @@ from fungible.runtime.boot_known import Boot
 from fungible.runtime.building import Builder, withheld
 from fungible.runtime.console import Console
 from fungible.runtime.ending import cancelled_by_signals
-from fungible.runtime.events import Bus
+from fungible.runtime.events import Bus, Event
 from fungible.runtime.folders import Folders, folders_for
 from fungible.runtime.journey import Plan
 from fungible.runtime.proving import Prover, known, proved_text
