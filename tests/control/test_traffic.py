@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from fungible.control.history import History, entry_of
 from fungible.control.traffic import WINDOW, Traffic
 from fungible.runtime.events import Event
+from fungible.runtime.router import Requests
+from tests.runtime.access_lines import UPSTREAMS, line
 
 pytestmark = pytest.mark.pure
 NOW = 1_700_000_000
 
 
-def request(at: float, total_ms: int = 5, **data: object) -> Event:
-    return Event("router.request", "web.1", "i1", "v1", {"total_ms": total_ms, "status": 200, **data}, at)
+def request(at: float, total: int = 5, **changes: object) -> Requests:
+    return Requests([line(total=total, **changes)], UPSTREAMS, at)
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=300))
@@ -37,23 +39,25 @@ def test_rate_failures_and_the_last_minute() -> None:
         traffic(request(NOW - second))
         traffic(request(NOW - second, status=500 if second == 30 else 404))
     traffic(request(NOW - 1, status=503, cause="crashed", retries=1))
-    traffic(request(NOW - 1, status=None, cause="client-closed"))
+    traffic(request(NOW - 1, status=-1, end="CR"))
     traffic(request(NOW))  # its second is not over
     summary = traffic.summary(NOW)
     assert summary["rate"] == pytest.approx((2 * WINDOW + 2) / WINDOW)
     assert (summary["failed"], summary["retried"]) == (2, 1)
     assert summary["rates"] == [2] * 59 + [4]
     assert summary["wait_p99_ms"] == 0
-    traffic(request(NOW + 1, queue_ms=300))
+    traffic(request(NOW + 1, queue=300))
     assert 300 <= traffic.summary(NOW + 2)["wait_p99_ms"] <= 315
     later = traffic.summary(NOW + 1000)
     assert (later["rate"], later["p99_ms"], later["rates"]) == (0, None, [0] * 60)
 
 
-def test_whoever_asks_too_late_misses_some_and_knows_how_many() -> None:
+@pytest.mark.parametrize("each", [1, 40, 1000])
+def test_whoever_asks_too_late_misses_some_and_knows_how_many(each: int) -> None:
     traffic = Traffic()
-    for number in range(2000):
-        traffic(request(NOW, path=f"/{number}"))
+    for first in range(0, 2000, each):
+        lines = [line(path=f"/{number}") for number in range(first, first + each)]
+        traffic(Requests(lines, UPSTREAMS, NOW))
     taken, events = traffic.since(0, 10_000)
     assert (taken, len(events)) == (2000, 500)
     taken, events = traffic.since(1997, 200)

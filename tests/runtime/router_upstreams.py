@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from fungible.runtime.events import Event
-from fungible.runtime.router import Router, RouterSettings, Upstream
+from fungible.runtime.router import Requests, Router, RouterSettings, Upstream
 from fungible.runtime.router.binary import Binary
 
 PATIENCE = 20.0
@@ -135,6 +135,10 @@ class Events:
         self.all.append(event)
         self._new.set()
 
+    def report(self, requests: Requests) -> None:
+        for event in requests.events():
+            self.publish(event)
+
     async def wait(self, kind: str, count: int = 1, **data: Any) -> list[Event]:
         """The events of `kind` with these data, once there are `count`."""
         async with asyncio.timeout(PATIENCE):
@@ -186,7 +190,9 @@ async def stage(*names: str, unix: bool = False, max_in_flight: int = 0, **setti
     folder = Path(tempfile.mkdtemp(prefix="fr-"))
     events = Events()
     limits = RouterSettings(**settings)
-    router = Router(settings=limits, folder=folder / "r", publish=events.publish, haproxy=HAPROXY)
+    router = Router(
+        settings=limits, folder=folder / "r", publish=events.publish, report=events.report, haproxy=HAPROXY
+    )
     made = Stage(router, "", events, folder / "r", [])
     try:
         made.url = await router.start("127.0.0.1", 0)

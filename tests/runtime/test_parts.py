@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -18,46 +19,96 @@ import pytest
 from fungible.app.problem import Problem
 from fungible.runtime.console import Console
 from fungible.runtime.events import Event
-from fungible.runtime.listeners import count_servers, is_listening, listening_at
+from fungible.runtime.listeners import count_servers, is_foreign, is_listening, listening_at
 from fungible.runtime.logs import Line, Pipe
 from fungible.runtime.memory import memory_of
 from fungible.runtime.port import LOWEST, Ports, ephemeral_start
 from fungible.runtime.repeats import HELD
+from fungible.runtime.router.access_log import LogPipe
 from fungible.runtime.session import Session, reap_sessions
 from tests.runtime.harness import wait_until
 
 
-def test_a_port_is_below_the_ephemeral_range_and_reused_last(tmp_path: Path) -> None:
-    ports = Ports(tmp_path / "ports", start=0)
+def test_a_port_is_below_the_ephemeral_range_and_reused_last() -> None:
+    ports = Ports(start=0)
     first = ports.take()
     assert LOWEST <= first < max(LOWEST + 100, ephemeral_start())
     ports.give_back(first)
     assert ports.take() != first
     ports.close()
-    assert list((tmp_path / "ports").iterdir()) == []
 
 
-def test_two_supervisors_never_get_the_same_port(tmp_path: Path) -> None:
-    one, other = Ports(tmp_path, start=7), Ports(tmp_path, start=7)
-    taken = [each.take() for _ in range(5) for each in (one, other)]
-    assert len(set(taken)) == 10
-    one.close()
-    other.close()
+TAKING = f"""
+import os, sys
+from fungible.runtime.port import Ports
+if os.geteuid() == 0:
+    os.setuid(65534)
+ports = Ports(start=int(sys.argv[1]) - {LOWEST})
+print(ports.take(), flush=True)
+sys.stdin.read()
+"""
 
 
-def test_a_port_on_which_someone_listens_is_passed_over(tmp_path: Path) -> None:
-    probe = Ports(tmp_path / "a", start=500)
+def test_two_supervisors_never_get_the_same_port_whoever_and_wherever_they_are(tmp_path: Path) -> None:
+    """Between taking a port and listening there, a process boots: with a lock that another supervisor does not see,
+    two processes would be told the same port, and the one that came second would answer for the other."""
+    first = Ports(start=7)
+    taken = first.take()
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", TAKING, str(taken)],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout
+        said = int(other.stdout.readline())
+        assert said != taken
+        third = Ports(start=said - LOWEST)
+        assert third.take() not in (said, taken)
+        third.close()
+        other.kill()
+    again = Ports(start=said - LOWEST)
+    assert again.take() == said, "the lock of a supervisor that was killed is gone with it"
+    again.close()
+    first.close()
+
+
+def test_a_port_on_which_someone_listens_is_passed_over() -> None:
+    probe = Ports(start=500)
     port = probe.take()
     probe.close()
     with socket.create_server(("127.0.0.1", port)):
-        assert Ports(tmp_path / "b", start=port - LOWEST).take() != port
+        assert Ports(start=port - LOWEST).take() != port
 
 
-def test_without_a_free_port_there_is_one_sentence(tmp_path: Path) -> None:
-    ports = Ports(tmp_path)
+def test_without_a_free_port_there_is_one_sentence() -> None:
+    ports = Ports()
     ports._queue.clear()
     with pytest.raises(Problem, match="no free port"):
         ports.take()
+
+
+def test_a_full_pipe_of_log_lines_is_read_at_once() -> None:
+    """What is left in it for the next time would add up under load, until HAProxy drops lines."""
+    taken: list[bytes] = []
+    pipe, written = LogPipe(taken.extend), 0
+    os.set_blocking(pipe.write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe.write_end, b"%0120d\n" % written)
+            written += 1
+    pipe.drain()
+    assert taken == [b"%0120d" % number for number in range(written)]
+    pipe.close()
+
+
+def test_an_answer_from_a_port_where_nobody_listens_any_more_was_somebody_elses(tmp_path: Path) -> None:
+    """Another program may answer there and go before it is looked at who did."""
+    with socket.create_server(("127.0.0.1", 0)) as own, socket.create_server(("127.0.0.1", 0)) as gone:
+        port, left = own.getsockname()[1], gone.getsockname()[1]
+        gone.close()
+        assert not is_foreign(os.getpid(), port)
+        assert is_foreign(os.getpid(), left)
+        assert not is_foreign(os.getpid(), None, str(tmp_path / "s")), "a socket may be bound by another name"
 
 
 SERVERS = """

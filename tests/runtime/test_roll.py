@@ -354,6 +354,20 @@ def test_watch_releases_an_edit_and_looks_past_a_broken_one(home: Home) -> None:
         assert formation.stop() == 0
 
 
+def test_an_edit_while_the_old_process_takes_its_time_to_stop_brings_nothing_old_back(home: Home) -> None:
+    """The roll before is as good as done: to take it back would start the release before that once more."""
+    app = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{who()}"
+    home.write({"Procfile": "web: python app.py\n", "app.py": app, "fungible.toml": 'stop_timeout = "3s"\n', "a": ""})
+    with home.start("web=1", "--watch") as formation:
+        for number in (2, 3, 4):
+            home.write({"a": str(number)})
+            formation.wait_for(lambda number=number: formation.get("/").text.startswith(f"v{number} "))
+        started = [event["release"] for event in formation.of("process.starting")]
+        assert started == ["v1", "v2", "v3", "v4"]
+        assert formation.of("release.abandoned") == []
+        assert formation.stop() == 0
+
+
 def test_shake_replaces_each_process_that_answered(home: Home) -> None:
     home.write({"Procfile": WEB})
     with home.start("--shake") as formation:

@@ -17,8 +17,10 @@ from fungible.runtime.control_group import Places, places_from
 from fungible.runtime.events import Event
 from fungible.runtime.operations import changed_config
 from fungible.runtime.roll import Fall, Standing, Verdict, judge, judged_types
+from fungible.runtime.router import Requests
 from fungible.runtime.standing import cause_of_none
 from fungible.runtime.tail import Tail
+from tests.runtime.access_lines import UPSTREAMS, line
 
 pytestmark = pytest.mark.pure
 
@@ -118,22 +120,22 @@ def test_two_processes_of_one_name_are_told_apart_and_counted_together() -> None
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("how", "said"),
     [
-        ({"cause": "crashed", "status": 502}, "POST /orders: crashed (the client got 502)"),
-        ({"cause": "crashed"}, "POST /orders: crashed (the client got no answer)"),
-        ({"cause": "interrupted", "status": 200}, "POST /orders: interrupted (the client got a part of the answer)"),
-        ({"cause": "client-closed", "status": 200}, None),
-        ({"status": 200}, None),
+        ({"cause": "crashed", "status": 502, "end": "SH"}, "POST /orders: crashed (the client got 502)"),
+        ({"status": -1, "end": "SH"}, "POST /orders: crashed (the client got no answer)"),
+        ({"end": "SD"}, "POST /orders: interrupted (the client got a part of the answer)"),
+        ({"end": "CD"}, None),
+        ({}, None),
     ],
 )
-def test_a_request_that_was_lost_is_a_line_in_the_log(data: dict[str, object], said: str | None) -> None:
-    event = Event("router.request", "web.1", "i", data={"method": "POST", "path": "/orders", **data})
-    line = format_event(event, colour=False)
-    assert (line and line.partition("| ")[2]) == said
+def test_a_request_that_was_lost_is_a_line_in_the_log(how: dict[str, object], said: str | None) -> None:
+    requests = Requests([line(), line(method="POST", path="/orders", **how)], UPSTREAMS, 5.0)
+    told = format_event(list(requests.events())[-1], colour=False)
+    assert (told and told.partition("| ")[2]) == said
     tail = Tail(lambda text: text)
-    tail(event)
-    assert bool(tail.last(9)) is (said is not None)
+    tail.take_requests(requests)
+    assert [event.data["path"] for event in tail.last(9)] == (["/orders"] if said else [])
 
 
 def test_the_tail_is_bounded_hides_secrets_and_tells_followers_what_they_missed() -> None:
@@ -141,7 +143,7 @@ def test_the_tail_is_bounded_hides_secrets_and_tells_followers_what_they_missed(
         tail = Tail(lambda text: text.replace("hunter2", "***"), events=3, characters=10_000)
         for number in range(5):
             tail(Event("log.line", "web.1", "i", data={"text": f"{number} hunter2", "more": ["hunter2"]}))
-        tail(Event("router.request", "web.1", "i"))
+        tail.take_requests(Requests([line()], UPSTREAMS, 5.0))
         assert [event.data["text"] for event in tail.last(9)] == ["2 ***", "3 ***", "4 ***"]
         assert tail.last(9)[0].data["more"] == ["***"]
         assert tail.lines_of("i", 1) == ["4 ***"]

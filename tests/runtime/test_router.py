@@ -25,6 +25,10 @@ from fungible.runtime.router.binary import find
 from tests.runtime.router_upstreams import PATIENCE, App, Stage, stage, until
 
 
+def quiet(_: object) -> None:
+    """Takes what a router tells."""
+
+
 async def bodies(client: httpx.AsyncClient, count: int, path: str = "/", method: str = "GET") -> list[str]:
     return [(await client.request(method, path)).text for _ in range(count)]
 
@@ -225,6 +229,20 @@ def test_headers_that_only_the_router_may_say() -> None:
             sent = {name for name, _ in request.headers}
             assert not sent & {"x_forwarded_host", "x_request_id", "x-forwarded-prefix", "x-real-ip", "proxy"}
             assert (await client.get("/")).headers["x-request-id"] != got.headers["x-request-id"]
+
+    asyncio.run(scene())
+
+
+def test_a_request_that_names_no_host_is_forwarded_without_one_under_the_same_rules() -> None:
+    async def scene() -> None:
+        async with stage("a") as s:
+            forged = b"POST / HTTP/1.1\r\nX-Forwarded-Host: evil\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            assert (await s.raw(forged)).endswith(b"a")
+            (request,) = s.apps[0].seen
+            assert request.all("forwarded") == ["for=127.0.0.1;proto=http"]
+            assert request.all("x-forwarded-host") == []
+            assert request.all("x-forwarded-for") == ["127.0.0.1"]
+            assert request.all("connection") == ["close"]  # as it must not be sent twice
 
     asyncio.run(scene())
 
@@ -609,7 +627,8 @@ def test_haproxy_dies_with_its_supervisor(tmp_path: Path) -> None:
 import asyncio, pathlib
 from fungible.runtime.router import Router, RouterSettings
 async def main():
-    router = Router(settings=RouterSettings(), folder=pathlib.Path({str(tmp_path)!r}), publish=lambda e: None)
+    quiet, folder = lambda _: None, pathlib.Path({str(tmp_path)!r})
+    router = Router(settings=RouterSettings(), folder=folder, publish=quiet, report=quiet)
     await router.start("127.0.0.1", 0)
     print(router.pid, flush=True)
     await asyncio.sleep(60)
@@ -649,7 +668,7 @@ def test_tls(tmp_path: Path) -> None:
 def test_an_ipv6_address_is_written_as_the_standards_say() -> None:
     async def scene() -> None:
         folder = tempfile.mkdtemp(prefix="it's (a) folder, ")
-        router = Router(settings=RouterSettings(), folder=Path(folder), publish=lambda e: None)
+        router = Router(settings=RouterSettings(), folder=Path(folder), publish=quiet, report=quiet)
         app = await App("a").start()
         try:
             url = await router.start("::1", 0)
@@ -689,12 +708,12 @@ def test_a_bad_certificate_is_one_sentence(tmp_path: Path, content: str | None, 
 def test_a_port_in_use_and_a_host_that_is_none(tmp_path: Path) -> None:
     async def scene() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            router = Router(settings=RouterSettings(), folder=tmp_path / "r", publish=lambda e: None)
+            router = Router(settings=RouterSettings(), folder=tmp_path / "r", publish=quiet, report=quiet)
             with pytest.raises(Problem, match="in use") as caught:
                 await router.start("127.0.0.1", taken.getsockname()[1])
             assert caught.value.exit is Exit.NOT_ALLOWED
         for host in ("no.such.host.invalid", "203.0.113.7"):
-            router = Router(settings=RouterSettings(), folder=tmp_path / "r", publish=lambda e: None)
+            router = Router(settings=RouterSettings(), folder=tmp_path / "r", publish=quiet, report=quiet)
             with pytest.raises(Problem, match="host"):
                 await router.start(host, 0)
 

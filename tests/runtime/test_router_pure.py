@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fungible.app.problem import Problem
-from fungible.runtime.router.access_log import Line, parse
+from fungible.runtime.events import Event
+from fungible.runtime.router import Requests
 from fungible.runtime.router.admin import Load, read_loads
 from fungible.runtime.router.answers import CAUSES, NO_UPSTREAM, answers_map, cause_of
 from fungible.runtime.router.configuration import (
-    LOG_FORMAT,
     Descriptors,
     configuration,
     milliseconds,
@@ -23,37 +24,22 @@ from fungible.runtime.router.configuration import (
     server_words,
 )
 from fungible.runtime.router.model import RouterSettings, Upstream
+from tests.runtime.access_lines import UPSTREAMS, WEB, line
 
 pytestmark = pytest.mark.pure
 
-GIVEN = Descriptors(listen=3, admin=4, log=5)
-WEB = Upstream("web.1", "i1", "v1", "127.0.0.1:20001", max_in_flight=7)
+GIVEN = Descriptors(listen=3, admin=4, log=5, port=8000)
 
 
-def line(**changes: object) -> bytes:
-    entry = {
-        "method": "GET",
-        "path": "/a",
-        "status": 200,
-        "bytes": 120,
-        "server": "p1",
-        "queue": 0,
-        "connect": 1,
-        "response": 2,
-        "total": 3,
-        "id": "4711",
-        "end": "--",
-        "cause": "-",
-        "retries": "0",
-        "client": "127.0.0.1",
-    }
-    return json.dumps(entry | changes).encode()
+def event_of(data: bytes) -> Event:
+    (event,) = Requests([data], UPSTREAMS, 5.0).events()
+    return event
 
 
 def test_a_line_becomes_an_event_of_its_process() -> None:
-    event = parse(line(retries="+1"), {"p1": WEB})
-    assert event is not None
+    event = event_of(line(retries="+1"))
     assert (event.kind, event.process, event.instance, event.release) == ("router.request", "web.1", "i1", "v1")
+    assert event.at == 5.0
     assert event.data == {
         "method": "GET",
         "path": "/a",
@@ -71,22 +57,48 @@ def test_a_line_becomes_an_event_of_its_process() -> None:
 
 
 def test_a_request_that_met_no_process_names_none() -> None:
-    unmet = {"method": "<BADREQ>", "path": "-", "status": 400, "server": "<NOSRV>", "id": "-", "end": "PR"}
-    event = parse(line(**unmet, queue=-1, connect=-1, response=-1), {"p1": WEB})
-    assert event is not None and event.process is None
+    unmet = {"method": "<BADREQ>", "path": "<BADREQ>", "status": 400, "server": "<NOSRV>", "id": "-", "end": "PR"}
+    event = event_of(line(**unmet, queue=-1, connect=-1, response=-1))
+    assert event.process is None
     assert event.data["method"] is event.data["path"] is event.data["request_id"] is None
     assert event.data["response_ms"] is None and event.data["queue_ms"] == 0
     assert event.data["cause"] == "bad-request"
 
 
+def test_what_a_client_chose_is_read_as_it_was_written() -> None:
+    event = event_of(line(method="A|#", path="/#22quoted#22\\back|{} ;#23#E9" + "x" * 600))
+    assert event.data["method"] == "A|#"
+    assert event.data["path"].startswith('/"quoted"\\back|{} ;#é')
+    assert len(event.data["path"]) == 512
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["p1", "p2"]), st.sampled_from([200, 503]), st.integers(-1, 3)), max_size=40)
+)
+def test_requests_in_bulk_count_and_tell_what_each_alone_would(each: list[tuple[str, int, int]]) -> None:
+    lines = [line(server=server, status=status, total=total) for server, status, total in each]
+    requests = Requests([*lines, b"Proxy public stopped.", b""], UPSTREAMS, 5.0)
+    told = list(requests.events())
+    assert told == [event_of(alone) for alone in lines]
+    assert len(requests) == sum(count for _, count in requests.outcomes) == len(lines)
+    counted = Counter({(o.upstream, o.status, o.total_ms): 0 for o, _ in requests.outcomes})
+    for outcome, count in requests.outcomes:
+        counted[outcome.upstream, outcome.status, outcome.total_ms] += count
+    alone = Counter((UPSTREAMS.get(server), status, max(0, total)) for server, status, total in each)
+    assert counted == alone
+    assert list(requests.events(last=3)) == told[-3:]
+
+
+def test_of_many_requests_only_those_are_lost_that_a_process_did_not_answer() -> None:
+    ends = [line(), line(end="SD", path="/cut"), line(cause="no-process", status=503), line(end="CD")]
+    requests = Requests(ends, UPSTREAMS, 5.0)
+    assert [(event.data["path"], event.data["cause"]) for event in requests.lost()] == [("/cut", "interrupted")]
+
+
 @given(st.binary(max_size=300) | st.builds(lambda cut: line(path='/"é' * 9)[:cut], st.integers(0, 300)))
-def test_no_line_upsets_the_parser(data: bytes) -> None:
-    event = parse(data, {})
-    assert event is None or event.kind == "router.request"
-
-
-def test_the_log_format_writes_the_fields_that_are_read() -> None:
-    assert re.findall(r'"(\w+)":', LOG_FORMAT) == list(Line.__struct_fields__)
+def test_no_line_upsets_the_reader(data: bytes) -> None:
+    requests = Requests([data], {}, 5.0)
+    assert len(list(requests.events())) == len(requests) <= 1
 
 
 @pytest.mark.parametrize(
@@ -122,9 +134,9 @@ def test_a_cause_follows_from_what_was_said_and_how_it_ended(
 def test_every_cause_has_a_page_and_a_document_on_one_line() -> None:
     assert set(NO_UPSTREAM) <= set(CAUSES)
     lines = dict(entry.split(" ", 1) for entry in answers_map().splitlines())
-    assert set(lines) == {f"{cause}.{form}" for cause in CAUSES for form in ("html", "json")}
+    assert set(lines) == {f"{cause}{form}" for cause in CAUSES for form in ("", ".html")}
     for cause in CAUSES:
-        assert json.loads(lines[f"{cause}.json"])["cause"] == cause
+        assert json.loads(lines[cause])["cause"] == cause
         assert cause in lines[f"{cause}.html"]
 
 

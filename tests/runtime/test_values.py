@@ -131,7 +131,7 @@ def test_what_people_are_shown() -> None:
 
 
 def test_a_bus_delivers_in_order_to_all_and_forgets_who_left() -> None:
-    bus, first, second = Bus(), [], []
+    bus, first, second = Bus[Event](), [], []
     leave = bus.subscribe(first.append)
     bus.subscribe(second.append)
     one, two = Event("one"), Event("two")

@@ -13,11 +13,16 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 _PATIENCE = 300.0
+# An edit is waited for: to import `compileall`, and the `site` of packages that none of this needs, would take longer
+# than to compile the files of a small app.
 _COMPILE = (
-    "import compileall, py_compile, sys\n"
+    "import py_compile, sys\n"
+    "by_digest = py_compile.PycInvalidationMode.UNCHECKED_HASH\n"
     "for name in sys.stdin.buffer.read().decode('utf-8', 'surrogateescape').split('\\0'):\n"
-    "    compileall.compile_file(name, quiet=2, force=True,\n"
-    "        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)\n"
+    "    try:\n"
+    "        py_compile.compile(name, doraise=True, invalidation_mode=by_digest)\n"
+    "    except Exception:\n"
+    "        pass\n"
 )
 
 
@@ -50,7 +55,7 @@ async def compile_byte_code(content: Path, files: Sequence[str], environment: Ma
         return False
     process = await asyncio.create_subprocess_exec(
         python,
-        "-I",
+        "-IS",
         "-c",
         _COMPILE,
         cwd=content,

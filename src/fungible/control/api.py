@@ -35,6 +35,7 @@ async def attend(running: Running) -> AsyncIterator[None]:
     their own. Raises Problem where that port cannot be had."""
     api, path = Api(running), running.folders.run / SOCKET
     ended = [running.bus.subscribe(each) for each in (api.counts, api.live)]
+    ended += [running.requests.subscribe(each.take_requests) for each in (api.counts, api.live)]
     try:
         async with scraped(running, api.metrics), Server(listen_at_path(path), api.respond):
             try:

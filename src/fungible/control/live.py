@@ -21,6 +21,7 @@ from fungible.control.log_lines import is_for_people
 from fungible.control.traffic import Traffic
 from fungible.runtime.console import text_of
 from fungible.runtime.events import Event
+from fungible.runtime.router.access_log import Requests
 from fungible.runtime.start import Running
 
 TYPE = "text/event-stream"
@@ -65,13 +66,13 @@ class Live:
 
     def __call__(self, event: Event) -> None:
         """Take an event; never blocks."""
-        self._traffic(event)
-        if (
-            event.kind.startswith(("process.", "release.", "formation.", "router."))
-            and event.kind != "router.request"
-        ):
+        if event.kind.startswith(("process.", "release.", "formation.", "router.")):
             self._history(event)
             self._hurry.set()
+
+    def take_requests(self, requests: Requests) -> None:
+        """Take requests that ended; never blocks."""
+        self._traffic(requests)
 
     async def end(self) -> None:
         """Nothing more will be told; whoever watches hears that the formation has ended."""

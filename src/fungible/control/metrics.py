@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fungible.runtime.events import Event
+from fungible.runtime.router.access_log import Requests
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -33,9 +34,7 @@ class Counts:
         """Count an event."""
         data = event.data
         type = (event.process or "").rpartition(".")[0]
-        if event.kind == "router.request":
-            self._request(type, data)
-        elif event.kind == "process.starting":
+        if event.kind == "process.starting":
             self.starts[type] += 1
         elif event.kind == "process.ended":
             cause = str(data.get("cause") or ("crashed" if data.get("crashed") else "stopped"))
@@ -45,16 +44,19 @@ class Counts:
         elif event.kind == "router.died":
             self.router_deaths += 1
 
-    def _request(self, type: str, data: Mapping[str, Any]) -> None:
-        method = str(data.get("method"))
-        self.requests[type or "none", method if method in _METHODS else "other", str(data.get("status") or 0)] += 1
-        if data.get("cause"):
-            self.causes[str(data["cause"])] += 1
-        self.retries += int(data.get("retries") or 0)
-        seconds = float(data.get("total_ms") or 0) / 1000
-        self._buckets[bisect_left(_BOUNDS, seconds)] += 1
-        self._seconds += seconds
-        self._queued += float(data.get("queue_ms") or 0) / 1000
+    def take_requests(self, requests: Requests) -> None:
+        """Count requests that ended."""
+        for outcome, count in requests.outcomes:
+            type = outcome.upstream.name.rpartition(".")[0] if outcome.upstream else "none"
+            method = outcome.method if outcome.method in _METHODS else "other"
+            self.requests[type, method, str(outcome.status or 0)] += count
+            if outcome.cause:
+                self.causes[outcome.cause] += count
+            self.retries += outcome.retries * count
+            seconds = outcome.total_ms / 1000
+            self._buckets[bisect_left(_BOUNDS, seconds)] += count
+            self._seconds += seconds * count
+            self._queued += outcome.queue_ms / 1000 * count
 
     def lines(self) -> Iterable[str]:
         """What was counted."""

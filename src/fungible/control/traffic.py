@@ -6,10 +6,10 @@ from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from fungible.runtime.events import Event
+from fungible.runtime.router.access_log import Requests
 
 _REQUESTS = 500
 _NO_FAILURES = frozenset({"client-closed", "client-timeout", "closed"})
@@ -41,34 +41,42 @@ class _Second:
 
 
 class Traffic:
-    """Takes the `router.request` events of a bus. `now` is in seconds since the epoch, as `Event.at` is."""
+    """Takes the requests of a bus. `now` is in seconds since the epoch, as `Requests.at` is."""
 
     def __init__(self) -> None:
-        self._last: deque[Event] = deque(maxlen=_REQUESTS)
+        self._last: deque[Requests] = deque()
+        self._kept = 0
         self._taken = 0
         self._seconds: deque[_Second] = deque(maxlen=SECONDS + 2)
 
-    def __call__(self, event: Event) -> None:
-        """Take an event; those of another kind are passed over."""
-        if event.kind != "router.request":
-            return
-        self._last.append(event)
-        self._taken += 1
-        # Once a request, beside a router under load: what is not there is not counted.
-        second, data = self._second(int(event.at)), event.data
-        second.count += 1
-        second.times[bisect_left(_BOUNDS, data.get("total_ms") or 0)] += 1
-        if waited := data.get("queue_ms"):
-            second.waits[bisect_left(_BOUNDS, waited)] += 1
-        if data.get("retries"):
-            second.retried += 1
-        if is_failure(data.get("status"), data.get("cause")):
-            second.failed += 1
+    def __call__(self, requests: Requests) -> None:
+        """Take requests that ended."""
+        self._last.append(requests)
+        self._kept += len(requests)
+        while self._kept - len(self._last[0]) >= _REQUESTS:
+            self._kept -= len(self._last.popleft())
+        self._taken += len(requests)
+        second = self._second(int(requests.at))
+        for outcome, count in requests.outcomes:
+            second.count += count
+            second.times[bisect_left(_BOUNDS, outcome.total_ms)] += count
+            if outcome.queue_ms:
+                second.waits[bisect_left(_BOUNDS, outcome.queue_ms)] += count
+            if outcome.retries:
+                second.retried += count
+            if is_failure(outcome.status, outcome.cause):
+                second.failed += count
 
     def since(self, number: int, most: int) -> tuple[int, list[Event]]:
         """How many requests there have been, and those kept after the first `number`, at most the last `most`."""
-        count = min(most, len(self._last), max(0, self._taken - number))
-        return self._taken, list(islice(reversed(self._last), count))[::-1]
+        left = count = min(most, _REQUESTS, self._kept, max(0, self._taken - number))
+        found: deque[Event] = deque()
+        for requests in reversed(self._last):
+            if left <= 0:
+                break
+            found.extendleft(reversed(list(requests.events(last=left))))
+            left = count - len(found)
+        return self._taken, list(found)
 
     def summary(self, now: float) -> dict[str, Any]:
         """Rate and times of the last `WINDOW` seconds, failures of the last `SECONDS`, and the rate of each of those,

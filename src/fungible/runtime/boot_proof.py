@@ -116,7 +116,7 @@ class BootProof:
             content = copy
         release, off = self._release(content, bound, config, backing)
         ground = await self._prepare(release, journey, unproved, backing)
-        with contextlib.closing(Ports(self.folders.run.parent / "ports")) as ports:
+        with contextlib.closing(Ports()) as ports:
             port = ports.take()
             try:
                 crawl, release = await self._look_with_or_without(ground, off, port, manifest)

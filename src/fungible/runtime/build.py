@@ -23,7 +23,7 @@ from fungible.runtime.boot_known import Boot
 from fungible.runtime.building import Builder, withheld
 from fungible.runtime.console import Console
 from fungible.runtime.ending import cancelled_by_signals
-from fungible.runtime.events import Bus
+from fungible.runtime.events import Bus, Event
 from fungible.runtime.folders import Folders, folders_for
 from fungible.runtime.journey import Plan
 from fungible.runtime.proving import Prover, known, proved_text
@@ -52,7 +52,7 @@ async def build_app(app: App, options: Options, operating_system: Mapping[str, s
     Raises Problem where the app is at fault: with exit 1 for what is not in order.
     """
     folders = folders_for(app.state_name, operating_system).make()
-    bus = Bus()
+    bus = Bus[Event]()
     hide = [*secrets_of(dict(operating_system)), *secrets_of(load_config(folders))]
     hide.sort(key=len, reverse=True)
 
@@ -77,7 +77,7 @@ async def _build(
     operating_system: Mapping[str, str],
     folders: Folders,
     processes: Path,
-    bus: Bus,
+    bus: Bus[Event],
     conceal: Callable[[Release], None],
 ) -> tuple[dict[str, Any], str]:
     out = options.out.absolute() if options.out is not None else None

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from fungible.runtime.events import Event
 from fungible.runtime.repeats import HELD, Repeats
+from fungible.runtime.router.access_log import Requests
 from fungible.runtime.router.answers import LOST
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
@@ -176,6 +177,11 @@ class Console:
             self._show(self._repeats.due(event.at) + self._repeats.tell(event))
             if self._repeats.holds:
                 self._change.notify()
+
+    def take_requests(self, requests: Requests) -> None:
+        """Take requests, of which people see those that were lost; never blocks."""
+        for event in requests.events() if self._as_json else requests.lost():
+            self(event)
 
     def line(self, text: str) -> None:
         """Write a line as it is."""

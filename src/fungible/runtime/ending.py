@@ -51,7 +51,7 @@ async def cancelled_by_signals() -> AsyncIterator[None]:
 class Ending:
     """Turns signals, and what must not go on, into a stop of the formation."""
 
-    def __init__(self, formation: Formation, bus: Bus, services: Path) -> None:
+    def __init__(self, formation: Formation, bus: Bus[Event], services: Path) -> None:
         self._formation = formation
         self._bus = bus
         self._services = services

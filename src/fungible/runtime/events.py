@@ -1,10 +1,10 @@
-"""One bus: every change of a formation is an event on it; logs, control and tests read it."""
+"""Every change of a formation is an event on a bus; logs, control and tests read it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -31,20 +31,21 @@ class Event(msgspec.Struct, frozen=True):
         return head | {k: v for k, v in named.items() if v is not None} | dict(self.data)
 
 
-Subscriber = Callable[[Event], None]
+T = TypeVar("T")
 
 
-class Bus:
-    """Delivers each event to every subscriber, in order, in the thread that publishes it.
+class Bus(Generic[T]):
+    """Delivers whatever is published to every subscriber, in order, in the thread that publishes it.
 
-    Subscribers must not block: whoever needs time keeps a bounded queue of its own.
+    Subscribers must not block: whoever needs time keeps a bounded queue of its own. A formation has two: of events,
+    and of the requests that ended, which come in bulk.
     """
 
     def __init__(self) -> None:
-        self._subscribers: list[Subscriber] = []
+        self._subscribers: list[Callable[[T], None]] = []
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Call `subscriber` for every event from now on; returns a function that ends it."""
+    def subscribe(self, subscriber: Callable[[T], None]) -> Callable[[], None]:
+        """Call `subscriber` for everything from now on; returns a function that ends it."""
         self._subscribers.append(subscriber)
 
         def unsubscribe() -> None:
@@ -53,7 +54,7 @@ class Bus:
 
         return unsubscribe
 
-    def publish(self, event: Event) -> None:
-        """Deliver `event` to all subscribers."""
+    def publish(self, news: T) -> None:
+        """Deliver `news` to all subscribers."""
         for subscriber in tuple(self._subscribers):
-            subscriber(event)
+            subscriber(news)

@@ -39,7 +39,7 @@ class Formation:
         release: Release,
         *,
         router: Routing,
-        bus: Bus,
+        bus: Bus[Event],
         ports: Ports,
         processes: Path,
         sockets: Path,
@@ -130,6 +130,10 @@ class Formation:
     def spare(self, instances: Iterable[str]) -> None:
         """Do not replace these after all, as far as they still live."""
         self._worn.difference_update(instances)
+        self._act_soon()
+
+    def look_again(self) -> None:
+        """Have whoever waits for a move look again."""
         self._act_soon()
 
     async def moved(self) -> None:

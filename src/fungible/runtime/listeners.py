@@ -119,11 +119,14 @@ def is_listening(pid: int, port: int | None, path: str | None = None) -> bool:
 
 
 def is_foreign(pid: int, port: int | None, path: str | None = None) -> bool:
-    """Whether somebody else listens there: no process of the command `pid` does, and each of them could be looked
-    into. Where one could not (it changed its user), nothing is said against it."""
+    """Whether an answer from there was somebody else's: no process of the command `pid` listens there, and each of
+    them could be looked into. Where one could not (it changed its user), nothing is said against it, and neither
+    where the kernel does not tell who listens, or a socket's path may be another name of this one."""
     group = group_of(pid)
     inodes = listening_sockets(port, path)
-    if not inodes or holders(group, inodes):
+    # On a port where nobody listens by now, it was somebody who has gone since.
+    unknown = not inodes and (port is None or not tcp_listeners())
+    if unknown or holders(group, inodes):
         return False
     return all(os.access(f"/proc/{each}/fd", os.R_OK | os.X_OK) for each in group.pids)
 

@@ -11,7 +11,7 @@ from fungible.app.problem import Problem
 from fungible.build.seal import fingerprint
 from fungible.runtime.operations import Operations
 
-_LOOK_EVERY = 0.2
+_LOOK_EVERY = 0.1
 """Seconds between two looks at a small folder."""
 _SHARE = 10
 """Of the time, at most one part in so many goes into looking."""

@@ -86,7 +86,7 @@ class Operations:
         formation: Formation,
         releasing: Releasing,
         folders: Folders,
-        bus: Bus,
+        bus: Bus[Event],
         tail: Tail,
     ) -> None:
         self._formation = formation

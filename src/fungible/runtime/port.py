@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
@@ -10,7 +9,6 @@ from collections import deque
 from pathlib import Path
 
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.session import take
 
 LOWEST = 20000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -25,20 +23,22 @@ def ephemeral_start() -> int:
 
 
 class Ports:
-    """Allots ports of `host`; a lock file for each in `folder` keeps other supervisors of this user away."""
+    """Allots ports of `host`; each is locked from when it is taken, as its process listens there only later.
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1", start: int | None = None) -> None:
+    The lock is the name of an abstract Unix socket (unix(7)): seen by whoever has these ports, of whatever user and
+    with whatever folders, and gone with who holds it.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", start: int | None = None) -> None:
         highest = max(LOWEST + 100, ephemeral_start())
-        # Supervisors that start one after the other begin far apart: those of another user have locks of their own.
+        # Supervisors that start one after the other begin far apart.
         offset = (os.getpid() * 7919 if start is None else start) % (highest - LOWEST)
         self._host = host
-        self._folder = folder
         self._queue: deque[int] = deque([*range(LOWEST + offset, highest), *range(LOWEST, LOWEST + offset)])
-        self._locks: dict[int, int] = {}
+        self._locks: dict[int, socket.socket] = {}
 
     def take(self) -> int:
         """A port that nobody listens on. Raises Problem when there is none."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for _ in range(len(self._queue)):
             port = self._queue.popleft()
             if self._lock(port):
@@ -49,13 +49,9 @@ class Ports:
         raise Problem(f"no free port on {self._host} from {LOWEST} up: end what listens there", Exit.NOT_ALLOWED)
 
     def close(self) -> None:
-        """Give back all of them, and those of supervisors that were killed."""
+        """Give back all of them."""
         for port in tuple(self._locks):
             self.give_back(port)
-        with contextlib.suppress(OSError):
-            for path in self._folder.iterdir():
-                if path.name.isdigit() and self._lock(int(path.name)):
-                    self._unlock(int(path.name))
 
     def give_back(self, port: int) -> None:
         """The port may be used again, after all others."""
@@ -64,15 +60,19 @@ class Ports:
             self._queue.append(port)
 
     def _lock(self, port: int) -> bool:
-        descriptor = take(self._folder / str(port))
-        if descriptor is None:
-            return False
-        self._locks[port] = descriptor
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            lock.bind(f"\0fungible-port-{port}")
+        except OSError as error:
+            lock.close()
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+        self._locks[port] = lock
         return True
 
     def _unlock(self, port: int) -> None:
-        (self._folder / str(port)).unlink(missing_ok=True)
-        os.close(self._locks.pop(port))
+        self._locks.pop(port).close()
 
     def _free(self, port: int) -> bool:
         with socket.socket() as trial:

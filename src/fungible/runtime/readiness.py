@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 
-_FIRST_LOOK = 0.02
-_SLOWEST_LOOK = 0.1
+_SOONEST_LOOK, _LATEST_LOOK = 0.02, 0.1
+_SHARE = 20
+"""Between two looks passes one part in so many of the time that the process has taken already, within these seconds:
+what boots quickly is noticed quickly."""
 
 
 async def wait_until_answers(
@@ -22,7 +25,7 @@ async def wait_until_answers(
     """
     import h11  # a one-off process asks nobody: it need not wait for this
 
-    pause = _FIRST_LOOK
+    begin = time.monotonic()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout):
             while True:
@@ -30,8 +33,8 @@ async def wait_until_answers(
                     status = await _ask(address, path or "/")
                     if (path is None or 200 <= status < 400) and await asyncio.to_thread(is_own):
                         return True
-                await asyncio.sleep(pause)
-                pause = min(_SLOWEST_LOOK, pause * 1.5)
+                taken = time.monotonic() - begin
+                await asyncio.sleep(min(_LATEST_LOOK, max(_SOONEST_LOOK, taken / _SHARE)))
     return False
 
 

@@ -103,7 +103,7 @@ class Roll:
     Where `types` are named, only these matter. To be run once.
     """
 
-    def __init__(self, formation: Formation, bus: Bus, change: Change, types: Set[str] | None = None) -> None:
+    def __init__(self, formation: Formation, bus: Bus[Event], change: Change, types: Set[str] | None = None) -> None:
         self._formation = formation
         self._bus = bus
         self._change = change
@@ -137,8 +137,13 @@ class Roll:
         return self._outcome()
 
     def supersede(self) -> None:
-        """Give it up for the next one."""
-        if self._verdict is Verdict.UNDER_WAY:
+        """Give it up for the next one. One whose newcomers are all up is done: what is to go, goes on going."""
+        if self._verdict is not Verdict.UNDER_WAY:
+            return
+        if judge(self._wanted(), self._standings(), self._falls, frozenset(), self._judged) is Verdict.DONE:
+            self._verdict = Verdict.DONE
+            self._formation.look_again()
+        else:
             self._superseded = True
             self._fall()
 

@@ -56,7 +56,7 @@ async def _run(
 ) -> Outcome:
     isolation = await choose_isolation(app.settings.isolation, folders.processes)
     loop = asyncio.get_running_loop()
-    ports = Ports(folders.run.parent / "ports")
+    ports = Ports()
 
     def pass_signals_on(send: Callable[[int], None]) -> None:
         for number in _FORWARDED:

@@ -30,6 +30,7 @@ from fungible.runtime.port import Ports
 from fungible.runtime.proving import Prover, is_proved
 from fungible.runtime.release import Release
 from fungible.runtime.releasing import Releasing
+from fungible.runtime.router.access_log import Requests
 from fungible.runtime.router.model import RouterSettings
 from fungible.runtime.router.router import Router
 from fungible.runtime.session import Session
@@ -65,7 +66,8 @@ class Running:
     formation: Formation
     operations: Operations
     router: Router
-    bus: Bus
+    bus: Bus[Event]
+    requests: Bus[Requests]
     tail: Tail
     folders: Folders
     stop: Callable[[], None]
@@ -95,7 +97,7 @@ async def start(
     """
     folders = folders_for(app.state_name, operating_system).make()
     lock = Lock(folders.state / "lock", folders.run / "url")
-    bus = Bus()
+    bus = Bus[Event]()
     hide: list[str] = []
 
     def conceal(text: str) -> str:
@@ -104,8 +106,10 @@ async def start(
     stream = sys.stdout if options.as_json else sys.stderr
     console = Console(stream, as_json=options.as_json, mask=conceal)
     tail = Tail(conceal)
-    bus.subscribe(console)
-    bus.subscribe(tail)
+    requests = Bus[Requests]()
+    for each in (console, tail):
+        bus.subscribe(each)
+        requests.subscribe(each.take_requests)
     try:
         async with cancelled_by_signals():
             left = reap_left_overs(folders)
@@ -113,7 +117,7 @@ async def start(
             if left:
                 bus.publish(_notice(f"cleaned up after {left} processes that a killed supervisor had left"))
             with Session(folders.processes) as processes:
-                ground = _Ground(folders, processes, bus, tail, hide, load, attend, plan)
+                ground = _Ground(folders, processes, bus, requests, tail, hide, load, attend, plan)
                 return await _start(app, options, operating_system, ground)
     finally:
         clear_run(folders)
@@ -124,11 +128,12 @@ async def start(
 
 @dataclass(frozen=True)
 class _Ground:
-    """The app's folders, where this supervisor's processes live, the bus and its tail, the secrets to hide."""
+    """The app's folders, where this supervisor's processes live, the buses and their tail, the secrets to hide."""
 
     folders: Folders
     processes: Path
-    bus: Bus
+    bus: Bus[Event]
+    requests: Bus[Requests]
     tail: Tail
     hide: list[str]
     load: Callable[[Path], App]
@@ -194,7 +199,7 @@ async def _start(app: App, options: Options, operating_system: Mapping[str, str]
         await backing.stop()
 
 
-def _router(app: App, folders: Folders, bus: Bus) -> Router:
+def _router(app: App, ground: _Ground) -> Router:
     settings = app.settings.router
     certificate = str(app.folder / settings.certificate) if settings.certificate else None
     return Router(
@@ -204,15 +209,16 @@ def _router(app: App, folders: Folders, bus: Bus) -> Router:
             max_body=settings.max_body,
             certificate=certificate,
         ),
-        folder=folders.run / "router",
-        publish=bus.publish,
+        folder=ground.folders.run / "router",
+        publish=ground.bus.publish,
+        report=ground.requests.publish,
     )
 
 
 async def _run(app: App, options: Options, ground: _Ground, release: Release, releasing: Releasing) -> int:
     folders, bus = ground.folders, ground.bus
-    ports = Ports(folders.run.parent / "ports")
-    router = _router(app, folders, bus)
+    ports = Ports()
+    router = _router(app, ground)
     formation = Formation(
         _counts(app, options, ground.say),
         release,
@@ -235,7 +241,16 @@ async def _run(app: App, options: Options, ground: _Ground, release: Release, re
     operations = Operations(formation, releasing, folders, bus, ground.tail)
     url = await router.start(options.host, options.port) if has_web else None
     running = Running(
-        app, formation, operations, router, bus, ground.tail, folders, ending.asked_to_stop, lambda: url
+        app=app,
+        formation=formation,
+        operations=operations,
+        router=router,
+        bus=bus,
+        requests=ground.requests,
+        tail=ground.tail,
+        folders=folders,
+        stop=ending.asked_to_stop,
+        url=lambda: url,
     )
     tasks = [asyncio.ensure_future(_announce(formation, url, options, bus, folders.run / "url"))]
     if options.watch:
@@ -243,7 +258,7 @@ async def _run(app: App, options: Options, ground: _Ground, release: Release, re
         tasks.append(asyncio.ensure_future(release_on_change(app.folder, without, operations, ground.say)))
     try:
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(Watching(formation, bus, shake=options.shake))
+            await stack.enter_async_context(Watching(formation, bus, ground.requests, shake=options.shake))
             if ground.attend is not None:
                 await stack.enter_async_context(ground.attend(running))
             await formation.run()
@@ -285,7 +300,7 @@ async def settled(formation: Formation, type: str) -> Settled:
     return Settled(0, 0)
 
 
-async def _announce(formation: Formation, url: str | None, options: Options, bus: Bus, note: Path) -> None:
+async def _announce(formation: Formation, url: str | None, options: Options, bus: Bus[Event], note: Path) -> None:
     if url is None:
         return
     if options.wanted.get(WEB, 0):

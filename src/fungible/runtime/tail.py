@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from fungible.runtime.events import Event
-from fungible.runtime.router.answers import LOST
+from fungible.runtime.router.access_log import Requests
 
 _EVENTS = 5000
 _CHARACTERS = 4 * 1024 * 1024
@@ -32,8 +32,6 @@ class Tail:
 
     def __call__(self, event: Event) -> None:
         """Take an event; never blocks."""
-        if event.kind == "router.request" and event.data.get("cause") not in LOST:
-            return
         event = self.masked(event)
         self._taken += 1
         size = 200 + len(str(event.data.get("text", "")))
@@ -43,6 +41,11 @@ class Tail:
             self._size -= self._kept.popleft()[0]
         for follower in self._followers:
             follower.take(event)
+
+    def take_requests(self, requests: Requests) -> None:
+        """Take those that were lost; never blocks."""
+        for event in requests.lost():
+            self(event)
 
     def last(self, count: int, name: str | None = None, wanted: Callable[[Event], bool] = bool) -> list[Event]:
         """The last `count` events of the process or type called `name` (None: of all) that are `wanted`."""

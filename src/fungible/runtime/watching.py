@@ -11,6 +11,7 @@ from fungible.runtime.events import Bus, Event
 from fungible.runtime.formation import Formation
 from fungible.runtime.memory import memory_of
 from fungible.runtime.process import Process
+from fungible.runtime.router.access_log import Requests
 
 _MEMORY_EVERY = 2.0
 """Seconds between looks at the memory of types that have a bound."""
@@ -24,20 +25,24 @@ class Watching:
     stop: what it kept is gone before the same client comes back.
     """
 
-    def __init__(self, formation: Formation, bus: Bus, *, shake: bool = False) -> None:
+    def __init__(
+        self, formation: Formation, bus: Bus[Event], requests: Bus[Requests], *, shake: bool = False
+    ) -> None:
         self._formation = formation
         self._bus = bus
+        self._requests = requests
         self._shake = shake
         self._left: dict[str, int] = {}
         self._looking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Watching:
-        self._unsubscribe = self._bus.subscribe(self._heard)
+        self._unsubscribe = (self._bus.subscribe(self._heard), self._requests.subscribe(self._count))
         self._looking = asyncio.ensure_future(self._look_at_memory())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._unsubscribe()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -50,20 +55,17 @@ class Watching:
             self._left.pop(event.instance, None)
         elif event.kind == "process.stopping" and self._shake:
             self._kill(event.instance)
-        elif event.kind == "router.request":
-            self._count(event.instance)
 
-    def _count(self, instance: str) -> None:
-        process = self._formation.processes.get(instance)
-        if process is None:
-            return
-        most = 1 if self._shake else process.type.max_requests
-        if most == 0:
-            return
-        left = self._left.setdefault(instance, self._share(most)) - 1
-        self._left[instance] = left
-        if left == 0:
-            self._formation.wear([instance])
+    def _count(self, requests: Requests) -> None:
+        for outcome, count in requests.outcomes:
+            process = outcome.upstream and self._formation.processes.get(outcome.upstream.instance)
+            most = 0 if not process else 1 if self._shake else process.type.max_requests
+            if not process or most == 0:
+                continue
+            left = self._left.setdefault(process.instance, self._share(most))
+            self._left[process.instance] = left - count
+            if left - count <= 0 < left:
+                self._formation.wear([process.instance])
 
     def _share(self, most: int) -> int:
         return math.ceil(most * (1 - _JITTER * self._formation.chance()))

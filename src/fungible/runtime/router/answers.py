@@ -57,7 +57,7 @@ def json_body(cause: str) -> str:
 
 def answers_map() -> str:
     """All bodies as an HAProxy map: a line each, `cause.form`, a space, the body."""
-    lines = [f"{cause}.html {html(cause)}\n{cause}.json {json_body(cause)}\n" for cause in CAUSES]
+    lines = [f"{cause} {json_body(cause)}\n{cause}.html {html(cause)}\n" for cause in CAUSES]
     return "".join(lines)
 
 

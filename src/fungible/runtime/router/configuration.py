@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fungible.app.problem import Problem
+from fungible.runtime.router.access_log import LOG_FORMAT
 from fungible.runtime.router.answers import HTML, JSON
 from fungible.runtime.router.model import RouterSettings, Upstream
 
@@ -20,18 +21,12 @@ _ADDRESS = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]):\d{1,5}|u
 _IDEMPOTENT = "METH_GET or METH_HEAD or METH_OPTIONS"
 _HOST = r"'^([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]*)?$'"
 _OURS = "'^(x[-_]forwarded[-_].*|x[-_]real[-_]ip|x[-_]request[-_]id)$'"
-_FATE = "var(txn.fate),field(1,.)"
-
-# A field's value is written by HAProxy; strings that a client chose were escaped when they were stored.
-LOG_FORMAT = (
-    '{"method":"%HM","path":"%[var(txn.path)]","status":%ST,"bytes":%B,"server":"%s","queue":%Tw,"connect":%Tc,'
-    '"response":%Tr,"total":%Ta,"id":"%ID","end":"%ts","cause":"%[var(txn.cause)]","retries":"%rc","client":"%ci"}'
-)
+_FATE = "var(txn.fate,queue-timeout),field(1,.)"
 
 
 @dataclass(frozen=True)
 class Descriptors:
-    """The descriptors that HAProxy inherits: `listen` (`ipv6`: of that family), `admin` and `log`.
+    """The descriptors that HAProxy inherits: `listen` (at `port`; `ipv6`: of that family), `admin` and `log`.
 
     Beside them it reads the maps `ANSWERS` (bodies) and `CAUSE` (why there is no process) from its folder.
     """
@@ -39,6 +34,7 @@ class Descriptors:
     listen: int
     admin: int
     log: int
+    port: int
     ipv6: bool = False
 
 
@@ -72,7 +68,7 @@ def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
     port = upstream.address.rpartition(":")[2]
     if not _ADDRESS.fullmatch(upstream.address) or (port.isdigit() and not 0 < int(port) < 65536):
         raise Problem(f"{upstream.name}: {upstream.address!r} is no address: write 127.0.0.1:PORT or unix@/path")
-    words = [upstream.address, pool_keyword(version), "var(txn.pool),set-var(txn.fate)"]
+    words = [upstream.address, pool_keyword(version), "var(txn.pool,crashed),set-var(txn.fate)"]
     words += ["pool-purge-delay", "2s", "pool-max-conn", "64"]
     if upstream.max_in_flight:
         words += ["maxconn", str(upstream.max_in_flight)]
@@ -85,8 +81,8 @@ def failure(status: int, cause: str) -> str:
     `cause` is a sample expression. The type of the body is corrected by `http-after-response` where JSON was
     asked for.
     """
-    body = f"%[{cause},concat(.,txn.form),map_str({ANSWERS})]"
-    return f"http-error status {status} content-type '{HTML}' hdr Fungible-Cause '%[{cause}]' lf-string '{body}'"
+    body = f"%[{cause},concat(,txn.form),map_str({ANSWERS})]"
+    return f"http-error status {status} content-type {JSON} hdr Fungible-Cause '%[{cause}]' lf-string '{body}'"
 
 
 def refusal(status: int, cause: str, condition: str) -> str:
@@ -143,22 +139,20 @@ def frontend_section(settings: RouterSettings, given: Descriptors) -> str:
     bind = f"bind fd@{given.listen}"
     if settings.certificate:
         bind += f" ssl crt {quoted(settings.certificate)} alpn h2,http/1.1"
-    client = '"[%[var(txn.client)]]"' if given.ipv6 else "%[var(txn.client)]"
+    client = '"[%[src]]"' if given.ipv6 else "%[src]"
     forwarded = f"for={client};proto={_proto(settings)}"
-    host_found = "{ var(txn.host) -m found }"
-    bad_host = f"{host_found} !{{ req.fhdr(host) -m reg {_HOST} }}"
+    host_found = "{ req.fhdr(host) -m found }"
+    bad_host = f"!{{ req.fhdr(host) -m reg {_HOST} }} {host_found}"
     return f"""
 frontend {FRONTEND}
   {bind}
   log fd@{given.log} len 8192 format raw local0 info
   log-format {quoted(LOG_FORMAT)}
   unique-id-format %[uuid()]
-  # An address is turned into text once, and the host looked for once: either costs as much as a header.
-  http-request set-var-fmt(txn.client) %[src]
-  http-request set-var(txn.host) req.fhdr(host)
-  http-request set-var(txn.path) path,bytes(0,512),json(utf8s)
-  http-request set-var(txn.form) str(json)
-  http-request set-var(txn.form) str(html) if {{ req.hdr(accept) -m sub text/html }}
+  # What a connection and its requests have in common is turned into text once.
+  tcp-request session set-var-fmt(sess.client) %[src]
+  tcp-request session set-var-fmt(sess.forwarded) {quoted(forwarded)}
+  http-request set-var(txn.form) str(.html) if {{ req.hdr(accept) -m sub text/html }}
   {refusal(400, "str(bad-request)", bad_host)}
   {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
   http-request del-header x-forwarded- -m beg
@@ -169,14 +163,16 @@ frontend {FRONTEND}
   http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub _ }}
   http-request set-header X-Request-Id %[unique-id]
   # Those of a client are deleted above, so that nothing has to be looked for to be replaced.
-  http-request add-header X-Forwarded-For %[var(txn.client)]
+  http-request add-header X-Forwarded-For %[var(sess.client)]
   http-request add-header X-Forwarded-Proto {_proto(settings)}
-  http-request add-header X-Forwarded-Port %[dst_port]
-  http-request add-header X-Forwarded-Host %[var(txn.host)] if {host_found}
-  http-request add-header Forwarded {quoted(forwarded + ';host="%[var(txn.host)]"')} if {host_found}
-  http-request add-header Forwarded {quoted(forwarded)} unless {host_found}
+  http-request add-header X-Forwarded-Port {given.port}
+  # `allow` is the end of this section's rules.
+  http-request add-header Forwarded %[var(sess.forwarded)] unless {host_found}
+  http-request allow unless {host_found}
+  http-request add-header X-Forwarded-Host %[req.fhdr(host)]
+  http-request add-header Forwarded '%[var(sess.forwarded)];host="%[req.fhdr(host)]"'
   http-after-response set-var(txn.cause) res.hdr(fungible-cause)
-  http-after-response set-header Content-Type {JSON} if {{ var(txn.cause) -m found }} {{ var(txn.form) -m str json }}
+  http-after-response set-header Content-Type '{HTML}' if {{ var(txn.cause) -m found }} {{ var(txn.form) -m found }}
   http-after-response set-header X-Request-Id %[unique-id]
   default_backend {BACKEND}
 """
@@ -192,16 +188,14 @@ def backend_section(
 backend {BACKEND}
   balance roundrobin
   {refusal(503, cause, f"{{ nbsrv({BACKEND}) eq 0 }}")}
-  http-request set-var(txn.fate) str(queue-timeout)
-  http-request set-var(txn.pool) str(crashed)
-  # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
-  # an idle connection at that moment could not be told from one that took the request.
-  http-request set-var(txn.id) unique-id unless {_IDEMPOTENT}
-  http-request set-var(txn.pool) str(crashed.),concat(,txn.id) unless {_IDEMPOTENT}
-  http-request set-header Connection close unless {_IDEMPOTENT} or {{ req.hdr(upgrade) -m found }}
-  http-request disable-l7-retry unless {_IDEMPOTENT}
   acl wants_events req.hdr(accept) -m sub text/event-stream
   http-request set-timeout server {milliseconds(settings.stream_timeout)} if wants_events
+  http-request allow if {_IDEMPOTENT}
+  # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
+  # an idle connection at that moment could not be told from one that took the request.
+  http-request set-var-fmt(txn.pool) crashed.%[unique-id]
+  http-request set-header Connection close unless {{ req.hdr(upgrade) -m found }}
+  http-request disable-l7-retry
   http-response del-header Fungible-Cause
   acl is_websocket status 101
   acl is_events res.hdr(content-type) -m beg text/event-stream

@@ -9,7 +9,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Haproxy:
     The public socket, the one of the runtime API and the pipe of the log are held here and inherited: while
     HAProxy is replaced, connections wait in the kernel's queue. `configure` is called for each start, under
     `lock`, and returns the configuration as wished at that time; whoever changes what is wished holds `lock`.
-    `take` gets each log line; `publish` gets `router.died` and `router.restarted`.
+    `take` gets the lines of the log; `publish` gets `router.died` and `router.restarted`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Haproxy:
         folder: Path,
         *,
         configure: Callable[[Descriptors], str],
-        take: Callable[[bytes], None],
+        take: Callable[[Sequence[bytes]], None],
         publish: Callable[[Event], None],
         spawn: process.Spawn = process.spawn,
     ) -> None:
@@ -69,8 +69,8 @@ class Haproxy:
         self._runtime = runtime
         log = self._held.enter_context(contextlib.closing(LogPipe(self._take)))
         log.open()
-        ipv6 = self._listener.family == socket.AF_INET6
-        self._given = Descriptors(self._listener.fileno(), runtime.fileno(), log.write_end, ipv6)
+        ipv6, port = self._listener.family == socket.AF_INET6, self._listener.getsockname()[1]
+        self._given = Descriptors(self._listener.fileno(), runtime.fileno(), log.write_end, port, ipv6)
         await self._boot(self._given)
         self._watch = asyncio.create_task(self._keep_alive(self._given), name="router")
         return self._listener

@@ -10,13 +10,13 @@ import itertools
 import os
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fungible.app.problem import Problem
 from fungible.runtime.events import Event
 from fungible.runtime.router import admin, binary, process
-from fungible.runtime.router.access_log import parse
+from fungible.runtime.router.access_log import Requests
 from fungible.runtime.router.answers import NO_UPSTREAM, answers_map
 from fungible.runtime.router.configuration import (
     ANSWERS,
@@ -54,7 +54,7 @@ class Router:
 
     Start, use and stop it on one event loop, run by the main thread (HAProxy dies with the thread that starts
     it). `settings`: limits. `folder`: a private folder with a short path, made if need be (0700). `publish`
-    gets `router.started`, `router.request`, `router.died`, `router.restarted`.
+    gets `router.started`, `router.died`, `router.restarted`, and `report` the requests that ended, some at a time.
     What is wished is kept here; an HAProxy that dies is replaced by one that is configured so. Every method may
     be called at any time between `start` and `stop`, for an unknown instance too.
     """
@@ -65,6 +65,7 @@ class Router:
         settings: RouterSettings,
         folder: Path,
         publish: Callable[[Event], None],
+        report: Callable[[Requests], None],
         haproxy: binary.Binary | None = None,
         spawn: process.Spawn = process.spawn,
     ) -> None:
@@ -73,6 +74,7 @@ class Router:
         self._settings = settings
         self._folder = folder
         self._publish = publish
+        self._report = report
         self._binary = haproxy
         self._spawn = spawn
         self._cause = "starting"
@@ -276,12 +278,13 @@ class Router:
         while len(self._known) > _REMEMBERED:
             self._requests.pop(self._known.popitem(last=False)[1].instance, None)
 
-    def _take(self, line: bytes) -> None:
-        event = parse(line, self._known)
-        if event is not None:
-            if event.instance:
-                self._requests[event.instance] += 1
-            self._publish(event)
+    def _take(self, lines: Sequence[bytes]) -> None:
+        requests = Requests(lines, self._known, time.time())
+        for outcome, count in requests.outcomes:
+            if outcome.upstream:
+                self._requests[outcome.upstream.instance] += count
+        if requests:
+            self._report(requests)
 
 
 def connections_allowed(most: int) -> int:

@@ -115,7 +115,7 @@ async def prepare_ground(
             heard=traffic.heard,
             note=traffic.note,
         )
-        ports = Ports(folders.run.parent / "ports")
+        ports = Ports()
         birth = BootBirth(app.types[WEB], ports, confine, heard=traffic.heard)
 
         looking: list[asyncio.Future[tuple[str, ...]]] = []
