@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fungible.verify.compare import not_judged, sensitivity
-from fungible.verify.cuts import MOST_LATE, late_cuts, writing_steps
+from fungible.verify.compare import Deviation, not_judged, sensitivity
+from fungible.verify.cuts import MOST_IMPORTED, MOST_LATE, late_cuts, writing_steps
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
 from fungible.verify.fitness import NotJudged, check_warm, statuses, strange, weak_spots
@@ -21,6 +21,7 @@ from fungible.verify.world.canary import EXPECTED
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.laboratory import Laboratory
 from fungible.verify.world.slot import BootFailure
+from fungible.verify.world.world import Execution
 
 BOOT_IN_FORKS = 10
 """So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
@@ -53,6 +54,7 @@ class Experiment:
         self._say = say
         self._boot: Reference | None = None
         self._fork: Reference | None = None
+        self._imports: Reference | None = None
         self._evidence: list[Evidence] = []
         self._examination: Examination | None = None
         self._canaries: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class Experiment:
         try:
             self._boot = await self._warm_up()
             self._fork = await self._warm_up_forks(self._boot)
+            self._imports = await self._with_imports(self._boot, self._fork)
             await self._run_worlds(self._boot)
             self._examination = Examination(self._boot, self._evidence, say=self._say)
             await self._examination.run()
@@ -124,6 +127,19 @@ class Experiment:
                 return None
         return fork
 
+    async def _with_imports(self, boot: Reference, fork: Reference | None) -> Reference | None:
+        """Processes that import the app themselves, in place of most that would be booted late. They are held to what
+        booted and forked ones have in common."""
+        if fork is None:
+            return None
+        try:
+            instrument = await self._laboratory.open_imports()
+        except (Unforkable, BootFailure):
+            return None
+        imports = Reference(self._laboratory, instrument, boot.workload, boot.defaults)
+        await imports.warm_up([*boot.warm, *fork.warm])
+        return imports
+
     def _no_forks(self, reason: str) -> None:
         text = f"processes were booted, which takes longer than to fork them: {reason}"
         if self._wishes.mode == "fork":
@@ -144,7 +160,11 @@ class Experiment:
                 position, (schedule, reference) = queue.pop(0)
                 self._say(f"{schedule.name} world ({len(done) + 1} of {len(wanted)})")
                 execution = await reference.run(schedule)
-                done.append((position, Evidence(reference, execution, reference.deviations(execution))))
+                deviations = reference.deviations(execution)
+                if reference is self._imports and _is_strange(execution, deviations):
+                    reference, execution = boot, await boot.run(schedule)
+                    deviations = boot.deviations(execution)
+                done.append((position, Evidence(reference, execution, deviations)))
 
         await asyncio.gather(*(work() for _ in range(self._laboratory.lanes)))
         self._evidence = [evidence for _, evidence in sorted(done, key=lambda each: each[0])]
@@ -163,12 +183,19 @@ class Experiment:
         wanted: list[tuple[Schedule, Reference]] = [(schedules.newborn(n, quiet=quiet), fast)]
         if self._wishes.masks:
             wanted += [(each, fast) for each in schedules.splits(n, quiet)]
-        cuts = late_cuts(workload, forked=fast is not boot)
-        wanted += [(schedules.relieved(n, each, quiet), boot) for each in (cuts[::2], cuts[1::2]) if each]
+        late = self._imports or boot
+        cuts = late_cuts(workload, forked=fast is not boot, most=self._most_late)
+        wanted += [(schedules.relieved(n, each, quiet), late) for each in (cuts[::2], cuts[1::2]) if each]
+        if late is not boot:  # what packages read when they are loaded, and what a server reads itself
+            wanted.append((schedules.relieved(n, late_cuts(workload, forked=False), quiet), boot))
         writes = writing_steps(workload)
         if writes and self._laboratory.ground.stores:
             wanted.append((schedules.killed(n, writes, quiet=quiet), fast))
         return wanted
+
+    @property
+    def _most_late(self) -> int:
+        return MOST_LATE if self._imports is None else MOST_IMPORTED
 
     def _over_budget(self) -> bool:
         return self._laboratory.tally.elapsed > self._wishes.budget
@@ -214,10 +241,10 @@ class Experiment:
             steps = ", ".join(f"#{step}" for step in self._examination.unexamined)
             advice.append(f"also different, not examined for lack of time: {steps}; mend the above and verify again")
         writes = len(writing_steps(self._written))
-        if self._fork is not None and writes > MOST_LATE + 1:
+        if self._fork is not None and writes > self._most_late + 1:
             advice.append(
-                f"a process was booted late after {MOST_LATE} of {writes} writing steps only: what is read once, at "
-                "boot, may have been missed; shorter workloads, or --mode boot, look after every step"
+                f"a process was booted late after {self._most_late} of {writes} writing steps only: what is read "
+                "once, at boot, may have been missed; shorter workloads, or --mode boot, look after every step"
             )
         if not self._laboratory.ground.stores:
             advice.append(
@@ -231,6 +258,15 @@ def _row(evidence: Evidence) -> WorldRow:
     schedule = evidence.execution.schedule
     deviating = {deviation.step for deviation in evidence.deviations if deviation.step is not None}
     return WorldRow(schedule.name, schedule.placement, tuple(sorted(deviating)))
+
+
+def _is_strange(execution: Execution, deviations: Sequence[Deviation]) -> bool:
+    """Whether processes that import the app themselves cannot stand for booted ones: one does not come up, or the
+    first, which no late boot is about, answers in another way."""
+    first = [step for step, slot in enumerate(execution.schedule.placement) if slot == 0]
+    return bool(execution.failures) or any(
+        deviation.step in first and deviation.place in ("status", "fault") for deviation in deviations
+    )
 
 
 def _births(schedule: Schedule, *, booted: bool) -> int:

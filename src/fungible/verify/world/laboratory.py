@@ -11,7 +11,7 @@ from fungible.app.model import WEB
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.workload.steps import Workload
 from fungible.verify.world.boot import one_server
-from fungible.verify.world.fork.birth import ForkBirth
+from fungible.verify.world.fork.birth import ForkBirth, ImportBirth
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.ground import Ground
 from fungible.verify.world.lane import Lane
@@ -37,7 +37,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class Instrument:
-    """A way to make processes, for every lane: `boot` runs the type's command, `fork` forks an import of the app."""
+    """A way to make processes, for every lane: `boot` runs the type's command, `fork` forks an import of the app,
+    `import` imports it in a process that has the packages for it."""
 
     name: str
     births: Mapping[int, Birth]
@@ -51,7 +52,7 @@ class Laboratory:
         self.tally = Tally()
         self.skewed = True
         self.boot = Instrument("boot", {lane.number: ground.birth for lane in ground.lanes})
-        self._forks: list[ForkBirth] = []
+        self._forks: dict[int, ForkBirth] = {}
         self._lanes: asyncio.Queue[Lane] = asyncio.Queue()
         for lane in ground.lanes:
             self._lanes.put_nowait(lane)
@@ -83,9 +84,7 @@ class Laboratory:
         given, web = self.ground.given, self.ground.app.types[WEB]
         assert given.confine is not None
         await lane.prepare(0)
-        first, second = (
-            make_site(given, lane, given.folder / f"f{lane.number}-{n}", n, f"fork/{lane.number}/{n}") for n in (0, 1)
-        )
+        first, second = self._fork_site(lane, 0), self._fork_site(lane, 1)
         folder = self.ground.sockets / f"f{lane.number}"
         folder.mkdir(mode=0o700, exist_ok=True)
         birth = await ForkBirth.open(
@@ -98,14 +97,31 @@ class Laboratory:
             stop_timeout=min(5.0, web.stop_timeout),
             note=given.note,
         )
-        self._forks.append(birth)
+        self._forks[lane.number] = birth
         await lane.keep("fork")
         return birth
 
+    async def open_imports(self) -> Instrument:
+        """Load, for every lane, the packages that its forks' import needed, for processes that import the app
+        themselves; to be called after `open_forks`. Raises Unforkable, or BootFailure."""
+        lanes = self.ground.lanes
+        loading = (self._forks[lane.number].packages(self._fork_site(lane, 2)) for lane in lanes)
+        opened = await asyncio.gather(*loading, return_exceptions=True)
+        failure = next((each for each in opened if isinstance(each, BaseException)), None)
+        if failure is not None:
+            raise failure
+        births = zip(lanes, opened, strict=True)
+        return Instrument("import", {lane.number: each for lane, each in births if isinstance(each, ImportBirth)})
+
+    def _fork_site(self, lane: Lane, number: int) -> Site:
+        given = self.ground.given
+        private = given.folder / f"f{lane.number}-{number}"
+        return make_site(given, lane, private, number, f"fork/{lane.number}/{number}")
+
     async def close(self) -> None:
         """End the imports."""
-        forks, self._forks = self._forks, []
-        for birth in forks:
+        forks, self._forks = self._forks, {}
+        for birth in forks.values():
             await birth.close()
 
     async def run(
