@@ -59,6 +59,9 @@ class Slot(Protocol):
     def serving(self) -> frozenset[int]:
         """The host's pids of the processes in it that serve."""
 
+    def one_at_a_time(self) -> bool:
+        """Whether it surely has nothing under way when it accepts a connection: one thread and no other process."""
+
     async def end(self, number: int) -> Ended:
         """Send signal `number` (SIGTERM or SIGKILL) and wait until nothing of it is left."""
 

@@ -152,7 +152,7 @@ def _import_and_serve(
 
 def _serve(application: Any, kind: str, listener: socket.socket, channel: socket.socket, layer: OverlayLayer) -> int:
     def ready() -> None:
-        tell(channel, "ready", layer.descriptor, shared=sorted(layer.shared))
+        tell(channel, "ready", layer.descriptor, app=kind, shared=sorted(layer.shared))
         os.close(layer.descriptor)
         channel.close()
 
