@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from fungible.verify.compare import Deviation, not_judged, sensitivity
 from fungible.verify.cuts import MOST_IMPORTED, MOST_LATE, late_cuts, writing_steps
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
 from fungible.verify.fitness import NotJudged, check_warm, statuses, strange, weak_spots
-from fungible.verify.reference import Reference
+from fungible.verify.reference import Reference, slow
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
 from fungible.verify.schedule.schedule import Schedule
@@ -19,10 +20,11 @@ from fungible.verify.workload.binding import infer_bindings
 from fungible.verify.workload.steps import Workload
 from fungible.verify.world.canary import EXPECTED
 from fungible.verify.world.fork.unforkable import Unforkable
-from fungible.verify.world.laboratory import Laboratory
+from fungible.verify.world.laboratory import Instrument, Laboratory
 from fungible.verify.world.slot import BootFailure
 from fungible.verify.world.world import Execution
 
+_Result = TypeVar("_Result")
 BOOT_IN_FORKS = 10
 """So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
 
@@ -55,6 +57,9 @@ class Experiment:
         self._boot: Reference | None = None
         self._fork: Reference | None = None
         self._imports: Reference | None = None
+        self._meanwhile: list[asyncio.Task[Any]] = []
+        self._opening: asyncio.Task[tuple[Instrument, Instrument | None]] | None = None
+        self._warm: asyncio.Task[None] | None = None
         self._evidence: list[Evidence] = []
         self._examination: Examination | None = None
         self._canaries: tuple[str, ...] = ()
@@ -65,26 +70,42 @@ class Experiment:
         try:
             self._boot = await self._warm_up()
             self._fork = await self._warm_up_forks(self._boot)
-            self._imports = await self._with_imports(self._boot, self._fork)
             await self._run_worlds(self._boot)
             self._examination = Examination(self._boot, self._evidence, say=self._say)
             await self._examination.run()
         except NotJudged as reason:
             return self._findings(tuple(str(each) for each in reason.args))
         finally:
+            for task in self._meanwhile:
+                task.cancel()
+            await asyncio.gather(*self._meanwhile, return_exceptions=True)
             await self._laboratory.close()
         return self._findings(())
 
+    def _begin(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """Have it done while other things are; what comes of it is asked for later."""
+        task = asyncio.ensure_future(work)
+        self._meanwhile.append(task)
+        return task
+
     async def _warm_up(self) -> Reference:
-        """Warm worlds on real boots; what the app made in the first is bound in all that follow."""
+        """Warm worlds on real boots; what the app made in the first is bound in all that follow. Meanwhile the
+        canaries are looked for, and where no world runs the app is imported to fork from."""
         self._say("warm world")
         laboratory, written = self._laboratory, self._written
         schedule = schedules.warm(len(written.steps), written.quiet())
-        first = await laboratory.run(schedule, written, skew=False)
+        beginning = self._begin(laboratory.run(schedule, written, skew=False))
+        canaries = self._begin(laboratory.ground.canaries())
+        if self._wishes.mode != "boot" and len(written.steps) > 1:
+            self._opening = self._begin(self._open())
+        first = await beginning
         check_warm(written, first)
         self._warnings += weak_spots(written, first)
         workload = infer_bindings(written, first.transcript)
-        second = await laboratory.run(schedule, workload, defaults=first.variables)
+        second, third = await asyncio.gather(
+            *(laboratory.run(schedule, each, defaults=first.variables) for each in (workload, slow(workload)))
+        )
+        done = [second, third]
         if statuses(second) != statuses(first):
             # A literal id whose maker never showed it: ids cannot be moved, so they stay where they are.
             laboratory.skewed = False
@@ -92,15 +113,10 @@ class Experiment:
             if statuses(second) != statuses(first):
                 workload = written
                 second = await laboratory.run(schedule, workload, defaults=first.variables)
+            done = [first, second]
         reference = Reference(laboratory, laboratory.boot, workload, second.variables)
-        # The warm worlds that are left pause: meanwhile the canaries are looked for.
-        canaries = asyncio.ensure_future(laboratory.ground.canaries())
-        try:
-            await reference.warm_up([second] if laboratory.skewed else [first, second])
-            self._canaries = await canaries
-        finally:
-            canaries.cancel()
-            await asyncio.wait([canaries])
+        await reference.warm_up(done, paused=laboratory.skewed)
+        self._canaries = await canaries
         blind = [each for each in EXPECTED if each not in self._canaries]
         if blind:
             raise NotJudged(
@@ -109,36 +125,42 @@ class Experiment:
             )
         return reference
 
+    async def _open(self) -> tuple[Instrument, Instrument | None]:
+        """Import the app to fork from; then load its packages, where that can be done, for processes that import it
+        themselves. Raises Unforkable, or BootFailure."""
+        forks = await self._laboratory.open_forks()
+        try:
+            return forks, await self._laboratory.open_imports()
+        except (Unforkable, BootFailure):
+            return forks, None
+
     async def _warm_up_forks(self, boot: Reference) -> Reference | None:
-        """Warm worlds of forked processes, where forking is possible and answers the same."""
-        if self._wishes.mode == "boot" or len(boot.workload.steps) < 2:
+        """A warm world of forked processes, where forking is possible and answers the same; others follow. Processes
+        that import the app themselves are held to what booted and forked ones have in common."""
+        if self._opening is None:
             return None
         self._say("importing the app to fork from")
         try:
-            instrument = await self._laboratory.open_forks()
+            instrument, importing = await self._opening
         except (Unforkable, BootFailure) as reason:
             self._no_forks(str(reason))
             return None
         fork = Reference(self._laboratory, instrument, boot.workload, boot.defaults)
-        await fork.warm_up()
-        for deviation in boot.deviations(fork.warm[0]):
+        first = await fork.run(schedules.warm(len(boot.workload.steps), boot.workload.quiet()))
+        for deviation in boot.deviations(first):
             if deviation.step is not None and deviation.place in ("status", "fault"):
-                self._no_forks(strange(boot.workload, deviation, fork.warm[0]))
+                self._no_forks(strange(boot.workload, deviation, first))
                 return None
-        return fork
+        imports = None if importing is None else Reference(self._laboratory, importing, boot.workload, boot.defaults)
+        self._imports = imports
 
-    async def _with_imports(self, boot: Reference, fork: Reference | None) -> Reference | None:
-        """Processes that import the app themselves, in place of most that would be booted late. They are held to what
-        booted and forked ones have in common."""
-        if fork is None:
-            return None
-        try:
-            instrument = await self._laboratory.open_imports()
-        except (Unforkable, BootFailure):
-            return None
-        imports = Reference(self._laboratory, instrument, boot.workload, boot.defaults)
-        await imports.warm_up([*boot.warm, *fork.warm])
-        return imports
+        async def warm_up() -> None:
+            await fork.warm_up([first])
+            if imports is not None:
+                await imports.warm_up([*boot.warm, *fork.warm])
+
+        self._warm = self._begin(warm_up())
+        return fork
 
     def _no_forks(self, reason: str) -> None:
         text = f"processes were booted, which takes longer than to fork them: {reason}"
@@ -153,20 +175,27 @@ class Experiment:
         queue = list(enumerate(wanted))
         if self._wishes.budget == BUDGET_SECONDS:
             queue.sort(key=lambda each: _births(each[1][0], booted=each[1][1] is boot), reverse=True)
-        done: list[tuple[int, Evidence]] = []
+        judging: list[asyncio.Task[tuple[int, Evidence]]] = []
+        one_by_one = asyncio.Lock()
+
+        async def judge(position: int, reference: Reference, execution: Execution) -> tuple[int, Evidence]:
+            """In a thread: other worlds go on meanwhile."""
+            if self._warm is not None:
+                await asyncio.shield(self._warm)
+            async with one_by_one:
+                deviations = await asyncio.to_thread(reference.deviations, execution)
+            if reference is self._imports and _is_strange(execution, deviations):
+                return await judge(position, boot, await boot.run(execution.schedule))
+            return position, Evidence(reference, execution, deviations)
 
         async def work() -> None:
             while queue and not self._over_budget():
                 position, (schedule, reference) = queue.pop(0)
-                self._say(f"{schedule.name} world ({len(done) + 1} of {len(wanted)})")
-                execution = await reference.run(schedule)
-                deviations = reference.deviations(execution)
-                if reference is self._imports and _is_strange(execution, deviations):
-                    reference, execution = boot, await boot.run(schedule)
-                    deviations = boot.deviations(execution)
-                done.append((position, Evidence(reference, execution, deviations)))
+                self._say(f"{schedule.name} world ({len(judging) + 1} of {len(wanted)})")
+                judging.append(self._begin(judge(position, reference, await reference.run(schedule))))
 
         await asyncio.gather(*(work() for _ in range(self._laboratory.lanes)))
+        done = await asyncio.gather(*judging)
         self._evidence = [evidence for _, evidence in sorted(done, key=lambda each: each[0])]
         if queue:
             self._warnings.append(

@@ -56,12 +56,13 @@ class Reference:
             equal_seeds=equal_seeds,
         )
 
-    async def warm_up(self, done: Sequence[Execution] = ()) -> None:
-        """Repeat the warm world, on processes of their own, so that what legally varies is seen to vary."""
+    async def warm_up(self, done: Sequence[Execution] = (), *, paused: bool = False) -> None:
+        """Repeat the warm world, on processes of their own, so that what legally varies is seen to vary. One of them
+        pauses (see `slow`), if none of those that are `done` has `paused`."""
         self.warm = list(done)
         schedule = schedules.warm(len(self.workload.steps), self.workload.quiet())
         missing = max(0, WARM_RUNS - len(self.warm))
-        paces = [slow(self.workload) if number == 0 else self.workload for number in range(missing)]
+        paces = [slow(self.workload) if number == 0 and not paused else self.workload for number in range(missing)]
         self.warm += await asyncio.gather(*(self.run(schedule, pace) for pace in paces))
         self._relations = _learn(self.workload, self.warm)
         alone = _learn(self.workload, self.warm[:1])
