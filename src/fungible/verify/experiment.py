@@ -157,7 +157,7 @@ class Experiment:
         async def warm_up() -> None:
             await fork.warm_up([first])
             if imports is not None:
-                await imports.warm_up([*boot.warm, *fork.warm])
+                await asyncio.to_thread(imports.held_to, (boot, fork))
 
         self._warm = self._begin(warm_up())
         return fork
