@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from functools import cached_property
 
 from fungible.verify.compare import Deviation, Relations, compare, is_outdated, learn
 from fungible.verify.schedule import schedule as schedules
@@ -15,7 +15,6 @@ from fungible.verify.workload.steps import Request, Workload
 from fungible.verify.world.laboratory import Instrument, Laboratory
 from fungible.verify.world.world import Execution
 
-_Place: TypeAlias = tuple[int | None, tuple[str, ...]]
 WARM_RUNS = 3
 _UNNOTICED = 0.1
 """Seconds between two answers that no warm world need wait."""
@@ -36,7 +35,8 @@ class Reference:
         self.defaults = dict(defaults)
         self.warm: list[Execution] = []
         self._relations: Relations | None = None
-        self._noisy: set[_Place] = set()
+        self._apart: tuple[Execution, ...] = ()
+        self._others: tuple[Reference, ...] = ()
         self._parts: dict[tuple[int, ...], list[Execution]] = {}
         self._paced: dict[tuple[int, ...], float] = {}
 
@@ -66,13 +66,14 @@ class Reference:
         missing = max(0, WARM_RUNS - len(self.warm))
         paces = [slow(self.workload) if number == 0 and not paused else self.workload for number in range(missing)]
         self.warm += await asyncio.gather(*(self.run(schedule, pace) for pace in paces))
-        self._relations, self._noisy = await asyncio.to_thread(_common_and_noisy, self.workload, self.warm)
+        self._apart = tuple(self.warm)
+        self._relations = await asyncio.to_thread(_learn, self.workload, self.warm)
 
     def held_to(self, others: Sequence[Reference]) -> None:
         """Take the warm worlds of others for one's own."""
         self.warm = [execution for other in others for execution in other.warm]
         self._relations = _learn(self.workload, self.warm)
-        self._noisy = {place for other in others for place in other._noisy}
+        self._others = tuple(others)
 
     def deviations(self, execution: Execution) -> tuple[Deviation, ...]:
         """Where a world of the whole workload is not what the warm ones have in common."""
@@ -97,7 +98,15 @@ class Reference:
 
     def is_noisy(self, like: Deviation) -> bool:
         """Whether the full warm runs ever differed in what `like` is about; of stores it is not known."""
-        return like.step is None or (like.step, sort_of(like)) in self._noisy
+        place = (like.step, sort_of(like))
+        return like.step is None or any(place in each._noisy for each in self._others or (self,))
+
+    @cached_property
+    def _noisy(self) -> frozenset[tuple[int | None, tuple[str, ...]]]:
+        """Where the warm worlds differ: only asked for where something deviates."""
+        alone = _learn(self.workload, self._apart[:1])
+        found = (deviation for other in self._apart[1:] for deviation in compare(alone, other.transcript))
+        return frozenset((deviation.step, sort_of(deviation)) for deviation in found)
 
     async def deviations_of(
         self, case: Case, like: Deviation, schedule: Schedule | None = None
@@ -191,15 +200,6 @@ def paced(workload: Workload, gaps: Sequence[float]) -> Workload:
     steps = zip(workload.steps, gaps, strict=True)
     waits = [replace(step, wait=step.wait + gap) if isinstance(step, Request) else step for step, gap in steps]
     return replace(workload, steps=tuple(waits))
-
-
-def _common_and_noisy(workload: Workload, runs: Sequence[Execution]) -> tuple[Relations, set[_Place]]:
-    """What warm worlds have in common, and where they differ."""
-    alone = _learn(workload, runs[:1])
-    noisy = {
-        (deviation.step, sort_of(deviation)) for other in runs[1:] for deviation in compare(alone, other.transcript)
-    }
-    return _learn(workload, runs), noisy
 
 
 def _learn(workload: Workload, runs: Sequence[Execution]) -> Relations:
