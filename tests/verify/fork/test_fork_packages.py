@@ -50,7 +50,7 @@ async def said(slot: Slot) -> dict[str, Any]:
 
 
 def test_what_the_app_reads_when_it_is_imported_is_read_by_every_slot(bench: Bench) -> None:
-    store = prepared(bench)
+    store = prepared(bench, shared="import sqlite3; sqlite3.connect(':memory:').close()  # what can it do?")
 
     async def scenario(forks: ForkBirth) -> None:
         imports = await forks.packages(bench.site(1002))
@@ -99,7 +99,7 @@ def test_an_import_that_fails_is_a_boot_that_failed(bench: Bench) -> None:
     ("shared", "why"),
     [
         ("open(os.environ['STORE'] + '/value').read()", "`shared` opens .*value when it is loaded"),
-        ("import sqlite3; sqlite3.connect(':memory:').close()", "`shared` connects when it is loaded"),
+        ("import sqlite3; sqlite3.connect(os.environ['HOME'] + '/x').close()", "`shared` connects when it is loaded"),
     ],
 )
 def test_a_package_that_reads_a_store_is_not_loaded_ahead(bench: Bench, shared: str, why: str) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _OURS = ("fungible_fork", "fungible_sandbox")
-_STORES = ("socket.connect", "sqlite3.connect")
+_IN_MEMORY = (":memory:", b":memory:", "")
 
 
 class Touched(Exception):
@@ -53,7 +53,7 @@ def load(names: Sequence[str], folders: Sequence[str]) -> None:
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
         if not hearing or touched:
             return
-        if event in _STORES:
+        if event == "socket.connect" or (event == "sqlite3.connect" and arguments[0] not in _IN_MEMORY):
             touched.append("connects")
         elif event == "open" and isinstance(arguments[0], (str, bytes)):
             path = os.path.abspath(os.fsdecode(arguments[0]))
