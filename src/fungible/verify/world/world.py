@@ -165,7 +165,9 @@ class _World:
         identity = f"{self.number}/{life.host}"
         site = make_site(self.given, self.lane, private, slot, identity, equal_seed=self.equal_seeds)
         self.seeds[slot] = site.hash_seed
-        return replace(site, wipe=sharing == 1)
+        # Of two imports to fork from, one world begins with the first, the next with the second: what they have not
+        # in common is seen to vary where all worlds run on one lane, too.
+        return replace(site, wipe=sharing == 1, turn=self.number)
 
     async def _bear(self, slot: int, index: int) -> None:
         try:

@@ -18,7 +18,7 @@ from fungible.verify.world.slot import Site, Slot
 class ForkBirth:
     """Slots forked from two imports that were executed apart, with hash seeds of their own (a `Birth`).
 
-    A slot is forked from the import of its number's parity. It sees the app's folder where that import saw it (its
+    A slot is forked from the import of its site's parity. It sees the app's folder where that import saw it (its
     own path is an alias of it), over what the import wrote there; files that the import opened are opened anew,
     random generators seeded anew. Shared by design: what the import computed from the clock, from randomness, from
     its environment and from the stores that its site had. Mount, IPC, UTS and PID namespaces are the slot's own.
@@ -74,7 +74,7 @@ class ForkBirth:
 
     async def bear(self, site: Site) -> Slot:
         """A new process, forked and serving. Raises BootFailure, or Unforkable where the site does not fit."""
-        server = await self._server(site.number % 2)
+        server = await self._server((site.number + site.turn) % 2)
         return await server.bear(site)
 
     async def packages(self, site: Site) -> ImportBirth:
