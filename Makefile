@@ -8,19 +8,21 @@ WORKERS ?= 3
 
 .PHONY: demo test suites lint bench corpus lock clean
 
-# The kit is copied into the environment, as an app's is: apps in sandboxes that hide the checkout find it there.
+# The kit is copied into the environment, as an app's is: apps in sandboxes that hide the checkout find it there. As
+# from an index, so without a mark of where it came from (PEP 610): verify takes what has one for the app's own.
 $(VENV)/ready: pyproject.toml kit/pyproject.toml requirements/dev.lock $(shell find kit/src -name '*.py')
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall ./kit
+	cd kit && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/$(VENV)/kit
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall --pre --find-links $(VENV)/kit fungible-kit
 	touch $@
 
 $(DEMO)/.venv/ready: $(DEMO)/requirements.lock $(VENV)/ready $(shell find kit -name '*.py')
 	$(PYTHON) -m venv $(DEMO)/.venv
 	$(DEMO)/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(DEMO)/requirements.lock
 	cd kit && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/$(DEMO)/.venv/kit
-	$(DEMO)/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall $(DEMO)/.venv/kit/*.whl
+	$(DEMO)/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall --pre --find-links $(DEMO)/.venv/kit fungible-kit
 	touch $@
 
 demo: $(VENV)/ready $(DEMO)/.venv/ready

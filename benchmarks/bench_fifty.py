@@ -38,8 +38,8 @@ RESULT = Path(__file__).parent / "results" / "fifty.json"
 ALMANAC = Path(__file__).parents[1] / "examples" / "almanac"
 BAR = 20.0
 STAGES = (
-    (re.compile("warm world"), "warm worlds, booted"),
-    (re.compile("importing"), "imports to fork from, warm worlds forked"),
+    (re.compile("warm world"), "warm worlds, booted; imports to fork from"),
+    (re.compile("importing"), "the first warm world, forked"),
     (re.compile(r"world \(1 of"), "all other worlds"),
     (re.compile(r"(#\d+|store) .*: "), "examination"),
 )

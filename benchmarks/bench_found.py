@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fungible.app.load import load_app
-from fungible.verify.cuts import late_cuts
+from fungible.verify.cuts import MOST_IMPORTED, late_cuts
 from fungible.verify.reference import Reference
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.workload.binding import infer_bindings
@@ -226,7 +226,7 @@ async def run_for_real() -> dict[str, Any]:
         n = len(written.steps)
         chance = random.Random(13)
         placed = [schedules.newborn(n), *schedules.splits(n)]
-        cuts = late_cuts(written, forked=True)
+        cuts = late_cuts(written, forked=True, most=MOST_IMPORTED)
         late = [schedules.relieved(n, each) for each in (cuts[::2], cuts[1::2])]
         worlds = [*placed, *late]
         robin = schedules.from_placement([step % 2 for step in range(n)], "round robin")
@@ -242,11 +242,14 @@ async def run_for_real() -> dict[str, Any]:
                 await fork.warm_up()
                 boot = Reference(laboratory, laboratory.boot, workload, second.variables)
                 await boot.warm_up([second])
+                imports = Reference(laboratory, await laboratory.open_imports(), workload, second.variables)
+                imports.held_to((boot, fork))
                 runs = await asyncio.gather(
-                    *((boot if each in late else fork).run(each) for each in (*worlds, *others))
+                    *((imports if each in late else fork).run(each) for each in (*worlds, *others))
                 )
                 differing = [
-                    {each.step for each in (boot if run.schedule in late else fork).deviations(run)} for run in runs
+                    {each.step for each in (imports if run.schedule in late else fork).deviations(run)}
+                    for run in runs
                 ]
             finally:
                 await laboratory.close()

@@ -28,3 +28,4 @@ def test_there_are_not_too_many_boots_and_they_lie_apart() -> None:
     cuts = late_cuts(Workload((POST, GET) * 100), forked=True)
     assert len(cuts) == MOST_LATE
     assert cuts[0] == 1 and cuts[-1] == 199
+    assert len(late_cuts(Workload((POST, GET) * 100), forked=True, most=64)) == 64

@@ -42,6 +42,14 @@ def group_of(pid: int) -> Group:
     return Group(found)
 
 
+def threads_of(pid: int) -> int:
+    """How many threads the process `pid` has; 0 where it has ended."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0
+
+
 def _children(pid: int) -> list[int]:
     found = []
     try:

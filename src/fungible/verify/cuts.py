@@ -9,6 +9,8 @@ from fungible.verify.workload.steps import Job, Request, Workload
 SAFE = ("GET", "HEAD", "OPTIONS")
 MOST_LATE = 16
 """Processes really booted late at most: one after each of so many writing steps."""
+MOST_IMPORTED = 64
+"""Processes that import the app late at most, where that is all that a boot would do."""
 
 
 def writing_steps(workload: Workload) -> list[int]:
@@ -20,11 +22,11 @@ def writing_steps(workload: Workload) -> list[int]:
     ]
 
 
-def late_cuts(workload: Workload, *, forked: bool) -> list[int]:
-    """Before which steps a slot is really booted late, to show what is read once at boot.
+def late_cuts(workload: Workload, *, forked: bool, most: int = MOST_LATE) -> list[int]:
+    """Before which steps a slot is born late, to show what is read once at boot.
 
     Newborn processes that are booted show that for every step; forked ones share what their import read, so there
-    a late slot follows each writing step, or where these are many, some of them.
+    a late slot follows each writing step, or where these are more than `most`, some of them.
     """
     quiet = workload.quiet()
     served = [index for index in range(len(workload.steps)) if index not in quiet]
@@ -33,6 +35,6 @@ def late_cuts(workload: Workload, *, forked: bool) -> list[int]:
         return middle
     writes = set(writing_steps(workload))
     cuts = [following for index, following in itertools.pairwise(served) if index in writes]
-    if len(cuts) > MOST_LATE:
-        cuts = [cuts[round(number * (len(cuts) - 1) / (MOST_LATE - 1))] for number in range(MOST_LATE)]
+    if len(cuts) > most:
+        cuts = [cuts[round(number * (len(cuts) - 1) / (most - 1))] for number in range(most)]
     return sorted(set(cuts)) or middle

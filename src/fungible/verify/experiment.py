@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from fungible.verify.compare import not_judged, sensitivity
-from fungible.verify.cuts import MOST_LATE, late_cuts, writing_steps
+from fungible.verify.compare import Deviation, not_judged, sensitivity
+from fungible.verify.cuts import MOST_IMPORTED, MOST_LATE, late_cuts, writing_steps
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
 from fungible.verify.fitness import NotJudged, check_warm, statuses, strange, weak_spots
-from fungible.verify.reference import Reference
+from fungible.verify.reference import Reference, slow
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
 from fungible.verify.schedule.schedule import Schedule
@@ -19,9 +20,11 @@ from fungible.verify.workload.binding import infer_bindings
 from fungible.verify.workload.steps import Workload
 from fungible.verify.world.canary import EXPECTED
 from fungible.verify.world.fork.unforkable import Unforkable
-from fungible.verify.world.laboratory import Laboratory
+from fungible.verify.world.laboratory import Instrument, Laboratory
 from fungible.verify.world.slot import BootFailure
+from fungible.verify.world.world import Execution
 
+_Result = TypeVar("_Result")
 BOOT_IN_FORKS = 10
 """So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
 
@@ -53,6 +56,10 @@ class Experiment:
         self._say = say
         self._boot: Reference | None = None
         self._fork: Reference | None = None
+        self._imports: Reference | None = None
+        self._meanwhile: list[asyncio.Task[Any]] = []
+        self._opening: asyncio.Task[tuple[Instrument, Instrument | None]] | None = None
+        self._warm: asyncio.Task[None] | None = None
         self._evidence: list[Evidence] = []
         self._examination: Examination | None = None
         self._canaries: tuple[str, ...] = ()
@@ -69,19 +76,36 @@ class Experiment:
         except NotJudged as reason:
             return self._findings(tuple(str(each) for each in reason.args))
         finally:
+            for task in self._meanwhile:
+                task.cancel()
+            await asyncio.gather(*self._meanwhile, return_exceptions=True)
             await self._laboratory.close()
         return self._findings(())
 
+    def _begin(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """Have it done while other things are; what comes of it is asked for later."""
+        task = asyncio.ensure_future(work)
+        self._meanwhile.append(task)
+        return task
+
     async def _warm_up(self) -> Reference:
-        """Warm worlds on real boots; what the app made in the first is bound in all that follow."""
+        """Warm worlds on real boots; what the app made in the first is bound in all that follow. Meanwhile the
+        canaries are looked for, and where no world runs the app is imported to fork from."""
         self._say("warm world")
         laboratory, written = self._laboratory, self._written
         schedule = schedules.warm(len(written.steps), written.quiet())
-        first = await laboratory.run(schedule, written, skew=False)
+        beginning = self._begin(laboratory.run(schedule, written, skew=False))
+        canaries = self._begin(laboratory.ground.canaries())
+        if self._wishes.mode != "boot" and len(written.steps) > 1:
+            self._opening = self._begin(self._open())
+        first = await beginning
         check_warm(written, first)
         self._warnings += weak_spots(written, first)
         workload = infer_bindings(written, first.transcript)
-        second = await laboratory.run(schedule, workload, defaults=first.variables)
+        second, third = await asyncio.gather(
+            *(laboratory.run(schedule, each, defaults=first.variables) for each in (workload, slow(workload)))
+        )
+        done = [second, third]
         if statuses(second) != statuses(first):
             # A literal id whose maker never showed it: ids cannot be moved, so they stay where they are.
             laboratory.skewed = False
@@ -89,15 +113,10 @@ class Experiment:
             if statuses(second) != statuses(first):
                 workload = written
                 second = await laboratory.run(schedule, workload, defaults=first.variables)
+            done = [first, second]
         reference = Reference(laboratory, laboratory.boot, workload, second.variables)
-        # The warm worlds that are left pause: meanwhile the canaries are looked for.
-        canaries = asyncio.ensure_future(laboratory.ground.canaries())
-        try:
-            await reference.warm_up([second] if laboratory.skewed else [first, second])
-            self._canaries = await canaries
-        finally:
-            canaries.cancel()
-            await asyncio.wait([canaries])
+        await reference.warm_up(done, paused=laboratory.skewed)
+        self._canaries = await canaries
         blind = [each for each in EXPECTED if each not in self._canaries]
         if blind:
             raise NotJudged(
@@ -106,22 +125,41 @@ class Experiment:
             )
         return reference
 
+    async def _open(self) -> tuple[Instrument, Instrument | None]:
+        """Import the app to fork from; then load its packages, where that can be done, for processes that import it
+        themselves. Raises Unforkable, or BootFailure."""
+        forks = await self._laboratory.open_forks()
+        try:
+            return forks, await self._laboratory.open_imports()
+        except (Unforkable, BootFailure):
+            return forks, None
+
     async def _warm_up_forks(self, boot: Reference) -> Reference | None:
-        """Warm worlds of forked processes, where forking is possible and answers the same."""
-        if self._wishes.mode == "boot" or len(boot.workload.steps) < 2:
+        """A warm world of forked processes, where forking is possible and answers the same; others follow. Processes
+        that import the app themselves are held to what booted and forked ones have in common."""
+        if self._opening is None:
             return None
         self._say("importing the app to fork from")
         try:
-            instrument = await self._laboratory.open_forks()
+            instrument, importing = await self._opening
         except (Unforkable, BootFailure) as reason:
             self._no_forks(str(reason))
             return None
         fork = Reference(self._laboratory, instrument, boot.workload, boot.defaults)
-        await fork.warm_up()
-        for deviation in boot.deviations(fork.warm[0]):
+        first = await fork.run(schedules.warm(len(boot.workload.steps), boot.workload.quiet()))
+        for deviation in boot.deviations(first):
             if deviation.step is not None and deviation.place in ("status", "fault"):
-                self._no_forks(strange(boot.workload, deviation, fork.warm[0]))
+                self._no_forks(strange(boot.workload, deviation, first))
                 return None
+        imports = None if importing is None else Reference(self._laboratory, importing, boot.workload, boot.defaults)
+        self._imports = imports
+
+        async def warm_up() -> None:
+            await fork.warm_up([first])
+            if imports is not None:
+                await asyncio.to_thread(imports.held_to, (boot, fork))
+
+        self._warm = self._begin(warm_up())
         return fork
 
     def _no_forks(self, reason: str) -> None:
@@ -137,16 +175,27 @@ class Experiment:
         queue = list(enumerate(wanted))
         if self._wishes.budget == BUDGET_SECONDS:
             queue.sort(key=lambda each: _births(each[1][0], booted=each[1][1] is boot), reverse=True)
-        done: list[tuple[int, Evidence]] = []
+        judging: list[asyncio.Task[tuple[int, Evidence]]] = []
+        one_by_one = asyncio.Lock()
+
+        async def judge(position: int, reference: Reference, execution: Execution) -> tuple[int, Evidence]:
+            """In a thread: other worlds go on meanwhile."""
+            if self._warm is not None:
+                await asyncio.shield(self._warm)
+            async with one_by_one:
+                deviations = await asyncio.to_thread(reference.deviations, execution)
+            if reference is self._imports and _is_strange(execution, deviations):
+                return await judge(position, boot, await boot.run(execution.schedule))
+            return position, Evidence(reference, execution, deviations)
 
         async def work() -> None:
             while queue and not self._over_budget():
                 position, (schedule, reference) = queue.pop(0)
-                self._say(f"{schedule.name} world ({len(done) + 1} of {len(wanted)})")
-                execution = await reference.run(schedule)
-                done.append((position, Evidence(reference, execution, reference.deviations(execution))))
+                self._say(f"{schedule.name} world ({len(judging) + 1} of {len(wanted)})")
+                judging.append(self._begin(judge(position, reference, await reference.run(schedule))))
 
         await asyncio.gather(*(work() for _ in range(self._laboratory.lanes)))
+        done = await asyncio.gather(*judging)
         self._evidence = [evidence for _, evidence in sorted(done, key=lambda each: each[0])]
         if queue:
             self._warnings.append(
@@ -163,12 +212,19 @@ class Experiment:
         wanted: list[tuple[Schedule, Reference]] = [(schedules.newborn(n, quiet=quiet), fast)]
         if self._wishes.masks:
             wanted += [(each, fast) for each in schedules.splits(n, quiet)]
-        cuts = late_cuts(workload, forked=fast is not boot)
-        wanted += [(schedules.relieved(n, each, quiet), boot) for each in (cuts[::2], cuts[1::2]) if each]
+        late = self._imports or boot
+        cuts = late_cuts(workload, forked=fast is not boot, most=self._most_late)
+        wanted += [(schedules.relieved(n, each, quiet), late) for each in (cuts[::2], cuts[1::2]) if each]
+        if late is not boot:  # what packages read when they are loaded, and what a server reads itself
+            wanted.append((schedules.relieved(n, late_cuts(workload, forked=False), quiet), boot))
         writes = writing_steps(workload)
         if writes and self._laboratory.ground.stores:
             wanted.append((schedules.killed(n, writes, quiet=quiet), fast))
         return wanted
+
+    @property
+    def _most_late(self) -> int:
+        return MOST_LATE if self._imports is None else MOST_IMPORTED
 
     def _over_budget(self) -> bool:
         return self._laboratory.tally.elapsed > self._wishes.budget
@@ -214,10 +270,10 @@ class Experiment:
             steps = ", ".join(f"#{step}" for step in self._examination.unexamined)
             advice.append(f"also different, not examined for lack of time: {steps}; mend the above and verify again")
         writes = len(writing_steps(self._written))
-        if self._fork is not None and writes > MOST_LATE + 1:
+        if self._fork is not None and writes > self._most_late + 1:
             advice.append(
-                f"a process was booted late after {MOST_LATE} of {writes} writing steps only: what is read once, at "
-                "boot, may have been missed; shorter workloads, or --mode boot, look after every step"
+                f"a process was booted late after {self._most_late} of {writes} writing steps only: what is read "
+                "once, at boot, may have been missed; shorter workloads, or --mode boot, look after every step"
             )
         if not self._laboratory.ground.stores:
             advice.append(
@@ -231,6 +287,15 @@ def _row(evidence: Evidence) -> WorldRow:
     schedule = evidence.execution.schedule
     deviating = {deviation.step for deviation in evidence.deviations if deviation.step is not None}
     return WorldRow(schedule.name, schedule.placement, tuple(sorted(deviating)))
+
+
+def _is_strange(execution: Execution, deviations: Sequence[Deviation]) -> bool:
+    """Whether processes that import the app themselves cannot stand for booted ones: one does not come up, or the
+    first, which no late boot is about, answers in another way."""
+    first = [step for step, slot in enumerate(execution.schedule.placement) if slot == 0]
+    return bool(execution.failures) or any(
+        deviation.step in first and deviation.place in ("status", "fault") for deviation in deviations
+    )
 
 
 def _births(schedule: Schedule, *, booted: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from fungible.verify.compare import Deviation, Relations, compare, is_outdated, learn
 from fungible.verify.schedule import schedule as schedules
@@ -34,7 +35,8 @@ class Reference:
         self.defaults = dict(defaults)
         self.warm: list[Execution] = []
         self._relations: Relations | None = None
-        self._noisy: set[tuple[int | None, tuple[str, ...]]] = set()
+        self._apart: tuple[Execution, ...] = ()
+        self._others: tuple[Reference, ...] = ()
         self._parts: dict[tuple[int, ...], list[Execution]] = {}
         self._paced: dict[tuple[int, ...], float] = {}
 
@@ -56,20 +58,22 @@ class Reference:
             equal_seeds=equal_seeds,
         )
 
-    async def warm_up(self, done: Sequence[Execution] = ()) -> None:
-        """Repeat the warm world, on processes of their own, so that what legally varies is seen to vary."""
+    async def warm_up(self, done: Sequence[Execution] = (), *, paused: bool = False) -> None:
+        """Repeat the warm world, on processes of their own, so that what legally varies is seen to vary. One of them
+        pauses (see `slow`), if none of those that are `done` has `paused`."""
         self.warm = list(done)
         schedule = schedules.warm(len(self.workload.steps), self.workload.quiet())
         missing = max(0, WARM_RUNS - len(self.warm))
-        paces = [slow(self.workload) if number == 0 else self.workload for number in range(missing)]
+        paces = [slow(self.workload) if number == 0 and not paused else self.workload for number in range(missing)]
         self.warm += await asyncio.gather(*(self.run(schedule, pace) for pace in paces))
+        self._apart = tuple(self.warm)
+        self._relations = await asyncio.to_thread(_learn, self.workload, self.warm)
+
+    def held_to(self, others: Sequence[Reference]) -> None:
+        """Take the warm worlds of others for one's own."""
+        self.warm = [execution for other in others for execution in other.warm]
         self._relations = _learn(self.workload, self.warm)
-        alone = _learn(self.workload, self.warm[:1])
-        self._noisy = {
-            (deviation.step, sort_of(deviation))
-            for other in self.warm[1:]
-            for deviation in compare(alone, other.transcript)
-        }
+        self._others = tuple(others)
 
     def deviations(self, execution: Execution) -> tuple[Deviation, ...]:
         """Where a world of the whole workload is not what the warm ones have in common."""
@@ -94,7 +98,15 @@ class Reference:
 
     def is_noisy(self, like: Deviation) -> bool:
         """Whether the full warm runs ever differed in what `like` is about; of stores it is not known."""
-        return like.step is None or (like.step, sort_of(like)) in self._noisy
+        place = (like.step, sort_of(like))
+        return like.step is None or any(place in each._noisy for each in self._others or (self,))
+
+    @cached_property
+    def _noisy(self) -> frozenset[tuple[int | None, tuple[str, ...]]]:
+        """Where the warm worlds differ: only asked for where something deviates."""
+        alone = _learn(self.workload, self._apart[:1])
+        found = (deviation for other in self._apart[1:] for deviation in compare(alone, other.transcript))
+        return frozenset((deviation.step, sort_of(deviation)) for deviation in found)
 
     async def deviations_of(
         self, case: Case, like: Deviation, schedule: Schedule | None = None

@@ -593,3 +593,31 @@ def test_an_idle_connection_does_not_keep_others_waiting(bench: Bench) -> None:
         assert (await slot.end(signal.SIGTERM)).status == 0
 
     bench.run(scenario)
+
+
+def test_a_slot_with_one_thread_has_nothing_under_way_when_it_accepts(bench: Bench) -> None:
+    bench.write(
+        web="""
+import subprocess, threading
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/thread":
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    elif path == "/process":
+        subprocess.Popen(["sleep", "60"])
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+    )
+    bench.command = "gunicorn web:app"
+
+    async def scenario(birth: ForkBirth) -> None:
+        for number, (path, alone) in enumerate((("/", True), ("/thread", False), ("/process", False))):
+            slot = await birth.bear(bench.site(number))
+            assert slot.one_at_a_time()
+            await ask(slot.address, path)
+            assert slot.one_at_a_time() is alone, path
+            await slot.end(signal.SIGKILL)
+
+    bench.run(scenario)

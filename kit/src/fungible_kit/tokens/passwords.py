@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -76,12 +75,12 @@ class Passwords:
     def _hash(self, password: str) -> Future[str]:
         if len(password) > LONGEST:
             raise ValueError(f"a password has {LONGEST} characters at most")
-        return self._started().submit(lambda _: self._hasher.hash(password))
+        return self._started().submit(lambda: self._hasher.hash(password))
 
     def _verify(self, password: str, stored: str | None) -> Future[Checked]:
-        def check(nobodys: str) -> Checked:
+        def check() -> Checked:
             if stored is None or len(password) > LONGEST:
-                self._hasher.verify(password[:LONGEST], nobodys)
+                self._hasher.hash(password[:LONGEST])  # takes as long as to verify one
                 return Checked(False)
             from pwdlib.exceptions import UnknownHashError
 
@@ -96,25 +95,23 @@ class Passwords:
         """This process's threads: a fork does not have those of its parent."""
         with self._lock:
             if self._pool is None or self._pool.pid != os.getpid():
-                self._pool = _Pool(self._workers, self._waiting, self._hasher)
+                self._pool = _Pool(self._workers, self._waiting)
             return self._pool
 
 
 class _Pool:
-    """The threads of one process. Made with a hash of nobody's password, so that the first check, too, takes the
-    same time for everybody."""
+    """The threads of one process."""
 
-    def __init__(self, workers: int, waiting: int, hasher: PasswordHash) -> None:
+    def __init__(self, workers: int, waiting: int) -> None:
         self.pid = os.getpid()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
         self._room = threading.BoundedSemaphore(workers + waiting)
-        self._nobodys = self._threads.submit(hasher.hash, secrets.token_urlsafe(16))
 
-    def submit(self, work: Callable[[str], Any]) -> Future[Any]:
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
         if not self._room.acquire(blocking=False):
             raise Busy("too many passwords wait to be hashed")
         try:
-            future = self._threads.submit(lambda: work(self._nobodys.result()))
+            future = self._threads.submit(work)
         except BaseException:
             self._room.release()
             raise

@@ -76,6 +76,10 @@ class BootedSlot:
         path = str(self.process.place.socket) if self.process.place.socket else None
         return serving(self.pid, self.process.place.port, path)
 
+    def one_at_a_time(self) -> bool:
+        """See `Slot.one_at_a_time`; of a server that is not ours nothing is known."""
+        return False
+
     async def end(self, number: int) -> Ended:
         """See `Slot.end`."""
         self.process.retired = True

@@ -9,9 +9,10 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fungible.app.environment import compose
 from fungible.app.model import WEB, App
@@ -53,7 +54,7 @@ class Ground:
     isolation: Isolation
     stores: tuple[str, ...]
     sockets: Path
-    canaries: Callable[[], Awaitable[tuple[str, ...]]]
+    canaries: Callable[[], Coroutine[Any, Any, tuple[str, ...]]]
     warnings: Callable[[], tuple[str, ...]] = tuple
 
 

@@ -19,9 +19,9 @@ SKEW = 1000
 class Lane:
     """Stores for one world at a time. `reset` replaces snapshots where the user gave commands for it.
 
-    `snapshots` are by what makes the processes (`boot`, `fork`), then by store: an app that is imported once for all
-    worlds has done to the stores then what a booted one does in every world. `variables` are the config vars that
-    name the stores; None: each store's name and URL.
+    `snapshots` are by what makes the processes, then by store: an app that is imported once for all worlds (`fork`)
+    has done to the stores then what one that every process imports (`boot`) does in every world. `variables` are the
+    config vars that name the stores; None: each store's name and URL.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Lane:
 
     async def prepare(self, world: int, instrument: str = "boot") -> None:
         """Put every store back to where all worlds of an instrument begin, ids aside."""
-        kept = self.snapshots[instrument]
+        kept = self.snapshots.get(instrument, self.snapshots["boot"])
         for store in self._stores():
             if store.name in kept:
                 await store.restore(kept[store.name])

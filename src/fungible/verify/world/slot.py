@@ -17,7 +17,8 @@ class Site:
     `folder` is the path at which the app sees itself, `content` the sealed code under it; `private` a folder on
     the host that must not exist yet. `environment` is complete but for PORT. `mounts` are the attached folders of
     this world's stores. `port` is given where it must be the same as another slot's; without `wipe` the
-    private folder outlives the slot, for the next one with the same disk.
+    private folder outlives the slot, for the next one with the same disk. Where there are two of what slots are made
+    from, the parity of `number` and `turn` says which is taken.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Site:
     mounts: tuple[Mount, ...] = ()
     port: int | None = None
     wipe: bool = True
+    turn: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Slot(Protocol):
 
     def serving(self) -> frozenset[int]:
         """The host's pids of the processes in it that serve."""
+
+    def one_at_a_time(self) -> bool:
+        """Whether it surely has nothing under way when it accepts a connection: one thread and no other process."""
 
     async def end(self, number: int) -> Ended:
         """Send signal `number` (SIGTERM or SIGKILL) and wait until nothing of it is left."""

@@ -165,7 +165,9 @@ class _World:
         identity = f"{self.number}/{life.host}"
         site = make_site(self.given, self.lane, private, slot, identity, equal_seed=self.equal_seeds)
         self.seeds[slot] = site.hash_seed
-        return replace(site, wipe=sharing == 1)
+        # Of two imports to fork from, one world begins with the first, the next with the second: what they have not
+        # in common is seen to vary where all worlds run on one lane, too.
+        return replace(site, wipe=sharing == 1, turn=self.number)
 
     async def _bear(self, slot: int, index: int) -> None:
         try:
@@ -184,8 +186,9 @@ class _World:
         following = self.workload.steps[index + 1 : index + 2]
         if following and isinstance(following[0], Request):
             await asyncio.sleep(following[0].wait)
-        pids = [self.slots[slot].pid for slot in slots if slot in self.slots]
-        await idle(lambda: [each for pid in pids for each in group_of(pid).pids], quiet_for=_FINISHED_FOR)
+        pids = [process.pid for slot in slots if (process := self.slots.get(slot)) and not await _is_done(process)]
+        if pids:
+            await idle(lambda: [each for pid in pids for each in group_of(pid).pids], quiet_for=_FINISHED_FOR)
 
     async def _end(self, slot: int, number: int) -> None:
         process = self.slots.pop(slot, None)
@@ -226,6 +229,11 @@ class _World:
             self.servers = slot.servers()
         self.visitor.took(step, sent, answer)
         return sent, answer
+
+
+async def _is_done(process: Slot) -> bool:
+    """Whether a process surely has nothing under way any more."""
+    return process.one_at_a_time() and await knock(process.address, _SETTLE_SECONDS) and process.one_at_a_time()
 
 
 def make_site(

@@ -1,4 +1,5 @@
-"""Make slots by forking: two imports of the app, a fork for every slot."""
+"""Make slots by forking: two imports of the app, a fork for every slot; or the app's packages, loaded once, and an
+import in every fork."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from fungible.verify.world.slot import Site, Slot
 class ForkBirth:
     """Slots forked from two imports that were executed apart, with hash seeds of their own (a `Birth`).
 
-    A slot is forked from the import of its number's parity. It sees the app's folder where that import saw it (its
+    A slot is forked from the import of its site's parity. It sees the app's folder where that import saw it (its
     own path is an alias of it), over what the import wrote there; files that the import opened are opened anew,
     random generators seeded anew. Shared by design: what the import computed from the clock, from randomness, from
     its environment and from the stores that its site had. Mount, IPC, UTS and PID namespaces are the slot's own.
@@ -27,7 +28,9 @@ class ForkBirth:
         self._ground = ground
         self._sites = sites
         self._apps = [_read(command, setting, site) for site in sites]
+        self._command, self._setting = command, setting
         self._servers: list[ForkServer | None] = [None, None]
+        self._others: list[ForkServer] = []
         self._locks = (asyncio.Lock(), asyncio.Lock())
 
     @classmethod
@@ -71,13 +74,22 @@ class ForkBirth:
 
     async def bear(self, site: Site) -> Slot:
         """A new process, forked and serving. Raises BootFailure, or Unforkable where the site does not fit."""
-        server = await self._server(site.number % 2)
+        server = await self._server((site.number + site.turn) % 2)
         return await server.bear(site)
 
+    async def packages(self, site: Site) -> ImportBirth:
+        """Load, in a sandbox at `site`, the packages that the first import needed: what is born of these imports the
+        app itself. Raises Unforkable, or BootFailure."""
+        known = await self._server(0)
+        server = boot_server(self._ground, _read(self._command, self._setting, site), site, known.loaded)
+        await server.imported()
+        self._others.append(server)
+        return ImportBirth(server)
+
     async def close(self) -> None:
-        """End both imports and every slot that is left."""
-        servers = [server for server in self._servers if server is not None]
-        self._servers = [None, None]
+        """End both imports, the packages and every slot that is left."""
+        servers = [*(server for server in self._servers if server is not None), *self._others]
+        self._servers, self._others = [None, None], []
         await asyncio.gather(*(server.close() for server in servers))
 
     async def _server(self, index: int) -> ForkServer:
@@ -88,6 +100,19 @@ class ForkBirth:
                 await server.imported()
                 self._servers[index] = server
             return server
+
+
+class ImportBirth:
+    """Slots that import the app when they are born (a `Birth`): forks of a process that has loaded installed packages
+    and nothing of the app. What the app reads when it is imported is read then, as by a boot; shared are the hash
+    seed and what packages compute when they are loaded. Made by `ForkBirth.packages`."""
+
+    def __init__(self, server: ForkServer) -> None:
+        self._server = server
+
+    async def bear(self, site: Site) -> Slot:
+        """A new process that has imported the app and serves. Raises BootFailure, or Unforkable."""
+        return await self._server.bear(site)
 
 
 def _read(command: str, setting: str | None, site: Site) -> AppCallable:

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -51,11 +51,13 @@ class Ground:
 
 
 class ForkServer:
-    """A process that has imported the app at `site`. Made by `boot_server`."""
+    """A process that has imported the app at `site`, or the packages for it. Made by `boot_server`. `loaded` names
+    the modules that its import loaded and that are not the app's own."""
 
     def __init__(self, ground: Ground, site: Site, agent: subprocess.Popen[bytes], control: socket.socket) -> None:
         self.site = site
         self.kind = ""
+        self.loaded: list[str] = []
         self._ground = ground
         self._agent = agent
         self._control = control
@@ -191,6 +193,8 @@ class ForkServer:
         kind = message.pop("kind")
         if kind == "outbound":
             self._ground.note(message)
+        elif kind == "loaded":
+            self.loaded += message["names"]
         elif kind != "exited":
             self._tell({"kind": kind, **message})
         elif message["id"] in self._slots:
@@ -222,8 +226,9 @@ class ForkServer:
             self._told.set_result(message)
 
 
-def boot_server(ground: Ground, app: AppCallable, site: Site) -> ForkServer:
-    """Start a fork server whose import runs in a sandbox at `site`; `imported` says when it is up.
+def boot_server(ground: Ground, app: AppCallable, site: Site, packages: Sequence[str] | None = None) -> ForkServer:
+    """Start a fork server whose import runs in a sandbox at `site`; `imported` says when it is up. With `packages`
+    it loads these modules only, and each of its slots imports the app.
 
     To be called in the main thread, with a running event loop: the parent-death signal follows the thread that
     spawned. Raises Unforkable where the app's interpreter is not found, OSError where it does not start.
@@ -239,7 +244,8 @@ def boot_server(ground: Ground, app: AppCallable, site: Site) -> ForkServer:
     spec = make_spec(ground, site, site.folder, (), (*interpreter, *app.argv, *app.path))
     spec = replace(spec, kept=tuple(dict.fromkeys((*spec.kept, *home))))
     boot = Boot(asdict(replace(spec, environment={})), app.kind, app.module, app.attribute, app.factory, app.finder,
-                list(app.path), app.chdir, list(app.argv), only_at_import)  # fmt: skip
+                list(app.path), app.chdir, list(app.argv), only_at_import,
+                None if packages is None else list(packages))  # fmt: skip
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     output = Output()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fungible.runtime.listeners import group_of, threads_of
 from fungible.sandbox.layer import OverlayLayer
 from fungible.verify.world.fork.output import Output
 from fungible.verify.world.slot import Ended
@@ -27,6 +28,7 @@ class ForkSlot:
     def __init__(
         self, path: Path, stop_timeout: float, send: Callable[[int], None], drop: Callable[[], None]
     ) -> None:
+        self._one_request = False
         self.address = f"unix@{path}"
         self.pid = 0
         self.output = Output()
@@ -52,6 +54,10 @@ class ForkSlot:
     def serving(self) -> frozenset[int]:
         """The one process."""
         return frozenset({self.pid})
+
+    def one_at_a_time(self) -> bool:
+        """See `Slot.one_at_a_time`: the WSGI server has one thread; the app may have more."""
+        return self._one_request and group_of(self.pid).pids == (self.pid,) and threads_of(self.pid) == 1
 
     async def end(self, number: int) -> Ended:
         """Send signal `number`; KILL follows after the stop time. Returns when nothing is left of the slot."""
@@ -83,6 +89,7 @@ class ForkSlot:
             return f"it did not listen in {timeout:g} s"
         if message.get("kind") == "ready":
             self._shared = frozenset(message["shared"])
+            self._one_request = message["app"] == "wsgi"
             return None
         status = (await self.end(signal.SIGKILL)).status
         if not message:

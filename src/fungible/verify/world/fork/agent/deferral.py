@@ -29,6 +29,8 @@ def run(finder: str, program: str, path: Sequence[str], then: Then, refuse: Call
     """Run a `script` by its path or a `module` by its name; `then` gets the app and its kind where it would serve,
     in the middle of the program's own frames. `refuse` is told where it binds a port by itself. Raises Unknown."""
     sys.meta_path.insert(0, _Finder(then))
+    for name in _SERVERS.keys() & sys.modules.keys():  # loaded ahead
+        _SERVERS[name](sys.modules[name], then)
     _watch_ports(refuse)
     try:
         if finder == "module":

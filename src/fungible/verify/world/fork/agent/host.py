@@ -20,7 +20,7 @@ import types
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import deferral, keeper, loading, newborn, safety
+from . import deferral, keeper, loading, newborn, packages, safety
 from .heritage import Heritage, Randomness
 from .order import Boot, decode, hear, tell
 from .origins import Origins
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 else:
     from fungible_sandbox import launch, linux, view
     from fungible_sandbox.spec import Spec
+
+_NAMES_AT_ONCE = 500
 
 
 def main(control_at: int) -> int:
@@ -119,7 +121,8 @@ class _Import:
         self._environment = dict(os.environ)
         self._ours = sys.modules["__main__"]  # kept: a module that nobody refers to loses its content
         self._randomness = Randomness()
-        self._origins = Origins(spec.target or os.getcwd())
+        self._folder = spec.target or os.getcwd()
+        self._origins = Origins(self._folder)
 
     def run(self) -> None:
         """Import and serve; returns where that failed."""
@@ -130,12 +133,12 @@ class _Import:
             if boot.chdir is not None:
                 os.chdir(boot.chdir)
             importlib.import_module("site").main()
-            if boot.finder in ("script", "module"):
-                deferral.run(boot.finder, boot.module, boot.path, self._serve, self._refuse)
-            sys.path[:0] = boot.path
-            self._serve(*loading.load(boot))
+            if boot.packages is not None:
+                packages.load(boot.packages, [self._folder, *(mount["target"] for mount in boot.spec["mounts"])])
+                self._serve(None, "")
+            newborn.import_app(boot, self._serve, self._refuse)
         except BaseException as error:
-            if isinstance(error, deferral.Unknown):
+            if isinstance(error, (deferral.Unknown, packages.Touched)):
                 self._refuse(str(error))
             traceback.print_exc()
             newborn.flush()
@@ -147,10 +150,12 @@ class _Import:
         os._exit(0)
 
     def _serve(self, application: Any, kind: str) -> NoReturn:
-        """Fork for every order. The app's own frames may be below us: nothing is raised through them."""
+        """Fork for every order. The app's own frames may be below us: nothing is raised through them. Without an
+        application every child imports it."""
         status = 1
         try:
             kind = loading.kind_of(application) if kind == "auto" else kind
+            loaded = packages.installed(self._folder, self._boot.module) if application is not None else []
             self._randomness.settle()
             heritage = Heritage(self._known)
             heritage.settle(self._own)
@@ -163,15 +168,17 @@ class _Import:
             gc.collect()
             gc.freeze()  # a collection in a child would write to every object's header, and so copy its page
             imported = newborn.Imported(
+                self._boot,
                 application,
                 kind,
                 self._outside,
                 os.getcwd(),
                 self._environment,
-                self._boot.only_at_import,
                 heritage,
                 self._randomness,
             )
+            for start in range(0, len(loaded), _NAMES_AT_ONCE):
+                tell(self._control, "loaded", names=loaded[start : start + _NAMES_AT_ONCE])
             tell(self._control, "ready", app=kind)
             _Server(self._control, imported).serve()
             status = 0

@@ -11,12 +11,13 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import asgi, wsgi
+from . import asgi, deferral, loading, wsgi
 from .heritage import Heritage, Randomness
-from .order import Newborn, decode, tell
+from .order import Boot, Newborn, decode, tell
 
 if TYPE_CHECKING:
     from fungible.sandbox import landlock, launch, linux, view
@@ -29,15 +30,16 @@ else:
 
 @dataclass(frozen=True)
 class Imported:
-    """What every child starts from. `outside` is the mount namespace to build views in, `folder` the current folder;
-    `environment` what the import was given, `only_at_import` names in it that were for the import alone."""
+    """What every child starts from: the import of `boot`, or the packages for it where `application` is None.
+    `outside` is the mount namespace to build views in, `folder` the current folder; `environment` what the import was
+    given."""
 
+    boot: Boot
     application: Any
     kind: str
     outside: int
     folder: str
     environment: dict[str, str]
-    only_at_import: list[str]
     heritage: Heritage
     randomness: Randomness
 
@@ -54,7 +56,10 @@ def live(imported: Imported, order_at: int, channel_at: int, listener_at: int, o
             spec = read_spec(order.spec)
             layer = _enter(imported, order, spec, channel)
             if layer is not None:
-                status = _serve(imported, socket.socket(fileno=listener_at), channel, layer)
+                listener = socket.socket(fileno=listener_at)
+                if imported.application is None:
+                    _import_and_serve(imported, listener, channel, layer)
+                status = _serve(imported.application, imported.kind, listener, channel, layer)
     except SystemExit as error:
         status = _status_of(error)
     except BaseException:
@@ -100,7 +105,7 @@ def _set_environment(imported: Imported, given: dict[str, str]) -> None:
     deleted = [name for name in imported.environment if name not in now]
     wanted = {**given, **changed}
     for name in deleted:
-        if name not in imported.only_at_import:
+        if name not in imported.boot.only_at_import:
             wanted.pop(name, None)
     for name in now:
         if name not in wanted:
@@ -108,18 +113,55 @@ def _set_environment(imported: Imported, given: dict[str, str]) -> None:
     os.environ.update(wanted)
 
 
-def _serve(imported: Imported, listener: socket.socket, channel: socket.socket, layer: OverlayLayer) -> int:
+def import_app(boot: Boot, then: deferral.Then, refuse: Callable[..., NoReturn]) -> NoReturn:
+    """`then` gets the app and its kind, in the middle of the program's own frames where that is run; `refuse` is told
+    why it cannot be had. Raises what the import raises, NotFound, and `deferral.Unknown`."""
+    if boot.finder in ("script", "module"):
+        deferral.run(boot.finder, boot.module, boot.path, then, refuse)
+    sys.path[:0] = boot.path
+    then(*loading.load(boot))
+
+
+def _import_and_serve(
+    imported: Imported, listener: socket.socket, channel: socket.socket, layer: OverlayLayer
+) -> NoReturn:
+    """Where the packages alone are loaded: what a boot does after them."""
+
+    def then(application: Any, kind: str) -> NoReturn:
+        status = 1
+        try:
+            kind = loading.kind_of(application) if kind == "auto" else kind
+            status = _serve(application, kind, listener, channel, layer)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            flush()
+            os._exit(status)
+
+    def refuse(*reasons: str) -> NoReturn:
+        tell(channel, "failed", stage="import", error="; ".join(reasons), path="")
+        flush()
+        os._exit(1)
+
+    try:
+        import_app(imported.boot, then, refuse)
+    except BaseException as error:
+        traceback.print_exc()
+        refuse(f"{type(error).__name__}: {error}"[:300])
+
+
+def _serve(application: Any, kind: str, listener: socket.socket, channel: socket.socket, layer: OverlayLayer) -> int:
     def ready() -> None:
-        tell(channel, "ready", layer.descriptor, shared=sorted(layer.shared))
+        tell(channel, "ready", layer.descriptor, app=kind, shared=sorted(layer.shared))
         os.close(layer.descriptor)
         channel.close()
 
     status = 0
     try:
-        if imported.kind == "asgi":
-            asgi.serve(imported.application, listener, ready)
+        if kind == "asgi":
+            asgi.serve(application, listener, ready)
         else:
-            wsgi.serve(imported.application, listener, ready)
+            wsgi.serve(application, listener, ready)
     except asgi.StartupFailure as error:
         flush()
         tell(channel, "failed", stage="start", error=str(error), path="")

@@ -14,7 +14,8 @@ _MESSAGE_AT_MOST = 65536
 
 @dataclass(frozen=True)
 class Boot:
-    """The import. `spec` is the sandbox's, as data; the rest is the callable's (see AppCallable)."""
+    """The import. `spec` is the sandbox's, as data; the rest is the callable's (see AppCallable). With `packages`
+    only these modules are loaded, and every slot imports the app itself."""
 
     spec: dict[str, Any]
     kind: str
@@ -26,6 +27,7 @@ class Boot:
     chdir: str | None
     argv: list[str]
     only_at_import: list[str]
+    packages: list[str] | None = None
 
 
 @dataclass(frozen=True)
