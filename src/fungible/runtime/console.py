@@ -132,6 +132,7 @@ def _ended(event: Event) -> str:
     if "cannot_start" in data:
         return f"{how}: {data['cannot_start']}"
     if data.get("crashed"):
+        how = f"{how}, as {data['as']}" if "as" in data else how
         return f"ended by itself: {how}" if status == 0 else f"crashed: {how}"
     return how
 
