@@ -91,7 +91,9 @@ def test_a_release_that_does_not_become_ready_is_abandoned_and_the_old_one_serve
         assert line is None or line in done.stderr
         assert load.count.lost == []
         assert set(load.count.by) == {"v1"}
-        assert {(each["release"], each["state"]) for each in ps(home)["processes"]} == {("v1", "ready")}
+        processes = ps(home)["processes"]
+        assert {(each["release"], each["state"]) for each in processes} == {("v1", "ready")}
+        assert [(each["restarts"], each["last_end"]) for each in processes] == [(0, None)] * 2, "v1 has not crashed"
         now = {each["name"]: each for each in releases(home)}
         assert now["v1"]["serves"] and not now["v2"]["serves"] and why in now["v2"]["abandoned"]
         home.write({"who.py": who() + "# mended\n", "fungible.toml": READY})
