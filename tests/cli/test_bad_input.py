@@ -140,7 +140,7 @@ def test_bad_input(
     end_zygote()
     said = capfd.readouterr()
     assert (ended.value.code, said.out) == (code, ""), said.err
-    lines = [line for line in said.err.splitlines() if " fungible  | " not in line]
+    lines = [line for line in said.err.splitlines() if " fungible     | " not in line]
     assert len(lines) == 1, said.err
     assert lines[0].startswith("fungible: ")
     for fragment in fragments:

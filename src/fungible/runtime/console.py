@@ -18,6 +18,8 @@ from fungible.runtime.repeats import HELD, Repeats
 from fungible.runtime.router.answers import LOST
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
+_NAME = len("web.1/3fa2b1")
+"""Columns of a name: one that is told apart does not move the lines beside it."""
 _WAITING_AT_MOST = 16 * 1024 * 1024  # characters
 
 
@@ -31,7 +33,7 @@ def format_event(event: Event, colour: bool) -> str | None:
     tone_of = who
     if event.data.get("former"):
         who = named_apart(who, event.instance or "")
-    head = f"{clock} {who:<10}|"
+    head = f"{clock} {who:<{_NAME}} |"
     if colour:
         tone = _COLOURS[zlib.crc32(tone_of.encode()) % len(_COLOURS)]
         head = f"\x1b[{tone}m{head}\x1b[0m"
