@@ -41,6 +41,19 @@ def words(id: str, arguments: tuple[str, ...], *fragments: str, code: int = 2) -
 
 CASES = [
     start("no-procfile", {}, "Procfile: there is no such file", "--web"),
+    *(
+        case(f"nothing-declared-{'-'.join(words)}", {".env": "A=1\n"}, words, "Procfile: there is no such file", "--web")
+        for words in (
+            ("build",),
+            ("config",),
+            ("config", "set", "A=1"),
+            ("config", "unset", "A"),
+            ("releases",),
+            ("dashboard",),
+            ("build", "--json", "--isolation", "none"),
+        )
+    ),
+    case("nothing-declared-misspelt", {"procfile": GOOD}, ("config",), "rename it"),
     start("misspelt-procfile", {"procfile": GOOD}, "rename it"),
     start("empty-procfile", {"Procfile": ""}, "declares no process type"),
     start("release-alone", {"Procfile": "release: true\n"}, "only `release`"),

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from fungible.app.load import load_app
 from fungible.cli.common import HERE, AppFolder, Json, inherited_environment
 from fungible.cli.running import NoWait, client_of, operate, show
 
@@ -33,9 +32,10 @@ def _root(context: typer.Context, app: AppFolder = HERE, json: Json = False) -> 
 @config.command("list")
 def list_all(app: AppFolder = HERE, json: Json = False) -> int:
     """Show the config vars with their values."""
-    from fungible.control.stopped import config_of
+    from fungible.control.stopped import config_of, known_app
 
-    kept = config_of(load_app(app, need_types=False), inherited_environment())
+    environment = inherited_environment()
+    kept = config_of(known_app(app, environment), environment)
     show(kept, "\n".join(f"{name}={value}" for name, value in sorted(kept.items())) or "no config var", as_json=json)
     return 0
 
@@ -65,8 +65,9 @@ def unset_some(
 def _change(app: AppFolder, assignments: list[str], names: list[str], json: bool, wait: bool) -> int:
     if client_of(app).is_there:
         return operate(app, "/v1/config", {"set": assignments, "unset": names}, as_json=json, wait=wait)
-    from fungible.control.stopped import configure
+    from fungible.control.stopped import configure, known_app
 
-    configure(load_app(app, need_types=False), inherited_environment(), assignments, names)
+    environment = inherited_environment()
+    configure(known_app(app, environment), environment, assignments, names)
     show({"message": _LATER, "release": None}, _LATER, as_json=json)
     return 0
