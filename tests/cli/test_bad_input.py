@@ -42,7 +42,13 @@ def words(id: str, arguments: tuple[str, ...], *fragments: str, code: int = 2) -
 CASES = [
     start("no-procfile", {}, "Procfile: there is no such file", "--web"),
     *(
-        case(f"nothing-declared-{'-'.join(words)}", {".env": "A=1\n"}, words, "Procfile: there is no such file", "--web")
+        case(
+            f"nothing-declared-{'-'.join(words)}",
+            {".env": "A=1\n"},
+            words,
+            "Procfile: there is no such file",
+            "--web",
+        )
         for words in (
             ("build",),
             ("config",),
@@ -172,13 +178,20 @@ def test_there_are_many() -> None:
     assert len(CASES) >= 30
 
 
-def test_a_port_in_use_is_named(home: Home) -> None:
-    home.write({"Procfile": GOOD})
+@pytest.mark.parametrize("option", ["port", "metrics-port"])
+def test_a_port_in_use_is_named_before_anything_is_done(home: Home, option: str) -> None:
+    done_at = home.base / "home" / "migrated"
+    settings = 'isolation = "none"\nbuild = ["echo built"]\n[services]\nSTORE = "folder"\n'
+    home.write({"Procfile": f"{GOOD}release: touch {done_at}\n", "fungible.toml": settings})
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = home.run("start", "--port", str(port))
+        done = home.run(*(START if option != "port" else ("start",)), f"--{option}", str(port))
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.splitlines()[-1].startswith(f"fungible: port {port} of 127.0.0.1 is in use")
+    assert "built" not in done.stderr
+    assert not done_at.exists()
+    assert not list(home.base.glob("state/fungible/*/releases/*")), "no release is made"
+    assert home.left == []
 
 
 def test_a_file_that_cannot_be_read_is_named(home: Home) -> None:

@@ -55,8 +55,10 @@ class Crashes:
 
 
 class Boots:
-    """What became of the starts of each name: its last cause where it failed, and its crashes with each release: those
-    of a release that is abandoned are none of the one that serves on."""
+    """What became of the starts of each name: its last cause where it failed, and its crashes with each release.
+
+    Those of a release that is abandoned are none of the one that serves on.
+    """
 
     def __init__(self) -> None:
         self._crashes: dict[tuple[str, str, int], Crashes] = {}
