@@ -354,6 +354,32 @@ def test_watch_releases_an_edit_and_looks_past_a_broken_one(home: Home) -> None:
         home.write({"text": "three"})
         formation.wait_for(lambda: formation.get("/read/text").json()["text"] == "three")
         assert formation.stop() == 0
+    said = [event["text"] for event in formation.of("notice") if "v3 is abandoned" in event["text"]]
+    assert said == ["v3 is abandoned, v2 serves on: a newer one took its place"], "once"
+
+
+@pytest.mark.parametrize("watch", [True, False])
+@pytest.mark.parametrize(
+    ("procfile", "said"),
+    [
+        ("web: exit 3\n", "v2 is abandoned, v1 serves on: web.1 did not become ready (exit code 3)"),
+        (WEB + "release: exit 4\n", "v2 is abandoned, v1 serves on: the release command `exit 4` ended with 4"),
+    ],
+)
+def test_that_a_release_is_abandoned_is_said_once(home: Home, procfile: str, said: str, watch: bool) -> None:
+    home.write({"Procfile": WEB})
+    with home.start(*(["--watch"] if watch else [])) as formation:
+        home.write({"Procfile": procfile})
+        if not watch:
+            done = home.run("release")
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr.splitlines()[-1].startswith(f"fungible: {said}")
+        formation.wait("release.abandoned")
+        table = home.run("releases").stdout
+        assert formation.stop() == 0
+    told = [event["text"] for event in formation.of("notice") if "exit" in event["text"] and "v2" in event["text"]]
+    assert [text.partition(";")[0] for text in told] == [said]
+    assert "above" not in table
 
 
 def test_shake_replaces_each_process_that_answered(home: Home) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fungible.app.problem import Problem
 from fungible.build.seal import fingerprint
-from fungible.runtime.operations import Operations
+from fungible.runtime.operations import Abandoned, Operations
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks at a small folder."""
@@ -57,4 +57,5 @@ async def _release(operations: Operations, say: Callable[[str], None]) -> None:
     try:
         await operations.release(supersede=True)
     except Problem as problem:
-        say(problem.message)
+        if not (isinstance(problem, Abandoned) and problem.told):
+            say(problem.message)
