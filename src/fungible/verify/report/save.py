@@ -11,8 +11,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from fungible.verify.findings import Difference
+from fungible.verify.report.answers import outcome
 from fungible.verify.report.mend import advice, mend_class
-from fungible.verify.report.words import endpoint, holder, how_held, letters, outcome, places, title
+from fungible.verify.report.words import endpoint, holder, how_held, letters, places, title
 from fungible.verify.shrink.case import part
 from fungible.verify.workload.file import dump_workload
 from fungible.verify.workload.steps import ABSENT, REFERENCE, Request, Step, Workload, map_texts
