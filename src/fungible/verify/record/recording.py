@@ -17,7 +17,7 @@ from fungible.verify.workload.binding import infer_bindings
 from fungible.verify.workload.file import workload_data
 from fungible.verify.workload.parsing import parse_workload
 from fungible.verify.workload.recorded import is_static, kept_headers, with_body
-from fungible.verify.workload.steps import Request, Workload, render
+from fungible.verify.workload.steps import Request, Workload, render, texts
 
 LONGEST_WAIT: Final = 2.0
 """Between two polls, in seconds."""
@@ -153,6 +153,14 @@ def _moved(one: Exchange, other: Exchange) -> bool:
         return True
     data = "json" in (other.answer.header("content-type") or "")
     return data and one.answer.body != other.answer.body
+
+
+def without_idle_host(workload: Workload) -> Workload:
+    """Without `host` where nothing that is sent mentions it: then the address that is really used will do."""
+    host = workload.host
+    sent = [text for step in workload.steps if isinstance(step, Request) for text in texts(step)]
+    sent += [value for _, value in workload.headers]
+    return workload if host is None or any(host in text for text in sent) else replace(workload, host=None)
 
 
 def clients_of(workload: Workload) -> int:

@@ -15,7 +15,7 @@ from fungible.verify.report.answers import outcome
 from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.words import endpoint, holder, how_held, letters, places, title
 from fungible.verify.shrink.case import part
-from fungible.verify.workload.file import dump_workload
+from fungible.verify.workload.dump import dump_workload, workload_text
 from fungible.verify.workload.steps import ABSENT, REFERENCE, Request, Step, Workload, map_texts
 
 TEST_MARK = "# Written by fungible verify --save-test."
@@ -70,7 +70,7 @@ def numbered(path: Path, number: int) -> Path:
 def minimal_text(told: Difference, workload: Workload, name: str) -> str:
     """The file: `workload` as `minimal_workload` makes it. YAML with the story as a comment; where `name` ends in
     `.json`, which has no comments, the workload alone. `told` is the difference as it may be shown (redacted)."""
-    body = dump_workload(workload)
+    body = workload_text(workload, name)
     if PurePath(name).suffix.lower() == ".json":
         return body
     story = [

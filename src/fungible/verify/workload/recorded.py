@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from fungible.verify.workload.steps import File, Pairs, Request
 
 _DROPPED: Final = frozenset(
-    """accept-encoding connection content-length cookie host if-modified-since if-none-match keep-alive priority
-    proxy-connection te trailer transfer-encoding upgrade expect""".split()  # noqa: SIM905
+    """accept-encoding cache-control connection content-length cookie dnt host if-modified-since if-none-match
+    keep-alive pragma priority proxy-connection te trailer transfer-encoding upgrade upgrade-insecure-requests
+    expect""".split()  # noqa: SIM905
 )
-"""Set again by whoever sends, meaningless on another connection, or a browser's own cache speaking."""
+"""Set again by whoever sends, meaningless on another connection, a browser's own cache or wishes speaking."""
 
 _STATIC = re.compile(r"\.(?:avif|css|eot|gif|ico|jpe?g|js|map|mjs|mp4|otf|png|svg|ttf|webm|webp|woff2?)$", re.I)
 _PART_NAME = re.compile(r'\bname="([^"]*)"')
@@ -34,7 +35,12 @@ def kept_headers(headers: Pairs, also: Collection[str] = ()) -> Pairs:
     return tuple(
         (name, value)
         for name, value in headers
-        if (lower := name.lower()) in also or not (lower in _DROPPED or lower.startswith(("sec-", "proxy-")))
+        if (lower := name.lower()) in also
+        or not (
+            lower in _DROPPED
+            or lower.startswith(("sec-", "proxy-"))
+            or (lower == "accept" and value.strip() == "*/*")  # as without it (RFC 9110, 12.5.1)
+        )
     )
 
 
