@@ -132,7 +132,11 @@ def test_config_vars_are_rolled_kept_and_not_kept_where_they_break_the_app(home:
         assert home.run("config", "set", "A=1", "SECRET_KEY=hunter22").stdout == "v2 serves\n"
         assert value_of(formation, "A") == "1"
         assert value_of(formation, "FUNGIBLE_RELEASE") == "v2"
-        assert home.run("config").stdout == "A=1\nSECRET_KEY=hunter22\n"
+        listed = home.run("config")
+        assert listed.stdout == "A=1\nSECRET_KEY=***\n" and "--show-secrets" in listed.stderr
+        for words in (("config", "--show-secrets"), ("config", "list", "--show-secrets")):
+            assert home.run(*words).stdout == "A=1\nSECRET_KEY=hunter22\n"
+        assert json.loads(home.run("config", "--json").stdout) == {"A": "1", "SECRET_KEY": "hunter22"}
         broken = home.run("config", "set", "BREAK=yes")
         assert broken.returncode == 1
         assert "v3 is abandoned, v2 serves on: web." in broken.stderr
@@ -149,7 +153,7 @@ def test_config_vars_are_rolled_kept_and_not_kept_where_they_break_the_app(home:
         assert "hunter22" not in home.run("logs", "--json").stdout + formation.say()
         assert formation.stop() == 0
     assert home.run("config", "set", "B=2").returncode == 0
-    assert home.run("config").stdout == "B=2\nSECRET_KEY=hunter22\n"
+    assert home.run("config", "--show-secrets").stdout == "B=2\nSECRET_KEY=hunter22\n"
     with home.start("web=1") as formation:
         assert (value_of(formation, "B"), value_of(formation, "SECRET_KEY")) == ("2", "hunter22")
         assert formation.stop() == 0

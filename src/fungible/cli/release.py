@@ -16,7 +16,11 @@ def release(app: AppFolder = HERE, no_wait: NoWait = False, json: Json = False) 
 
 
 def releases(app: AppFolder = HERE, json: Json = False) -> int:
-    """List the releases that are kept, newest first."""
+    """List the releases that are kept, newest first.
+
+    CODE OF names the release whose code and assets this one has (a change of config vars makes a release, but builds
+    nothing); BUILD is the digest of these files: equal digests are equal builds.
+    """
     from fungible.control.stopped import known_app, releases_of
     from fungible.control.table import releases_table
 
