@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 
@@ -104,7 +105,7 @@ CASES = [
     words("too-many", (*START, "web=100000"), "at most 1000"),
     words("a-type-twice", (*START, "web=1", "web=2"), "twice"),
     words("release-wanted", (*START, "release=1"), "release"),
-    words("port-too-large", ("start", "--port", "70000"), "--port", "65535"),
+    words("port-too-large", ("start", "--port", "70000"), "--port", "70000 is not between 0 and 65535 ("),
     words("port-no-number", ("start", "--port", "http"), "--port", "whole number"),
     words("no-such-host", (*START, "--host", "no-such-host.invalid"), "--host no-such-host.invalid"),
     words("a-foreign-address", (*START, "--host", "192.0.2.1"), "192.0.2.1", code=3),
@@ -164,6 +165,7 @@ def test_bad_input(
     assert lines[0].startswith("fungible: ")
     for fragment in fragments:
         assert fragment in lines[0]
+    assert not re.search(r"[.?!;:,][.;:,]|[a-z\"] Did you mean", lines[0].replace("..", "")), "punctuation"
     assert home.left == []
 
 

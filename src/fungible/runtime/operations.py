@@ -153,7 +153,8 @@ class Operations:
             config = changed_config(self._releasing.config(), assignments, names)
             if config == dict(self._formation.release.config):
                 return self._done(f"nothing has changed: {self._formation.release.name} serves on")
-            said = " ".join([*(f"set {name}" for name in assignments), *(f"unset {name}" for name in names)])
+            done = (("set", tuple(assignments)), ("unset", names))
+            said = ", ".join(f"{verb} {' '.join(which)}" for verb, which in done if which)
             base = self._formation.release.name
 
             async def make() -> Ready:
