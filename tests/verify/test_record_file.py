@@ -6,14 +6,20 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import pytest
 import yaml
 
+from fungible.verify.fitness import weak_spots
 from fungible.verify.record.recording import without_idle_host
+from fungible.verify.transcript import Answer
 from fungible.verify.workload.file import load_workload
+from fungible.verify.workload.recorded import with_statuses
 from fungible.verify.workload.steps import Request, Workload
+from fungible.verify.world.world import Execution
 from tests.runtime.harness import PATIENCE, Home
 
 DOCS = Path(__file__).parents[2] / "docs" / "verify.md"
@@ -102,6 +108,7 @@ def test_what_is_recorded_reads_as_documented_and_verifies_as_it_is(home: Home) 
     data = yaml.safe_load(text)
     documented = set(re.findall(r"^\| `(\w+)` \|", DOCS.read_text(), re.M))
     assert {*data, *(key for each in data["requests"] for key in each)} <= documented
+    assert [each["status"] for each in data["requests"]] == [200, 302, 200, 200]
     assert re.search(r"form: \{user: ann, password: '007', csrf: '\$\{\w+\}'\}", text), text
     assert 'json: {text: "one\\ntwo"}' in text
     assert "Upgrade-Insecure" not in text and "max-age" not in text and "*/*}" not in text, text
@@ -114,6 +121,17 @@ def test_what_is_recorded_reads_as_documented_and_verifies_as_it_is(home: Home) 
     bad = home.run("verify", "visit.yaml", timeout=PATIENCE * 4)
     assert bad.returncode == 1, bad.stdout + bad.stderr
     assert "held by shop.NOTES[" in bad.stdout
+
+
+def test_what_is_answered_otherwise_than_when_it_was_recorded_is_told() -> None:
+    steps = (Request("POST", "/login", status=302), Request("GET", "/", status=200), Request("GET", "/x", status=404))
+    first = [Answer(200, (), b"wrong password"), Answer(302, (), b""), Answer(404, (), b"")]
+    execution = cast(Execution, SimpleNamespace(transcript=SimpleNamespace(answers=first), variables={}))
+    assert weak_spots(Workload(steps), execution) == [
+        "2 of 3 requests are answered otherwise than when they were recorded: #0 with 200 instead of 302, #1 with "
+        "302 instead of 200; is data missing, such as the user who logs in? `setup` under [tool.fungible.verify] makes it"
+    ]
+    assert with_statuses(Workload(steps[:1]), [Answer(304, (), b"")]).steps == steps[:1], "a cache's word is none"
 
 
 def test_the_host_stands_in_the_file_where_a_request_mentions_it() -> None:

@@ -100,6 +100,8 @@ GET: dict[Any, Any] = {"method": "GET", "path": "/"}
         ({"requests": [{**GET, "wait": 10**400}]}, ["requests[0].wait", "between 0 and 3600"]),
         ({"requests": [{**GET, "wait": -1}]}, ["requests[0].wait", "between 0 and 3600"]),
         ({"requests": [{**GET, "timeout": 0}]}, ["requests[0].timeout", "more than 0"]),
+        ({"requests": [{**GET, "status": 99}]}, ["requests[0].status must be a status from 100 to 599"]),
+        ({"requests": [{**GET, "status": "200"}]}, ["requests[0].status must be a status"]),
         ({"requests": [{**GET, "ignore_body": "yes"}]}, ["requests[0].ignore_body", "true or false"]),
         ({"requests": [{**GET, "files": {"f": "text"}}]}, ["requests[0].files.f", "[filename, text, type]"]),
         ({"requests": [{**GET, "body": {"base64": "%"}}]}, ["requests[0].body.base64"]),
@@ -351,6 +353,7 @@ def requests(draw: st.DrawFn) -> Request:
         wait=draw(st.floats(0, 3600)),
         timeout=draw(st.none() | st.floats(0.001, 3600)),
         ignore_body=draw(st.booleans()),
+        status=draw(st.none() | st.integers(100, 599)),
     )
 
 

@@ -16,7 +16,7 @@ from fungible.verify.transcript import Sent, Transcript
 from fungible.verify.workload.binding import infer_bindings
 from fungible.verify.workload.file import workload_data
 from fungible.verify.workload.parsing import parse_workload
-from fungible.verify.workload.recorded import is_static, kept_headers, with_body
+from fungible.verify.workload.recorded import is_static, kept_headers, with_body, with_statuses
 from fungible.verify.workload.steps import Request, Workload, render, texts
 
 LONGEST_WAIT: Final = 2.0
@@ -58,7 +58,7 @@ def as_workload(exchanges: Sequence[Exchange], *, assets: bool = True, path: Pat
         placement=(0,) * len(steps),
     )
     bound = infer_bindings(Workload(steps, host=host, path=path, warnings=tuple(warnings)), transcript)
-    return _with_waits(_with_common_headers(bound), kept)
+    return with_statuses(_with_waits(_with_common_headers(bound), kept), transcript.answers)
 
 
 def _writable(exchanges: Sequence[Exchange]) -> tuple[list[Exchange], int]:

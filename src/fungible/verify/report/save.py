@@ -41,7 +41,8 @@ def minimal_workload(workload: Workload, kept: tuple[int, ...], variables: Mappi
             missing = {name: variables[name] for name in step.references() - saved if name in variables}
             saved.update(step.save)
             kept_saves = {name: how for name, how in step.save.items() if name in used or not _BOUND.fullmatch(name)}
-            step = replace(_filled(step, missing) if missing else step, save=kept_saves)
+            # Without the others it may well be answered otherwise.
+            step = replace(_filled(step, missing) if missing else step, save=kept_saves, status=None)
         steps.append(step)
     return replace(small, steps=tuple(steps), path=None, warnings=())
 

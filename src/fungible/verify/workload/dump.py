@@ -140,6 +140,8 @@ def _step_data(step: Step) -> dict[str, Any]:
         data["timeout"] = step.timeout
     if step.ignore_body:
         data["ignore_body"] = True
+    if step.status is not None:
+        data["status"] = step.status
     return data
 
 

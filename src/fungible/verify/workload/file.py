@@ -13,6 +13,7 @@ from fungible.verify.workload.binding import infer_bindings
 from fungible.verify.workload.dump import PLAIN_VALUES, dump_workload, workload_data
 from fungible.verify.workload.har import is_har, parse_har
 from fungible.verify.workload.parsing import parse_workload
+from fungible.verify.workload.recorded import with_statuses
 from fungible.verify.workload.steps import (
     ABSENT,
     MAX_STEPS,
@@ -66,7 +67,8 @@ def load_workload(path: Path) -> Workload:
     data = _decode(text, path)
     if is_har(data):
         recording = parse_har(data, path)
-        return infer_bindings(recording.workload, recording.transcript)
+        bound = infer_bindings(recording.workload, recording.transcript)
+        return with_statuses(bound, recording.transcript.answers)
     return parse_workload(data, path)
 
 

@@ -36,6 +36,7 @@ _REQUEST = (
     "wait",
     "timeout",
     "ignore_body",
+    "status",
 )
 METHODS: Final = tuple(
     """GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT QUERY ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY
@@ -224,6 +225,11 @@ class _Reader:
             self.warnings.append(warning)
         return method
 
+    def status(self, value: object, where: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 100 <= value <= 599:
+            raise self.problem(where, "must be a status from 100 to 599, that of the recorded answer")
+        return value
+
     def request(self, data: Mapping[str, Any], where: str) -> Request:
         self.known(data, _REQUEST, where)
         for key in ("method", "path"):
@@ -257,6 +263,7 @@ class _Reader:
             wait=self.seconds(data.get("wait", 0), _join(where, "wait")),
             timeout=timeout,
             ignore_body=ignore,
+            status=self.status(data["status"], _join(where, "status")) if "status" in data else None,
         )
 
 
