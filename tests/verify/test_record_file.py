@@ -129,7 +129,8 @@ def test_what_is_answered_otherwise_than_when_it_was_recorded_is_told() -> None:
     execution = cast(Execution, SimpleNamespace(transcript=SimpleNamespace(answers=first), variables={}))
     assert weak_spots(Workload(steps), execution) == [
         "2 of 3 requests are answered otherwise than when they were recorded: #0 with 200 instead of 302, #1 with "
-        "302 instead of 200; is data missing, such as the user who logs in? `setup` under [tool.fungible.verify] makes it"
+        "302 instead of 200; is data missing, such as the user who logs in? `setup` under [tool.fungible.verify] "
+        "makes it"
     ]
     assert with_statuses(Workload(steps[:1]), [Answer(304, (), b"")]).steps == steps[:1], "a cache's word is none"
 
