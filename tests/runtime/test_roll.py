@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.runtime.harness import WEB, Formation, Home
+from tests.runtime.harness import PATIENCE, WEB, Formation, Home, wait_until
 from tests.runtime.load import load_on
 
 WHO = """
@@ -360,6 +360,25 @@ def test_watch_releases_an_edit_and_looks_past_a_broken_one(home: Home) -> None:
         assert formation.stop() == 0
     said = [event["text"] for event in formation.of("notice") if "v3 is abandoned" in event["text"]]
     assert said == ["v3 is abandoned, v2 serves on: a newer one took its place"], "once"
+
+
+def test_watch_does_not_release_its_own_log(home: Home) -> None:
+    home.write({"Procfile": WEB, "text": "one"})
+    log = home.app / "fungible.log"
+    with log.open("wb") as file:
+        command = [*home.command, "start", "--watch", "--port", "0"]
+        process = subprocess.Popen(command, cwd=home.app, env=home.variables, stdout=file, stderr=file)
+    try:
+        wait_until(lambda: "http://" in log.read_text(), log.read_text)
+        home.write({"text": "two"})
+        wait_until(lambda: "v2 serves" in log.read_text(), log.read_text)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "v3" not in log.read_text()
+    assert "is being stopped" not in log.read_text()
 
 
 @pytest.mark.parametrize("watch", [True, False])

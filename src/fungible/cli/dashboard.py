@@ -15,7 +15,11 @@ def dashboard(
     port: Annotated[
         int,
         typer.Option(
-            envvar="FUNGIBLE_DASHBOARD_PORT", min=0, max=65535, help="Port on this machine; 0 picks a free one."
+            metavar="PORT",
+            envvar="FUNGIBLE_DASHBOARD_PORT",
+            min=0,
+            max=65535,
+            help="Port on this machine; 0 picks a free one.",
         ),
     ] = 0,
 ) -> int:

@@ -99,6 +99,11 @@ class Operations:
         self._turn = asyncio.Lock()
         self._roll: Roll | None = None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more can be done."""
+        return self._formation.stopping
+
     async def scale(self, items: Sequence[str]) -> Done:
         """Bring as many processes as `items` say (`web=3`)."""
         async with self._turn:
