@@ -7,7 +7,7 @@ import random
 
 from fungible.runtime.console import Console
 from fungible.runtime.events import Event
-from fungible.runtime.repeats import HELD, Repeats
+from fungible.runtime.repeats import AHEAD, HELD, Repeats
 from tests.runtime.harness import Home, wait_until
 
 TRACEBACK = ["[{0}] [INFO] Starting", "[{0}] [ERROR] Exception", "  File app.py, line 3", "ImportError: no shop"]
@@ -102,6 +102,10 @@ def test_what_a_server_says_in_another_order_is_the_same() -> None:
         told.say(instance, *lines)
         told.fail(instance)
         assert told.taken() == (["started web.1", *whole("web.1", 6)] if attempt == 0 else [])
+    instance = told.begin("web.1")
+    told.say(instance, *TRACEBACK, *LATE, "[{0}] [INFO] Handling signal: term")
+    told.fail(instance)
+    assert told.taken() == [], "a word more of its progress changes nothing"
 
 
 def test_another_error_is_shown_whole() -> None:
@@ -111,7 +115,7 @@ def test_another_error_is_shown_whole() -> None:
     told.say(second, "PermissionError: cart")
     told.say(first, "Starting")
     assert told.taken() == ["line web.1"], "the first one may say it in a moment"
-    told.pass_by(HELD)
+    told.pass_by(AHEAD)
     assert told.taken() == ["line web.2"], "it has not"
     told.fail(second)
     told.fail(first)

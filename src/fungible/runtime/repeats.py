@@ -14,12 +14,16 @@ from fungible.runtime.events import Event
 
 HELD = 2.0
 """Seconds in which a further attempt shows whether it is like one before; until then nothing is said of it."""
+AHEAD = 5.0
+"""Seconds by which one of several that boot side by side may be ahead of the one that is shown."""
 _LONGEST = 60.0
 _MOST = 500
 _WORTH_A_LINE = 8.0
 """Seconds of delay from which on a further attempt is worth a line."""
 _YOUNG = 10.0
 """A process that ends by itself within so many seconds of its readiness has failed at its start."""
+_USUAL = re.compile(r"\b(?:INFO|DEBUG)\b")
+"""What a server says of its progress is said or not, as its processes end in any order; no failure is told so."""
 _CHANGES = re.compile(r"\b(?:0x)?[0-9a-f]{6,}\b|\d+")
 """What differs between two runs that say the same: times, pids, addresses, ids."""
 
@@ -48,7 +52,8 @@ class _Attempt:
     def note(self, event: Event) -> None:
         """Take down what is said of it, as long as it is little."""
         self.count += 1
-        if self.count <= _MOST or event.kind == "process.ended":
+        usual = event.kind == "log.line" and _USUAL.search(str(event.data["text"])) is not None
+        if (self.count <= _MOST and not usual) or event.kind == "process.ended":
             self.said[_key(event)] += 1
         if event.kind == "process.ready":
             self.up_at = event.at if event.data.get("answered") else self.began_at + HELD
@@ -266,7 +271,7 @@ class Repeats:
             return now - held.ended_at >= min(_LONGEST, HELD + 1.5 * attempt.took)
         if not self._may_wait(held, now):
             return True
-        return held.unlike_since is not None and now - held.unlike_since >= HELD
+        return held.unlike_since is not None and now - held.unlike_since >= AHEAD
 
     def _release(self, instance: str) -> list[Event]:
         """All that is held of an attempt, after what is held of earlier ones of its name."""
