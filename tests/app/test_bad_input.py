@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -300,3 +301,4 @@ def is_one_sentence(problem: Problem, *fragments: str) -> None:
     assert message.isprintable(), "a message is one line, without control characters"
     assert len(message) < 1000
     assert message.endswith((".", "?", "`", "…"))
+    assert not re.search(r"[.?!;:,][.;:,]|[a-z\"] Did you mean", message.replace("..", "")), message

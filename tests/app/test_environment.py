@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fungible.app.dotenv import parse_dotenv
-from fungible.app.environment import compose, looks_secret, mask, parse_assignment, secrets_of
+from fungible.app.environment import compose, looks_secret, mask, parse_assignment, secrets_of, shown_value
 
 pytestmark = pytest.mark.pure
 
@@ -92,6 +92,13 @@ def test_an_assignment_keeps_its_value_as_it_is() -> None:
 )
 def test_what_looks_secret(name: str, value: str, secret: bool) -> None:
     assert looks_secret(name, value) is secret
+    assert (shown_value(name, value) != value) is secret
+    assert ":pw@" not in shown_value(name, value)
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    assert shown_value("DATABASE_URL", "postgres://ann:pw@db/x?pw=pw") == "postgres://ann:***@db/x?pw=pw"
+    assert shown_value("API_TOKEN", "https://db/x") == "***"
 
 
 def test_masking() -> None:

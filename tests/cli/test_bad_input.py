@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 
@@ -41,6 +42,25 @@ def words(id: str, arguments: tuple[str, ...], *fragments: str, code: int = 2) -
 
 CASES = [
     start("no-procfile", {}, "Procfile: there is no such file", "--web"),
+    *(
+        case(
+            f"nothing-declared-{'-'.join(words)}",
+            {".env": "A=1\n"},
+            words,
+            "Procfile: there is no such file",
+            "--web",
+        )
+        for words in (
+            ("build",),
+            ("config",),
+            ("config", "set", "A=1"),
+            ("config", "unset", "A"),
+            ("releases",),
+            ("dashboard",),
+            ("build", "--json", "--isolation", "none"),
+        )
+    ),
+    case("nothing-declared-misspelt", {"procfile": GOOD}, ("config",), "rename it"),
     start("misspelt-procfile", {"procfile": GOOD}, "rename it"),
     start("empty-procfile", {"Procfile": ""}, "declares no process type"),
     start("release-alone", {"Procfile": "release: true\n"}, "only `release`"),
@@ -85,7 +105,7 @@ CASES = [
     words("too-many", (*START, "web=100000"), "at most 1000"),
     words("a-type-twice", (*START, "web=1", "web=2"), "twice"),
     words("release-wanted", (*START, "release=1"), "release"),
-    words("port-too-large", ("start", "--port", "70000"), "--port", "65535"),
+    words("port-too-large", ("start", "--port", "70000"), "--port", "70000 is not between 0 and 65535 ("),
     words("port-no-number", ("start", "--port", "http"), "--port", "whole number"),
     words("no-such-host", (*START, "--host", "no-such-host.invalid"), "--host no-such-host.invalid"),
     words("a-foreign-address", (*START, "--host", "192.0.2.1"), "192.0.2.1", code=3),
@@ -140,11 +160,12 @@ def test_bad_input(
     end_zygote()
     said = capfd.readouterr()
     assert (ended.value.code, said.out) == (code, ""), said.err
-    lines = [line for line in said.err.splitlines() if " fungible  | " not in line]
+    lines = [line for line in said.err.splitlines() if " fungible     | " not in line]
     assert len(lines) == 1, said.err
     assert lines[0].startswith("fungible: ")
     for fragment in fragments:
         assert fragment in lines[0]
+    assert not re.search(r"[.?!;:,][.;:,]|[a-z\"] Did you mean", lines[0].replace("..", "")), "punctuation"
     assert home.left == []
 
 
@@ -159,13 +180,20 @@ def test_there_are_many() -> None:
     assert len(CASES) >= 30
 
 
-def test_a_port_in_use_is_named(home: Home) -> None:
-    home.write({"Procfile": GOOD})
+@pytest.mark.parametrize("option", ["port", "metrics-port"])
+def test_a_port_in_use_is_named_before_anything_is_done(home: Home, option: str) -> None:
+    done_at = home.base / "home" / "migrated"
+    settings = 'isolation = "none"\nbuild = ["echo built"]\n[services]\nSTORE = "folder"\n'
+    home.write({"Procfile": f"{GOOD}release: touch {done_at}\n", "fungible.toml": settings})
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = home.run("start", "--port", str(port))
+        done = home.run(*(START if option != "port" else ("start",)), f"--{option}", str(port))
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.splitlines()[-1].startswith(f"fungible: port {port} of 127.0.0.1 is in use")
+    assert "built" not in done.stderr
+    assert not done_at.exists()
+    assert not list(home.base.glob("state/fungible/*/releases/*")), "no release is made"
+    assert home.left == []
 
 
 def test_a_file_that_cannot_be_read_is_named(home: Home) -> None:

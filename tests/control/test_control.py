@@ -143,7 +143,7 @@ def test_logs_are_shown_and_followed(home: Home) -> None:
     home.write({"Procfile": WEB + "worker: echo at work; sleep 600\n"})
     with home.start() as formation:
         formation.wait("log.line", "worker.1")
-        assert home.run("logs", "-n", "1", "worker").stdout.endswith("worker.1  | at work\n")
+        assert home.run("logs", "-n", "1", "worker").stdout.endswith("worker.1     | at work\n")
         assert "worker.1" not in home.run("logs", "web.1").stdout
         wrong = home.run("logs", "wbe")
         assert (wrong.returncode, wrong.stdout) == (2, "")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.runtime.harness import WEB, Formation, Home
+from tests.runtime.harness import PATIENCE, WEB, Formation, Home, wait_until
 from tests.runtime.load import load_on
 
 WHO = """
@@ -91,7 +91,9 @@ def test_a_release_that_does_not_become_ready_is_abandoned_and_the_old_one_serve
         assert line is None or line in done.stderr
         assert load.count.lost == []
         assert set(load.count.by) == {"v1"}
-        assert {(each["release"], each["state"]) for each in ps(home)["processes"]} == {("v1", "ready")}
+        processes = ps(home)["processes"]
+        assert {(each["release"], each["state"]) for each in processes} == {("v1", "ready")}
+        assert [(each["restarts"], each["last_end"]) for each in processes] == [(0, None)] * 2, "v1 has not crashed"
         now = {each["name"]: each for each in releases(home)}
         assert now["v1"]["serves"] and not now["v2"]["serves"] and why in now["v2"]["abandoned"]
         home.write({"who.py": who() + "# mended\n", "fungible.toml": READY})
@@ -130,7 +132,11 @@ def test_config_vars_are_rolled_kept_and_not_kept_where_they_break_the_app(home:
         assert home.run("config", "set", "A=1", "SECRET_KEY=hunter22").stdout == "v2 serves\n"
         assert value_of(formation, "A") == "1"
         assert value_of(formation, "FUNGIBLE_RELEASE") == "v2"
-        assert home.run("config").stdout == "A=1\nSECRET_KEY=hunter22\n"
+        listed = home.run("config")
+        assert listed.stdout == "A=1\nSECRET_KEY=***\n" and "--show-secrets" in listed.stderr
+        for words in (("config", "--show-secrets"), ("config", "list", "--show-secrets")):
+            assert home.run(*words).stdout == "A=1\nSECRET_KEY=hunter22\n"
+        assert json.loads(home.run("config", "--json").stdout) == {"A": "1", "SECRET_KEY": "hunter22"}
         broken = home.run("config", "set", "BREAK=yes")
         assert broken.returncode == 1
         assert "v3 is abandoned, v2 serves on: web." in broken.stderr
@@ -147,7 +153,7 @@ def test_config_vars_are_rolled_kept_and_not_kept_where_they_break_the_app(home:
         assert "hunter22" not in home.run("logs", "--json").stdout + formation.say()
         assert formation.stop() == 0
     assert home.run("config", "set", "B=2").returncode == 0
-    assert home.run("config").stdout == "B=2\nSECRET_KEY=hunter22\n"
+    assert home.run("config", "--show-secrets").stdout == "B=2\nSECRET_KEY=hunter22\n"
     with home.start("web=1") as formation:
         assert (value_of(formation, "B"), value_of(formation, "SECRET_KEY")) == ("2", "hunter22")
         assert formation.stop() == 0
@@ -352,6 +358,51 @@ def test_watch_releases_an_edit_and_looks_past_a_broken_one(home: Home) -> None:
         home.write({"text": "three"})
         formation.wait_for(lambda: formation.get("/read/text").json()["text"] == "three")
         assert formation.stop() == 0
+    said = [event["text"] for event in formation.of("notice") if "v3 is abandoned" in event["text"]]
+    assert said == ["v3 is abandoned, v2 serves on: a newer one took its place"], "once"
+
+
+def test_watch_does_not_release_its_own_log(home: Home) -> None:
+    home.write({"Procfile": WEB, "text": "one"})
+    log = home.app / "fungible.log"
+    with log.open("wb") as file:
+        command = [*home.command, "start", "--watch", "--port", "0"]
+        process = subprocess.Popen(command, cwd=home.app, env=home.variables, stdout=file, stderr=file)
+    try:
+        wait_until(lambda: "http://" in log.read_text(), log.read_text)
+        home.write({"text": "two"})
+        wait_until(lambda: "v2 serves" in log.read_text(), log.read_text)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "v3" not in log.read_text()
+    assert "is being stopped" not in log.read_text()
+
+
+@pytest.mark.parametrize("watch", [True, False])
+@pytest.mark.parametrize(
+    ("procfile", "said"),
+    [
+        ("web: exit 3\n", "v2 is abandoned, v1 serves on: web.1 did not become ready (exit code 3)"),
+        (WEB + "release: exit 4\n", "v2 is abandoned, v1 serves on: the release command `exit 4` ended with 4"),
+    ],
+)
+def test_that_a_release_is_abandoned_is_said_once(home: Home, procfile: str, said: str, watch: bool) -> None:
+    home.write({"Procfile": WEB})
+    with home.start(*(["--watch"] if watch else [])) as formation:
+        home.write({"Procfile": procfile})
+        if not watch:
+            done = home.run("release")
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr.splitlines()[-1].startswith(f"fungible: {said}")
+        formation.wait("release.abandoned")
+        table = home.run("releases").stdout
+        assert formation.stop() == 0
+    told = [event["text"] for event in formation.of("notice") if "exit" in event["text"] and "v2" in event["text"]]
+    assert [text.partition(";")[0] for text in told] == [said]
+    assert "above" not in table
 
 
 def test_an_edit_while_the_old_process_takes_its_time_to_stop_brings_nothing_old_back(home: Home) -> None:

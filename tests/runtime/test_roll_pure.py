@@ -116,7 +116,9 @@ def test_two_processes_of_one_name_are_told_apart_and_counted_together() -> None
     assert 'fungible_in_flight{process="web.1"} 4' in lines
     assert f'fungible_process_memory_bytes{{process="web.1"}} {10 * 2**20}' in lines
     told = Event("log.line", "web.1", "aaaaaaaaaaaa", data={"text": "bye", "former": True})
-    assert str(format_event(told, colour=False)).endswith(" web.1/aaaaaa| bye")
+    assert str(format_event(told, colour=False)).endswith(" web.1/aaaaaa | bye")
+    other = Event("log.line", "web.1", "bbbbbbbbbbbb", data={"text": "bye"})
+    assert str(format_event(other, colour=False)).endswith(" web.1        | bye"), "in the same column"
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def test_the_first_line_is_the_url_once_the_processes_are_ready(home: Home) -> N
         assert formation.lines == [formation.url], "stdout has the URL alone"
     said = formation.say()
     assert "isolation " in said
-    assert "web.1     | ready after" in said
-    assert "web.2     | ready after" in said
+    assert "web.1        | ready after" in said
+    assert "web.2        | ready after" in said
 
 
 def test_one_keep_alive_client_meets_all_processes_in_turn(home: Home) -> None:
@@ -135,7 +135,7 @@ def test_a_command_that_does_not_exist_gives_one_clear_line_and_no_hot_loop(home
     said = formation.say()
     assert said.count("no-such-program` (Procfile line 2) is not found on the PATH") == 1
     assert said.count("exited with 127") == 2, "one line for each process"
-    assert said.count("worker.1  | started") == said.count("worker.2  | started") == 1
+    assert said.count("worker.1     | started") == said.count("worker.2     | started") == 1
 
 
 def test_not_even_the_first_restart_of_a_command_that_does_not_exist_is_immediate(home: Home) -> None:

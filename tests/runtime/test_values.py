@@ -111,7 +111,7 @@ def test_a_process_is_shown_what_its_settings_name_and_nothing_as_broad_as_a_hid
 
 def test_what_people_are_shown() -> None:
     event = Event("process.wrote", "web.1", data={"paths": ["a", "-b"], "count": 9}, at=0.0)
-    assert format_event(event, colour=False).endswith(" web.1     | wrote: a, -b and 7 more (thrown away)")  # type: ignore[union-attr]
+    assert format_event(event, colour=False).endswith(" web.1        | wrote: a, -b and 7 more (thrown away)")  # type: ignore[union-attr]
     code = "__pycache__/a.cpython-311.pyc"
     assert lost(["shop", code], 2) == "wrote: shop (thrown away)"
     assert lost([code, f"shop/{code}"], 2) is None, "no news"

@@ -14,7 +14,8 @@ import pytest
 from fungible.verify.blame.culprit import Culprit
 from fungible.verify.findings import Difference, WorldRow
 from fungible.verify.report import CLASSES, mask_of, mend_class, page, to_html, to_json, to_text
-from fungible.verify.report.words import letters, outcome, route
+from fungible.verify.report.answers import outcome
+from fungible.verify.report.words import letters, route
 from fungible.verify.shrink.case import Case
 from fungible.verify.verify import painter, worst
 from tests.verify.report_findings import BASKET, STATUS, WORKLOAD, differing, findings
@@ -65,16 +66,56 @@ def test_a_store_names_itself() -> None:
 def test_an_old_value_is_told_to_be_the_one_processes() -> None:
     known = differing("body.price", 99, 10, "stale")
     cached = replace(known, deviation=replace(known.deviation, outdated=True))
-    assert outcome(known.deviation) == "body.price: `99` expected, got `10`"
+    assert outcome(known.deviation) == (
+        "body.price: `99` with one process for all; `10`, an old value, with processes as listed"
+    )
     assert outcome(cached.deviation) == (
-        "body.price: `99` expected, got `10` from one process for all: "
-        "it keeps what it showed before, apart they show what is stored"
+        "body.price: `99`, what is stored, with processes as listed; `10`, an old value, with one process for all"
     )
     told = [to_json(findings(each))["differences"][0] for each in (known, cached)]
     assert [(each["expected"], each["got"]) for each in told] == [(99, 10), (99, 10)]
     assert [each["expected_from"] for each in told] == ["one process for all", "processes as listed"]
     assert [each["got_from"] for each in told] == ["processes as listed", "one process for all"]
     assert "Got (one process for all)" in to_html([findings(cached)])
+
+
+_ONE, _APART = "one process for all", "processes as listed"
+
+
+@pytest.mark.parametrize(
+    ("place", "expected", "got", "kind", "where", "one", "apart"),
+    [
+        ("status", 200, 303, "lost", None, "200 OK", "303 See Other"),
+        ("fault", "", "timeout", "lost", None, "a complete answer", "no answer in time"),
+        ("body.n", 35, 30, "stale", "body.n", "`35`", "`30`, an old value"),
+        ("body.user", "ann", None, "lost", "body.user", "`ann`", "nothing there"),
+        ("cookie sid value", "***", None, "lost", "the cookie sid", "`***`", "nothing there"),
+        ("header etag", None, "x", "diverged", "the header ETag", "nothing there", "`x`"),
+        ("body", {"length": 2, "missing": ["a"]}, {"length": 1}, "lost", "body", "2 items with `a`", "1 item"),
+        ("body", {"length": [3, 5]}, {"length": 6, "extra": [7]}, "lost", "body", "3 to 5 items", "6 items with `7`"),
+        ("body", {"a": 1, "b": 2, "c": 5}, {"a": 1, "b": 3}, "lost", "body", "b: `2`, c: `5`", "b: `3`, no c"),
+    ],
+)
+def test_people_read_who_answered_what(
+    place: str, expected: Any, got: Any, kind: str, where: str | None, one: str, apart: str
+) -> None:
+    lines = [line.strip() for line in to_text(findings(differing(place, expected, got, kind))).splitlines()]
+    at = lines.index(f"{_ONE}: {one}")
+    assert lines[at + 1] == f"{_APART}: {apart}"
+    assert lines[at - 1] == (where or "#4 GET /items   process B")
+
+
+def test_people_read_what_is_stored() -> None:
+    known = differing("body.n", 35, 30, "stale")
+    text = to_text(findings(replace(known, deviation=replace(known.deviation, outdated=True))))
+    assert (
+        "   body.n\n     processes as listed: `35`, what is stored\n     one process for all: `30`, an old value\n"
+    ) in text
+
+
+def test_a_secret_is_told_as_a_sentence() -> None:
+    text = to_text(findings(differing("body.token", "***", "***")))
+    assert "   body.token: another value than expected (not shown, it may be a secret)\n" in text
 
 
 def test_processes_that_were_there_before_are_told() -> None:
@@ -161,7 +202,9 @@ def test_text_says_the_verdict_first_and_a_block_a_difference() -> None:
         "1. lost: what an earlier request left is gone",
         "     #1 POST /items  process A",
         "     #4 GET /items   process B",
-        "   body.items: 2 items expected, `two` is missing",
+        "   body.items",
+        "     one process for all: 2 items with `two`",
+        "     processes as listed: 1 item",
         "   also seen at #2 GET /items/${id}",
         "   held by shop.views.CARTS['ann']",
         "     written at shop/views.py:41",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fungible.app.problem import Exit, Problem
+from fungible.app.quantity import parse_duration
+from fungible.verify.workload.dump import workload_text
 from fungible.verify.workload.file import (
     ABSENT,
     File,
@@ -65,14 +68,18 @@ GET: dict[Any, Any] = {"method": "GET", "path": "/"}
     ("data", "words"),
     [
         ([], ["must be a mapping"]),
-        ({"request": []}, ['request is not known; did you mean "requests"']),
+        ({"request": []}, ['request is not known. Did you mean "requests"?']),
         ({"requests": {}}, ["requests must be a list"]),
-        ({"requests": [GET], "mask": []}, ['did you mean "masks"']),
+        ({"requests": [GET], "mask": []}, ['Did you mean "masks"?']),
         ({"requests": [GET], "masks": ["("]}, ["masks[0] is not a regular expression"]),
         ({"requests": [GET], "host": "a b"}, ["host must be"]),
         ({"requests": [GET, {**GET, "heders": {}}]}, ["requests[1].heders", '"headers"']),
         ({"requests": [{"path": "/"}]}, ["requests[0]", '"method"']),
         ({"requests": [{**GET, "method": "GE T"}]}, ["requests[0].method"]),
+        ({"requests": [{**GET, "method": "GTE"}]}, ['requests[0].method is not an HTTP method: "GTE".', '"GET"?']),
+        ({"requests": [{**GET, "method": "post"}]}, ['requests[0].method is not an HTTP method: "post".', '"POST"?']),
+        ({"requests": [{"methd": "GET", "path": "/"}]}, ['requests[0].methd is not known. Did you mean "method"?']),
+        ({"requests": [{**GET, "colour": 1}]}, ["requests[0].colour is not known. Known are method, path, "]),
         ({"requests": [{**GET, "path": "login"}]}, ["requests[0].path", 'begin with "/"']),
         ({"requests": [{**GET, "path": 7}]}, ["requests[0].path must be text, not a number"]),
         ({"requests": [{**GET, "json": {}, "body": "x"}]}, ["requests[0] has several bodies: json and body"]),
@@ -87,9 +94,14 @@ GET: dict[Any, Any] = {"method": "GET", "path": "/"}
         ({"requests": [{**GET, "save": {"id": "re:("}}]}, ["requests[0].save.id", "bad regular expression"]),
         ({"requests": [{**GET, "save": {"id": "re:abc"}}]}, ["requests[0].save.id", "without a group"]),
         ({"requests": [{**GET, "save": {"a-b": "cookie:c"}}]}, ["requests[0].save.a-b", "not a name"]),
-        ({"requests": [{**GET, "wait": "1s"}]}, ["requests[0].wait", "number of seconds"]),
+        ({"requests": [{**GET, "wait": "soon"}]}, ["requests[0].wait must be seconds or a duration", '"soon"']),
+        ({"requests": [{**GET, "wait": "2h"}]}, ["requests[0].wait", "between 0 and 3600"]),
+        ({"requests": [{**GET, "wait": [1]}]}, ["requests[0].wait must be seconds or a duration", "a list"]),
+        ({"requests": [{**GET, "wait": 10**400}]}, ["requests[0].wait", "between 0 and 3600"]),
         ({"requests": [{**GET, "wait": -1}]}, ["requests[0].wait", "between 0 and 3600"]),
         ({"requests": [{**GET, "timeout": 0}]}, ["requests[0].timeout", "more than 0"]),
+        ({"requests": [{**GET, "status": 99}]}, ["requests[0].status must be a status from 100 to 599"]),
+        ({"requests": [{**GET, "status": "200"}]}, ["requests[0].status must be a status"]),
         ({"requests": [{**GET, "ignore_body": "yes"}]}, ["requests[0].ignore_body", "true or false"]),
         ({"requests": [{**GET, "files": {"f": "text"}}]}, ["requests[0].files.f", "[filename, text, type]"]),
         ({"requests": [{**GET, "body": {"base64": "%"}}]}, ["requests[0].body.base64"]),
@@ -108,6 +120,24 @@ def test_a_mistake_is_named_with_its_place(data: Any, words: list[str]) -> None:
     assert caught.value.message.startswith("workload.yaml: ")
     for word in words:
         assert word in caught.value.message
+    assert not re.search(r"[.?!;,][.;,]|\?\.", caught.value.message.partition(": ")[2].replace("..", ""))
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("2s", 2.0), ("500ms", 0.5), ("1m", 60.0), ("0.25 s", 0.25), ("3", 3.0), (0.5, 0.5)]
+)
+def test_times_are_written_as_in_the_settings(written: Any, seconds: float) -> None:
+    (step,) = parse_workload({"requests": [{**GET, "wait": written, "timeout": written}]}, PATH).steps
+    assert isinstance(step, Request)
+    assert (step.wait, step.timeout) == (seconds, seconds) == (parse_duration(written),) * 2
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "PROPFIND", "PURGE", "QUERY", "FROBNICATE"])
+def test_other_methods_are_taken_and_those_that_nobody_knows_are_told(method: str) -> None:
+    workload = parse_workload({"requests": [GET, {**GET, "method": method}]}, PATH)
+    assert isinstance(workload.steps[1], Request) and workload.steps[1].method == method
+    told = ('requests[1].method: "FROBNICATE" is no method of HTTP; it is sent as it is.',)
+    assert workload.warnings == (told if method == "FROBNICATE" else ())
 
 
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
@@ -323,6 +353,7 @@ def requests(draw: st.DrawFn) -> Request:
         wait=draw(st.floats(0, 3600)),
         timeout=draw(st.none() | st.floats(0.001, 3600)),
         ignore_body=draw(st.booleans()),
+        status=draw(st.none() | st.integers(100, 599)),
     )
 
 
@@ -338,8 +369,32 @@ WORKLOADS = st.builds(
 @given(WORKLOADS, st.sampled_from(["w.json", "w.yaml"]))
 def test_a_dumped_workload_reads_back_equal(tmp_path_factory: Any, workload: Workload, name: str) -> None:
     file = tmp_path_factory.getbasetemp() / name
-    file.write_text(dump_workload(workload), encoding="utf-8")
-    assert load_workload(file) == workload
+    for text in (dump_workload(workload), workload_text(workload, name)):
+        file.write_text(text, encoding="utf-8")
+        assert load_workload(file) == workload
+
+
+def test_yaml_is_written_as_people_write_it(tmp_path: Path) -> None:
+    text = """\
+masks: [etag]
+host: shop.test
+headers: {User-Agent: curl}
+requests:
+  - {method: POST, path: /login, form: {user: ann, password: '007'}}
+  - {method: POST, path: /items, json: {title: one, n: 1, 'on': null}, save: {id: 'json:$.id'}}
+  - {method: GET, path: '/items/${id}', jar: bob, wait: 0.5}
+  - {job: python work.py}
+  - {until: quiet}
+  - method: POST
+    path: /long
+    headers: {Accept: text/html, Referer: 'http://shop.test/a-page-with-a-long-name'}
+    form: [[tag, a], [tag, "two\\nlines"]]
+"""
+    (tmp_path / "w.yaml").write_text(text)
+    workload = load_workload(tmp_path / "w.yaml")
+    written = workload_text(workload, "w.yaml")
+    assert written == text
+    assert json.loads(workload_text(workload, "w.json"))["host"] == "shop.test"
 
 
 @given(requests(), st.dictionaries(st.sampled_from(["a", "b"]), TEXT))

@@ -25,6 +25,7 @@ __all__ = [
     "parse_dotenv",
     "resolve",
     "secrets_of",
+    "shown_value",
 ]
 
 # Given to processes by the run stage; nothing else can set them for a process.
@@ -118,6 +119,13 @@ def looks_secret(name: str, value: str) -> bool:
     words = upper.split("_")
     by_name = upper not in _NOT_SECRET and any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDS) for word in words)
     return value != "" and (by_name or _URL_PASSWORD.search(value) is not None)
+
+
+def shown_value(name: str, value: str) -> str:
+    """The value as it may be shown: `***` for what looks secret by its name, URLs without their passwords."""
+    if looks_secret(name, "x") and value:
+        return _MASK
+    return _URL_PASSWORD.sub(lambda match: match[0].replace(f":{match[1]}@", f":{_MASK}@"), value)
 
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def load_app(
     lines = {line.name: line for line in _procfile(folder, texts.get(PROCFILE), web, need_types)}
     release_line = lines.pop(RELEASE, None)
     settings, settings_file, project_name = _settings(folder, texts)
+    declared = PROCFILE in texts or FUNGIBLE_TOML in texts or settings != Settings()
     settings = apply_options(settings, options or {})
     if web is not None:
         check_command(web, "--web")
@@ -70,6 +71,7 @@ def load_app(
         dotenv=parse_dotenv(texts.get(DOTENV, ""), _at(folder, DOTENV)),
         release_command=release_line.command if release_line is not None else settings.release,
         sources=tuple(texts),
+        declared=declared,
     )
 
 
@@ -117,10 +119,15 @@ def _procfile(folder: Path, text: str | None, web: str | None, need_types: bool)
         return parse_procfile(text, _at(folder, PROCFILE))
     if web is not None or not need_types:
         return ()
+    raise nothing_declared(folder)
+
+
+def nothing_declared(folder: Path) -> Problem:
+    """That a folder is no app, as it has no Procfile, and how it becomes one."""
     alike = next((name for name in _names(folder) if name.casefold() in ("procfile", "procfile.txt")), None)
     if alike is not None:
-        raise Problem(f"{_at(folder, alike)}: the file must be named {PROCFILE}; rename it.")
-    raise Problem(
+        return Problem(f"{_at(folder, alike)}: the file must be named {PROCFILE}; rename it.")
+    return Problem(
         f"{_at(folder, PROCFILE)}: there is no such file; write it with a line such as"
         " `web: gunicorn -b 127.0.0.1:$PORT shop:app`, or give the command:"
         " `--web 'gunicorn -b 127.0.0.1:$PORT shop:app'`."

@@ -50,7 +50,8 @@ class ProcessType:
 @dataclass(frozen=True)
 class App:
     """An app: its `folder` (resolved), its `name` (letters, digits and `-`), its process `types` in the order
-    of the Procfile, and what else it declares. `sources` are the files of the folder that were read."""
+    of the Procfile, and what else it declares. `sources` are the files of the folder that were read; `declared` if
+    one of them makes it an app: a Procfile, or settings."""
 
     folder: Path
     name: str
@@ -59,6 +60,7 @@ class App:
     dotenv: tuple[Assignment, ...]
     release_command: str | None
     sources: tuple[str, ...]
+    declared: bool
 
     @property
     def state_name(self) -> str:

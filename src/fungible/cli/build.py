@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fungible.app.load import load_app
+from fungible.app.load import load_app, nothing_declared
 from fungible.cli.common import HERE, AppFolder, Isolation, Json, inherited_environment, journey_of
 from fungible.cli.running import show
 
@@ -31,6 +31,8 @@ def build(
     from fungible.runtime.build import Options, build_app
 
     loaded = load_app(app, options={"isolation": isolation}, need_types=False)
+    if not loaded.declared:
+        raise nothing_declared(app)
     options = Options(out, boot, json, journey_of)
     document, text = asyncio.run(build_app(loaded, options, inherited_environment()))
     show(document, text, as_json=json)

@@ -107,8 +107,9 @@ def _main(arguments: list[str]) -> int:
 
 
 def _worded(message: str) -> str:
-    """One line, a number called what people call it."""
-    return re.sub(r"is not a valid int(eger)?( range)?\b", "is not a whole number", " ".join(message.split()))
+    """One line, without its full stop; a number and a range are called what people call them."""
+    text = re.sub(r"is not a valid int(eger)?( range)?\b", "is not a whole number", " ".join(message.split()))
+    return re.sub(r"is not in the range (\d+)<=x<=(\d+)", r"is not between \1 and \2", text).rstrip(".")
 
 
 def _say(message: str, code: int) -> int:

@@ -13,10 +13,15 @@ from fungible.cli.common import HERE, AppFolder, inherited_environment
 
 
 def record(
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", envvar="FUNGIBLE_TO", help="The workload file.")],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FILE", envvar="FUNGIBLE_TO", help="The workload file, .yaml or .json.")
+    ],
     app: AppFolder = HERE,
     port: Annotated[
-        int, typer.Option(envvar="FUNGIBLE_PORT", min=0, max=65535, help="Port of the proxy; 0 picks a free one.")
+        int,
+        typer.Option(
+            metavar="PORT", envvar="FUNGIBLE_PORT", min=0, max=65535, help="Port of the proxy; 0 picks a free one."
+        ),
     ] = 0,
     url: Annotated[
         str | None,

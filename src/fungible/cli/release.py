@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from fungible.app.load import load_app
 from fungible.cli.common import HERE, AppFolder, Json, inherited_environment
 from fungible.cli.running import NoWait, client_of, operate, show
 
@@ -17,15 +16,20 @@ def release(app: AppFolder = HERE, no_wait: NoWait = False, json: Json = False) 
 
 
 def releases(app: AppFolder = HERE, json: Json = False) -> int:
-    """List the releases that are kept, newest first."""
-    from fungible.control.stopped import releases_of
+    """List the releases that are kept, newest first.
+
+    CODE OF names the release whose code and assets this one has (a change of config vars makes a release, but builds
+    nothing); BUILD is the digest of these files: equal digests are equal builds.
+    """
+    from fungible.control.stopped import known_app, releases_of
     from fungible.control.table import releases_table
 
     client = client_of(app)
     if client.is_there:
         document = client.get("/v1/releases")
     else:
-        document = {"releases": releases_of(load_app(app, need_types=False), inherited_environment())}
+        environment = inherited_environment()
+        document = {"releases": releases_of(known_app(app, environment), environment)}
     show(document, releases_table(document["releases"]), as_json=json)
     return 0
 

@@ -27,5 +27,5 @@ def run(
 
     loaded = load_app(app, options={"isolation": isolation}, need_types=type is not None)
     if type is not None and type not in loaded.types:
-        raise Problem(f"--type {type}: there is no such process type{nearest(type, loaded.types)}")
+        raise Problem(f"--type {type}: there is no such process type.{nearest(type, loaded.types)}")
     return asyncio.run(run_command(loaded, tuple(command), inherited_environment(), loaded.types.get(type or "")))

@@ -31,9 +31,14 @@ def start(
     ] = None,
     app: AppFolder = HERE,
     web: Web = None,
-    host: Annotated[str, typer.Option(envvar="FUNGIBLE_HOST", help="Address of the router.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(metavar="HOST", envvar="FUNGIBLE_HOST", help="Address of the router.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(envvar="FUNGIBLE_PORT", min=0, max=65535, help="Port of the router; 0 picks a free one.")
+        int,
+        typer.Option(
+            metavar="PORT", envvar="FUNGIBLE_PORT", min=0, max=65535, help="Port of the router; 0 picks a free one."
+        ),
     ] = 5000,
     watch: Annotated[
         bool, typer.Option("--watch", envvar="FUNGIBLE_WATCH", help="Release the app's folder when it changes.")

@@ -43,13 +43,13 @@ def verify(
     app: AppFolder = HERE,
     web: Web = None,
     format: Annotated[
-        str, typer.Option("--format", envvar="FUNGIBLE_FORMAT", help="text, json, sarif or junit.")
+        str, typer.Option("--format", metavar="FORMAT", envvar="FUNGIBLE_FORMAT", help="text, json, sarif or junit.")
     ] = "text",
     json: Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="The same as --format json.")] = False,
     budget: Annotated[
         str, typer.Option(metavar="TIME", envvar="FUNGIBLE_BUDGET", help="Stop adding worlds after this time.")
     ] = "6m",
-    mode: Annotated[str, typer.Option(envvar="FUNGIBLE_MODE", help="auto, fork or boot.")] = "auto",
+    mode: Annotated[str, typer.Option(metavar="MODE", envvar="FUNGIBLE_MODE", help="auto, fork or boot.")] = "auto",
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Leave the split worlds out.")] = False,
     isolation: Isolation = None,
     disposable: Annotated[

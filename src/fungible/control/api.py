@@ -20,7 +20,7 @@ from fungible.control.metrics import TYPE, Counts, formation_lines, router_lines
 from fungible.control.scraping import scraped
 from fungible.control.server import Answer, Request, Server, json_answer
 from fungible.runtime.events import Event
-from fungible.runtime.operations import Done
+from fungible.runtime.operations import Abandoned, Done
 from fungible.runtime.router.listener import listen_at_path
 from fungible.runtime.start import Running
 
@@ -118,7 +118,7 @@ class Api:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         failure = None if task.cancelled() else task.exception()
-        if isinstance(failure, Problem):
+        if isinstance(failure, Problem) and not (isinstance(failure, Abandoned) and failure.told):
             self._running.bus.publish(Event("notice", data={"text": failure.message}))
 
     async def _stop(self, request: Request) -> Answer:

@@ -33,7 +33,7 @@ async def formation_document(running: Running) -> dict[str, Any]:
                 "type": type,
                 "crashes": streak.crashes,
                 "next_start_s": round(streak.until - now, 1),
-                "cause": formation.boots.last_end.get((type, number)),
+                "cause": formation.boots.crashes(formation.release.name, type, number).last_end,
             }
             for (type, number), streak in sorted(formation.resting().items())
         ],
@@ -41,7 +41,8 @@ async def formation_document(running: Running) -> dict[str, Any]:
 
 
 async def _process(running: Running, process: Process, now: float, in_flight: Any, requests: Any) -> dict[str, Any]:
-    boots, key, facts = running.formation.boots, (process.type.name, process.number), process.facts
+    facts = process.facts
+    crashes = running.formation.boots.crashes(process.release.name, process.type.name, process.number)
     memory = await asyncio.to_thread(memory_of, facts.pid) if facts.pid is not None else None
     return {
         "name": process.name,
@@ -51,8 +52,8 @@ async def _process(running: Running, process: Process, now: float, in_flight: An
         "pid": facts.pid,
         "release": process.release.name,
         "uptime_s": round(now - facts.born_at, 1),
-        "restarts": boots.restarts.get(key, 0),
-        "last_end": boots.last_end.get(key),
+        "restarts": crashes.count,
+        "last_end": crashes.last_end,
         "memory_bytes": memory,
         "requests": requests.get(process.instance, 0),
         "in_flight": in_flight.get(process.instance, 0),

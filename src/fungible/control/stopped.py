@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from fungible.app.environment import parse_assignment
+from fungible.app.load import load_app, nothing_declared
 from fungible.app.model import App
 from fungible.build.releases import list_releases
 from fungible.control.documents import release_document
 from fungible.runtime.folders import folders_for
 from fungible.runtime.operations import changed_config
 from fungible.runtime.stage import Lock, load_config, store_config
+
+
+def known_app(folder: Path, environment: Mapping[str, str]) -> App:
+    """The app in `folder`. Raises Problem where nothing makes the folder an app: it declares nothing, and nothing is
+    kept of it (`start --web` runs one without a Procfile)."""
+    app = load_app(folder, need_types=False)
+    folders = folders_for(app.state_name, environment)
+    if not (app.declared or load_config(folders) or list_releases(folders.releases)):
+        raise nothing_declared(folder)
+    return app
 
 
 def config_of(app: App, environment: Mapping[str, str]) -> dict[str, str]:

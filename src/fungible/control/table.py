@@ -60,7 +60,7 @@ def releases_table(releases: Sequence[dict[str, Any]]) -> str:
         )
         for each in reversed(releases)
     ]
-    head = ("RELEASE", "STATE", "MADE", "CODE", "DIGEST", "WHY")
+    head = ("RELEASE", "STATE", "MADE", "CODE OF", "BUILD", "WHY")
     return "\n".join(aligned([head, *rows])) if rows else "no release yet"
 
 

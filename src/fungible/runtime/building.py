@@ -181,11 +181,12 @@ class Builder:
         if name is None:
             return failed
         return StepFailed(
-            f"{failed.message}. It speaks of {name}, which only the run stage gets: let the build do without it, or "
-            f"give it a value of its own in the line (`{name}=build …`)",
+            failed.why,
             failed.exit,
             failed.instance,
             failed.last,
+            hint=f"It speaks of {name}, which only the run stage gets: let the build do without it, or give it "
+            f"a value of its own in the line (`{name}=build …`)",
         )
 
     async def _compile(self, app: App, content: Path) -> tuple[tuple[str, ...], int]:

@@ -19,6 +19,8 @@ from fungible.runtime.router.access_log import Requests
 from fungible.runtime.router.answers import LOST
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
+_NAME = len("web.1/3fa2b1")
+"""Columns of a name: one that is told apart does not move the lines beside it."""
 _WAITING_AT_MOST = 16 * 1024 * 1024  # characters
 
 
@@ -32,7 +34,7 @@ def format_event(event: Event, colour: bool) -> str | None:
     tone_of = who
     if event.data.get("former"):
         who = named_apart(who, event.instance or "")
-    head = f"{clock} {who:<10}|"
+    head = f"{clock} {who:<{_NAME}} |"
     if colour:
         tone = _COLOURS[zlib.crc32(tone_of.encode()) % len(_COLOURS)]
         head = f"\x1b[{tone}m{head}\x1b[0m"
@@ -133,6 +135,7 @@ def _ended(event: Event) -> str:
     if "cannot_start" in data:
         return f"{how}: {data['cannot_start']}"
     if data.get("crashed"):
+        how = f"{how}, as {data['as']}" if "as" in data else how
         return f"ended by itself: {how}" if status == 0 else f"crashed: {how}"
     return how
 

@@ -286,7 +286,10 @@ class Formation:
 
     def _crashed(self, process: Process) -> None:
         key = (process.type.name, process.number)
-        self.boots.crashed(process.type.name, process.number, process.facts)
+        self.boots.crashed(process.release.name, *key, process.facts)
+        if process.release.name != self.release.name:
+            return  # one of an abandoned release: that of the one that serves on has not crashed
+        self.boots.failed_at(*key, process.facts)
         now = self.clock()
         uptime = now - process.facts.ready_at if process.facts.ready_at is not None else 0.0
         hopeless = cannot_start(process.type, process.place, process.facts) is not None

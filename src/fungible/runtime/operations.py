@@ -24,11 +24,13 @@ _LAST_LINES = 20
 
 
 class Abandoned(Problem):
-    """A roll that failed and was taken back; `log` are the last lines of what failed."""
+    """A roll that failed and was taken back; `log` are the last lines of what failed. `told` if whoever reads the log
+    of the formation knows it already."""
 
-    def __init__(self, message: str, log: Sequence[str] = (), exit: Exit = Exit.NO) -> None:
+    def __init__(self, message: str, log: Sequence[str] = (), exit: Exit = Exit.NO, *, told: bool = False) -> None:
         super().__init__(message, exit)
         self.log = tuple(log)
+        self.told = told
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class Operations:
         self._turn = asyncio.Lock()
         self._roll: Roll | None = None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more can be done."""
+        return self._formation.stopping
+
     async def scale(self, items: Sequence[str]) -> Done:
         """Bring as many processes as `items` say (`web=3`)."""
         async with self._turn:
@@ -151,7 +158,8 @@ class Operations:
             config = changed_config(self._releasing.config(), assignments, names)
             if config == dict(self._formation.release.config):
                 return self._done(f"nothing has changed: {self._formation.release.name} serves on")
-            said = " ".join([*(f"set {name}" for name in assignments), *(f"unset {name}" for name in names)])
+            done = (("set", tuple(assignments)), ("unset", names))
+            said = ", ".join(f"{verb} {' '.join(which)}" for verb, which in done if which)
             base = self._formation.release.name
 
             async def make() -> Ready:
@@ -162,7 +170,7 @@ class Operations:
             except Abandoned as failed:
                 # Half a change would be worse than none: the next start would meet what this roll was spared.
                 kept = f"{failed.message}; no config var has changed (set together what is needed together)"
-                raise Abandoned(kept, failed.log, failed.exit) from None
+                raise Abandoned(kept, failed.log, failed.exit, told=failed.told) from None
 
     async def rollback(self, name: str | None = None) -> Done:
         """Roll a release with the code and the config vars of an earlier one."""
@@ -196,16 +204,16 @@ class Operations:
         try:
             await self._releasing.run_command(ready)
         except StepFailed as failed:
-            self._abandon(ready, failed.message)
-            raise self._step_failed(failed) from None
+            message = self._abandon(ready, failed.why)
+            log = self._tail.lines_of(failed.instance, _LAST_LINES)
+            raise Abandoned(f"{message}; its output is above", log, told=True) from None
         except BaseException:
             self._abandon(ready, "its release command could not be run")
             raise
         self._tell("release.rolling", release.name, f"{release.name} is rolled ({ready.sealed.reason})")
         rolled = await self._run(_Turn(self._formation, release, before))
         if rolled.problem is not None:
-            self._abandon(ready, rolled.problem)
-            raise self._failure(f"{release.name} is abandoned, {before.name} serves on: {rolled.problem}", rolled)
+            raise self._failure(self._abandon(ready, rolled.problem), rolled, told=True)
         store_config(self._folders, release.config)
         accept(self._folders.releases, ready.sealed.number)
         self._tell("release.rolled", release.name, f"{release.name} serves")
@@ -220,13 +228,18 @@ class Operations:
         finally:
             self._roll = None
 
-    def _abandon(self, ready: Ready, why: str) -> None:
+    def _abandon(self, ready: Ready, why: str) -> str:
+        """Give a release up; returns what has been said of it."""
         abandon(self._folders.releases, ready.sealed.number, why)
-        self._tell("release.abandoned", ready.release.name, f"{ready.release.name} is abandoned: {why}")
+        name, formation = ready.release.name, self._formation
+        on = "" if formation.stopping else f", {formation.release.name} serves on"
+        said = f"{name} is abandoned{on}: {why}"
+        self._tell("release.abandoned", name, said)
+        return said
 
-    def _failure(self, message: str, rolled: Rolled) -> Abandoned:
+    def _failure(self, message: str, rolled: Rolled, *, told: bool = False) -> Abandoned:
         log = self._tail.lines_of(rolled.fall.instance, _LAST_LINES) if rolled.fall is not None else ()
-        return Abandoned(message, log)
+        return Abandoned(message, log, told=told)
 
     def _step_failed(self, failed: StepFailed) -> Abandoned:
         return Abandoned(failed.message, self._tail.lines_of(failed.instance, _LAST_LINES))

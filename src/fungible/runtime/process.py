@@ -164,7 +164,8 @@ class Process:
         if self.state is State.READY:
             self.facts.ready_at = self._clock()
             took = round(self.facts.ready_at - self.facts.born_at, 3)
-            self.tell("process.ready", boot_s=took, pid=self.facts.pid)
+            answered = self.place.address is not None or None
+            self.tell("process.ready", boot_s=took, pid=self.facts.pid, answered=answered)
         elif self.state is not State.ENDED:
             self.tell(f"process.{self.state.value}")
         self._changed(self)

@@ -46,13 +46,27 @@ def cause_of_none(wanted: int, booting: Set[int], failed: Mapping[int, str]) -> 
     return "starting" if booting - failed.keys() else "crashed"
 
 
+@dataclass(frozen=True)
+class Crashes:
+    """How often a name crashed, with one release, and how it ended the last time."""
+
+    count: int = 0
+    last_end: str | None = None
+
+
 class Boots:
-    """What became of the starts of each name: its last cause where it failed, and how often it crashed."""
+    """What became of the starts of each name: its last cause where it failed, and its crashes with each release.
+
+    Those of a release that is abandoned are none of the one that serves on.
+    """
 
     def __init__(self) -> None:
-        self.restarts: dict[tuple[str, int], int] = {}
-        self.last_end: dict[tuple[str, int], str] = {}
+        self._crashes: dict[tuple[str, str, int], Crashes] = {}
         self._failed: dict[str, dict[int, str]] = {}
+
+    def crashes(self, release: str, type: str, number: int) -> Crashes:
+        """Those of a name with a release."""
+        return self._crashes.get((release, type, number), Crashes())
 
     def failed(self, type: str) -> Mapping[int, str]:
         """Number -> cause, of those whose last start did not become ready, or ran out of memory."""
@@ -70,12 +84,15 @@ class Boots:
         """It listens, but not where it is asked."""
         self._failed.setdefault(type, {})[number] = "wrong-port"
 
-    def crashed(self, type: str, number: int, facts: Facts) -> None:
+    def crashed(self, release: str, type: str, number: int, facts: Facts) -> None:
         """It ended without anyone wanting it."""
+        count = self.crashes(release, type, number).count
+        self._crashes[release, type, number] = Crashes(count + 1, describe_end(facts))
+
+    def failed_at(self, type: str, number: int, facts: Facts) -> None:
+        """One of the release that is wanted has crashed."""
         failed = self._failed.setdefault(type, {})
         if facts.ready_at is None or facts.cause == "memory":
             failed[number] = "wrong-port" if facts.listens_on else facts.cause or "crashed"
         else:
             failed.pop(number, None)
-        self.restarts[type, number] = self.restarts.get((type, number), 0) + 1
-        self.last_end[type, number] = describe_end(facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,10 +31,11 @@ from fungible.runtime.proving import Prover, is_proved
 from fungible.runtime.release import Release
 from fungible.runtime.releasing import Releasing
 from fungible.runtime.router.access_log import Requests
+from fungible.runtime.router.listener import listen
 from fungible.runtime.router.model import RouterSettings
 from fungible.runtime.router.router import Router
 from fungible.runtime.session import Session
-from fungible.runtime.stage import Lock, choose_isolation, clear_run, load_config, reap_left_overs
+from fungible.runtime.stage import Isolation, Lock, choose_isolation, clear_run, load_config, reap_left_overs
 from fungible.runtime.standing import Settled
 from fungible.runtime.tail import Tail
 from fungible.runtime.watching import Watching
@@ -168,6 +169,20 @@ async def _start(app: App, options: Options, operating_system: Mapping[str, str]
     for type in app.types.values():
         if type.cpu is not None and not ground.groups.can("cpu"):
             ground.say(f"types.{type.name}.cpu is not enforced: this user may make no control groups here")
+    # Nothing is done for a formation that nobody could reach: first the ports, then services, builds and migrations.
+    async with _routed(app, options, ground) as router:
+        return await _release(app, options, operating_system, ground, isolation, router)
+
+
+async def _release(
+    app: App,
+    options: Options,
+    operating_system: Mapping[str, str],
+    ground: _Ground,
+    isolation: Isolation,
+    router: Router,
+) -> int:
+    folders = ground.folders
     backing = await attach_services(app, folders, load_config(folders), operating_system)
     try:
         ground.hide.extend(secrets_of(backing.urls))
@@ -194,31 +209,45 @@ async def _start(app: App, options: Options, operating_system: Mapping[str, str]
             ground.say("--watch: no build is booted for its proof; `fungible release` and `fungible build` do that")
         ready = await releasing.first(prove=not options.watch)
         await releasing.run_command(ready)
-        return await _run(app, options, ground, ready.release, releasing)
+        return await _run(app, options, ground, ready.release, releasing, router)
     finally:
         await backing.stop()
 
 
-def _router(app: App, ground: _Ground) -> Router:
-    settings = app.settings.router
-    certificate = str(app.folder / settings.certificate) if settings.certificate else None
-    return Router(
+@contextlib.asynccontextmanager
+async def _routed(app: App, options: Options, ground: _Ground) -> AsyncIterator[Router]:
+    """The router, at its port if there is a type `web`; it answers 503, `starting`, until there are processes.
+
+    Raises Problem where a port that the app is to have is not free.
+    """
+    settings, router_settings = app.settings, app.settings.router
+    certificate = str(app.folder / router_settings.certificate) if router_settings.certificate else None
+    router = Router(
         settings=RouterSettings(
-            queue_timeout=settings.queue_timeout,
-            request_timeout=settings.request_timeout,
-            max_body=settings.max_body,
+            queue_timeout=router_settings.queue_timeout,
+            request_timeout=router_settings.request_timeout,
+            max_body=router_settings.max_body,
             certificate=certificate,
         ),
         folder=ground.folders.run / "router",
         publish=ground.bus.publish,
         report=ground.requests.publish,
     )
+    if settings.metrics_port is not None:
+        listen(settings.metrics_host, settings.metrics_port, "metrics-").close()
+    try:
+        if WEB in app.types:
+            await router.start(options.host, options.port)
+        yield router
+    finally:
+        await router.stop()
 
 
-async def _run(app: App, options: Options, ground: _Ground, release: Release, releasing: Releasing) -> int:
+async def _run(
+    app: App, options: Options, ground: _Ground, release: Release, releasing: Releasing, router: Router
+) -> int:
     folders, bus = ground.folders, ground.bus
     ports = Ports()
-    router = _router(app, ground)
     formation = Formation(
         _counts(app, options, ground.say),
         release,
@@ -239,7 +268,7 @@ async def _run(app: App, options: Options, ground: _Ground, release: Release, re
         hint = f" (is `{misspelt}` meant to be it?)" if misspelt else ""
         ground.say(f"no process type is called `web`, so nothing gets requests{hint}")
     operations = Operations(formation, releasing, folders, bus, ground.tail)
-    url = await router.start(options.host, options.port) if has_web else None
+    url = router.url if has_web else None
     running = Running(
         app=app,
         formation=formation,
@@ -265,8 +294,7 @@ async def _run(app: App, options: Options, ground: _Ground, release: Release, re
     finally:
         for task in tasks:
             task.cancel()
-        if has_web:
-            await router.stop()
+        await router.stop()
         ports.close()
     if ending.problem is not None:
         raise ending.problem

@@ -19,18 +19,21 @@ _LAST_LINES = 200
 
 
 class StepFailed(Problem):
-    """A build or release command ended with an error; `instance` is what its output is kept under, `last` the last
-    lines of it, `refused` where it was not let connect to."""
+    """A build or release command ended with an error, `why`; `instance` is what its output is kept under, `last` the
+    last lines of it, `refused` where it was not let connect to, `hint` a sentence on how to mend it."""
 
     def __init__(
         self,
-        message: str,
+        why: str,
         exit: Exit,
         instance: str,
         last: tuple[str, ...] = (),
         refused: tuple[str, ...] = (),
+        *,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message, exit)
+        super().__init__(f"{why}; its output is above{f'. {hint}' if hint else ''}", exit)
+        self.why = why
         self.instance = instance
         self.last = last
         self.refused = refused
@@ -99,7 +102,7 @@ async def run_step(
         data = {"paths": list(outcome.wrote), "count": outcome.count}
         publish(Event("process.wrote", f"{step}.1", instance, release.name, data))
     if outcome.code != 0:
-        message = f"the {step} command `{line}` ended with {outcome.code}; its output is above"
+        why = f"the {step} command `{line}` ended with {outcome.code}"
         refused = tuple(str(each["to"]) for each in outcome.outbound if not each["allowed"])
-        raise StepFailed(message, Exit.NO, instance, tuple(last), refused)
+        raise StepFailed(why, Exit.NO, instance, tuple(last), refused)
     return outcome

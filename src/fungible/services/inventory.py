@@ -51,7 +51,7 @@ def _postgres() -> Available:
     version = _dotted(binaries.postgres_version(folder))
     if importlib.util.find_spec("psycopg") is None:
         return Available(
-            "postgres", False, version, str(folder), "install fungible[postgres], for its client psycopg"
+            "postgres", False, version, f"no client beside {folder}", "install psycopg, or fungible[postgres]"
         )
     return Available("postgres", True, version, str(folder))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from fungible.app.wording import nearest
 from fungible.verify.compare import Deviation
@@ -62,7 +63,8 @@ def _last_words(execution: Execution, most: int = 12) -> str:
 
 def weak_spots(written: Workload, first: Execution) -> list[str]:
     """What may not have been meant, seen in the first warm run: a name that nothing saves, a save that found nothing,
-    requests that failed. Each is a request that did not do what it was written for, or may not have."""
+    requests that are answered otherwise than when they were recorded, or that failed. Each is a request that did not
+    do what it was written for, or may not have."""
     requests = [(index, step) for index, step in enumerate(written.steps) if isinstance(step, Request)]
     saved: set[str] = set()
     said = []
@@ -76,15 +78,31 @@ def weak_spots(written: Workload, first: Execution) -> list[str]:
             for name in step.save
             if name not in first.variables
         ]
+    others = [
+        (index, f"{answer.status or 'nothing'} instead of {step.status}")
+        for index, step in requests
+        if step.status is not None and (answer := first.transcript.answers[index]).status != step.status
+    ]
+    if others:
+        said.append(
+            f"{len(others)} of {len(requests)} requests are answered otherwise than when they were recorded: "
+            f"{_listed(others)}; is data missing, such as the user who logs in? `setup` under [tool.fungible.verify] "
+            "makes it"
+        )
     failed = [
-        (index, answer.status) for index, _ in requests if (answer := first.transcript.answers[index]).status >= 400
+        (index, answer.status)
+        for index, step in requests
+        if (answer := first.transcript.answers[index]).status >= 400 and step.status is None
     ]
     if failed:
-        shown = ", ".join(f"#{index} with {status}" for index, status in failed[:_MOST_NAMED])
-        more = f" and {len(failed) - _MOST_NAMED} more" if len(failed) > _MOST_NAMED else ""
         count = f"{len(failed)} of {len(requests)}"
-        said.append(f"{count} requests failed in the warm world as well: {shown}{more}; is that meant?")
+        said.append(f"{count} requests failed in the warm world as well: {_listed(failed)}; is that meant?")
     return said
+
+
+def _listed(found: Sequence[tuple[int, object]]) -> str:
+    shown = ", ".join(f"#{index} with {what}" for index, what in found[:_MOST_NAMED])
+    return shown + (f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else "")
 
 
 def statuses(execution: Execution) -> list[tuple[int, str | None]]:

@@ -17,10 +17,12 @@ from fungible.runtime.folders import folders_for
 from fungible.services.place import write_private
 from fungible.verify.record.passage import LONGEST_BODY
 from fungible.verify.record.proxy import Proxy
-from fungible.verify.record.recording import as_workload, clients_of
+from fungible.verify.record.recording import as_workload, clients_of, without_idle_host
 from fungible.verify.record.upstream import upstream_of
-from fungible.verify.workload.file import dump_workload
+from fungible.verify.workload.dump import workload_text
 from fungible.verify.workload.steps import Workload
+
+_COMMENT = "# Recorded by fungible record. Passwords and tokens stand in it as they were sent.\n"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ async def record(app: App | None, options: Options, operating_system: Mapping[st
         loop.remove_signal_handler(number)
     await proxy.stop()
     workload = recorded(proxy, assets=options.assets)
-    write_private(options.to, dump_workload(workload))
+    text = workload_text(without_idle_host(workload), options.to.name)
+    comment = "" if text.startswith("{") else _COMMENT
+    write_private(options.to, comment + text)
     for warning in workload.warnings:
         _tell(warning)
     _tell(_summary(workload, options.to))

@@ -16,8 +16,8 @@ from fungible.verify.transcript import Sent, Transcript
 from fungible.verify.workload.binding import infer_bindings
 from fungible.verify.workload.file import workload_data
 from fungible.verify.workload.parsing import parse_workload
-from fungible.verify.workload.recorded import is_static, kept_headers, with_body
-from fungible.verify.workload.steps import Request, Workload, render
+from fungible.verify.workload.recorded import is_static, kept_headers, with_body, with_statuses
+from fungible.verify.workload.steps import Request, Workload, render, texts
 
 LONGEST_WAIT: Final = 2.0
 """Between two polls, in seconds."""
@@ -58,7 +58,7 @@ def as_workload(exchanges: Sequence[Exchange], *, assets: bool = True, path: Pat
         placement=(0,) * len(steps),
     )
     bound = infer_bindings(Workload(steps, host=host, path=path, warnings=tuple(warnings)), transcript)
-    return _with_waits(_with_common_headers(bound), kept)
+    return with_statuses(_with_waits(_with_common_headers(bound), kept), transcript.answers)
 
 
 def _writable(exchanges: Sequence[Exchange]) -> tuple[list[Exchange], int]:
@@ -153,6 +153,14 @@ def _moved(one: Exchange, other: Exchange) -> bool:
         return True
     data = "json" in (other.answer.header("content-type") or "")
     return data and one.answer.body != other.answer.body
+
+
+def without_idle_host(workload: Workload) -> Workload:
+    """Without `host` where nothing that is sent mentions it: then the address that is really used will do."""
+    host = workload.host
+    sent = [text for step in workload.steps if isinstance(step, Request) for text in texts(step)]
+    sent += [value for _, value in workload.headers]
+    return workload if host is None or any(host in text for text in sent) else replace(workload, host=None)
 
 
 def clients_of(workload: Workload) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fungible.verify.findings import Difference, Findings
+from fungible.verify.report.answers import outcome, sides
 from fungible.verify.report.mend import CLASSES, advice, mend_class
 from fungible.verify.report.picture import COLOURS, MOST_COLUMNS, MOST_ROWS, escaped, picture
 from fungible.verify.report.redaction import Mask, redact, unmasked
@@ -18,10 +19,8 @@ from fungible.verify.report.words import (
     how_held,
     isolation_limits,
     letters,
-    outcome,
     places,
     plain,
-    sides,
     step_text,
     title,
 )

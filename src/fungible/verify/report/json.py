@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from fungible.verify.findings import Difference, Findings
+from fungible.verify.report.answers import outcome, sides
 from fungible.verify.report.mend import mend_class, page
 from fungible.verify.report.redaction import Mask, redact, unmasked
-from fungible.verify.report.words import endpoint, isolation_limits, letters, outcome, plain, sides
+from fungible.verify.report.words import endpoint, isolation_limits, letters, plain
 
 _MOST = 500
 """Of anything that an app can have many of: differences, notes, endpoints, blind places."""

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from fungible.verify.findings import Difference, Findings
+from fungible.verify.report.answers import outcome
 from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
-from fungible.verify.report.words import endpoint, holder, how_held, letters, outcome, places, route, step_text, title
+from fungible.verify.report.words import endpoint, holder, how_held, letters, places, route, step_text, title
 from fungible.verify.workload.steps import Request
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -10,10 +10,11 @@ from urllib.parse import quote
 from fungible import __version__
 from fungible.verify.blame.culprit import Culprit
 from fungible.verify.findings import Difference, Findings
+from fungible.verify.report.answers import outcome
 from fungible.verify.report.fingerprint import fingerprint
 from fungible.verify.report.mend import CLASSES, advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
-from fungible.verify.report.words import endpoint, holder, how_held, letters, outcome, places, title
+from fungible.verify.report.words import endpoint, holder, how_held, letters, places, title
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LONGEST_FIRST_SENTENCE = 600

@@ -11,10 +11,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from fungible.verify.findings import Difference
+from fungible.verify.report.answers import outcome
 from fungible.verify.report.mend import advice, mend_class
-from fungible.verify.report.words import endpoint, holder, how_held, letters, outcome, places, title
+from fungible.verify.report.words import endpoint, holder, how_held, letters, places, title
 from fungible.verify.shrink.case import part
-from fungible.verify.workload.file import dump_workload
+from fungible.verify.workload.dump import dump_workload, workload_text
 from fungible.verify.workload.steps import ABSENT, REFERENCE, Request, Step, Workload, map_texts
 
 TEST_MARK = "# Written by fungible verify --save-test."
@@ -40,7 +41,8 @@ def minimal_workload(workload: Workload, kept: tuple[int, ...], variables: Mappi
             missing = {name: variables[name] for name in step.references() - saved if name in variables}
             saved.update(step.save)
             kept_saves = {name: how for name, how in step.save.items() if name in used or not _BOUND.fullmatch(name)}
-            step = replace(_filled(step, missing) if missing else step, save=kept_saves)
+            # Without the others it may well be answered otherwise.
+            step = replace(_filled(step, missing) if missing else step, save=kept_saves, status=None)
         steps.append(step)
     return replace(small, steps=tuple(steps), path=None, warnings=())
 
@@ -69,7 +71,7 @@ def numbered(path: Path, number: int) -> Path:
 def minimal_text(told: Difference, workload: Workload, name: str) -> str:
     """The file: `workload` as `minimal_workload` makes it. YAML with the story as a comment; where `name` ends in
     `.json`, which has no comments, the workload alone. `told` is the difference as it may be shown (redacted)."""
-    body = dump_workload(workload)
+    body = workload_text(workload, name)
     if PurePath(name).suffix.lower() == ".json":
         return body
     story = [

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from fungible.app.wording import plain as printable
+from fungible.verify.compare import Deviation
 from fungible.verify.findings import Difference, Findings
+from fungible.verify.report.answers import answers, outcome, place_of
 from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import (
@@ -16,7 +18,6 @@ from fungible.verify.report.words import (
     how_held,
     isolation_limits,
     letters,
-    outcome,
     places,
     step_text,
     title,
@@ -80,7 +81,7 @@ def _block(findings: Findings, number: int, difference: Difference, paint: Paint
         where = "no process" if letter is None else f"process {letter}"
         lines.append(f"     {text:<{width}}  {paint(where, 'dim')}")
     lines += [paint(f"     ({text})", "dim") for text in conditions(difference)]
-    lines.append(f"   {_safe(outcome(difference.deviation))}")
+    lines += [f"   {_safe(line)}" for line in _answers(difference.deviation)]
     if difference.also:
         lines.append(f"   also seen at {_also(findings, difference)}")
     culprit = difference.culprit
@@ -94,6 +95,15 @@ def _block(findings: Findings, number: int, difference: Difference, paint: Paint
     lines += [f"     {label} {_safe(place)}" for label, place in places(culprit)]
     lines.append(f"   how to mend it: {advice(mend_class(difference))}")
     return lines
+
+
+def _answers(deviation: Deviation) -> list[str]:
+    """Who answered what, below each other; a sentence where two values would not tell it."""
+    told, where = answers(deviation), place_of(deviation)
+    if told is None:
+        return [outcome(deviation)]
+    indent = "" if where is None else "  "
+    return [*([where] if where else []), *(f"{indent}{who}: {what}" for who, what in told)]
 
 
 def _also(findings: Findings, difference: Difference) -> str:

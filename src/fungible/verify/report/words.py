@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Mapping
 from typing import Any
 
 from fungible.sandbox.probe import NOT_ISOLATED
 from fungible.verify.blame.culprit import Culprit
-from fungible.verify.compare import Deviation
 from fungible.verify.findings import Difference, Findings
-from fungible.verify.report.redaction import HIDDEN
 from fungible.verify.workload.steps import step_text as workload_step
 
 KINDS: Mapping[str, str] = {
@@ -22,21 +18,10 @@ KINDS: Mapping[str, str] = {
     "diverged": "the answer is another one",
     "store": "a store has another content",
 }
-_FAULTS = {
-    "timeout": "no answer in time",
-    "refused": "the connection was refused",
-    "reset": "the connection was closed without an answer",
-    "cut": "the answer was cut off",
-    "boot": "the process did not come up",
-    "": "a complete answer",
-}
-_CANONICAL = {"etag": "ETag", "www-authenticate": "WWW-Authenticate", "x-csrf-token": "X-CSRF-Token"}
 _NUMBER = re.compile(r"#(\d+) ")
 _MEMBER = re.compile(
     r"[0-9]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\$\{[^}]*\}|(?=[^/]*[0-9])[A-Za-z0-9_-]{16,}|.*\$\{.*\}.*|\*\*\*"
 )
-LONGEST = 120
-_LIST = 3
 
 
 def title(difference: Difference) -> str:
@@ -84,159 +69,6 @@ def endpoint(difference: Difference) -> str:
 def step_text(findings: Findings, step: int) -> str:
     """`#2 GET /items` where the workload is known, else `#2`."""
     return f"#{step}" if findings.workload is None else workload_step(findings.workload, step)
-
-
-ONE, APART = "one process for all", "processes as listed"
-"""Who gave the two answers: the warm worlds, and the world that the case makes."""
-
-
-def sides(deviation: Deviation) -> tuple[str, str]:
-    """Who gave what is expected, and who gave what came instead."""
-    return (APART, ONE) if deviation.outdated else (ONE, APART)
-
-
-def outcome(deviation: Deviation) -> str:
-    """What was expected and what came, as one sentence without a full stop."""
-    if deviation.outdated:
-        return f"{_outcome(deviation)} from {ONE}: it keeps what it showed before, apart they show what is stored"
-    return _outcome(deviation)
-
-
-def _outcome(deviation: Deviation) -> str:
-    place, expected, got = deviation.place, deviation.expected, deviation.got
-    if deviation.store is not None:
-        return _of_place(f"{deviation.store}, {place}" if place != deviation.store else place, deviation)
-    if place == "status":
-        return f"{_status(got)} instead of {_status(expected)}"
-    if place == "fault":
-        return f"{_FAULTS.get(str(got or ''), str(got))} instead of {_FAULTS.get(str(expected or ''), str(expected))}"
-    if place.startswith("header "):
-        name = place[7:]
-        title = _CANONICAL.get(name, name.title())
-        if got is None:
-            return f"the header {title} is missing ({_value(expected)} expected)"
-        return _of_place(f"the header {title}", deviation)
-    if place.startswith("cookie "):
-        name, _, part = place[7:].partition(" ")
-        if got is None:
-            return f"the cookie {name} is not set" if part in ("", "value") else f"the cookie {name} has no {part}"
-        if expected is None:
-            return f"the cookie {name} is set, which was not expected"
-        return _of_place(f"the cookie {name}" + (f", {part}" if part and part != "value" else ""), deviation)
-    return _of_place(place, deviation)
-
-
-def _of_place(place: str, deviation: Deviation) -> str:
-    expected, got = deviation.expected, deviation.got
-    if deviation.order_only:
-        return f"{place}: the same parts in another order"
-    if expected == got and _mentions(expected, HIDDEN):
-        return f"{place}: another value than expected (not shown, it may be a secret)"
-    if isinstance(expected, Mapping) and "length" in expected:
-        return f"{place}: {_lengths(expected, got)}"
-    if got is None:
-        return f"{place}: {_value(expected)} is missing"
-    if expected is None:
-        return f"{place}: {_value(got)} was not expected"
-    if isinstance(expected, Mapping) and isinstance(got, Mapping):
-        return f"{place}: {_fields(expected, got)}"
-    if deviation.relation == "ordered":
-        return f"{place}: {expected} expected, got {_value(got)}"
-    if isinstance(expected, str) and isinstance(got, str):
-        expected, got = _window(expected, got)
-    return f"{place}: {_value(expected)} expected, got {_value(got)}"
-
-
-def _lengths(expected: Mapping[str, Any], got: Any) -> str:
-    wanted = expected["length"]
-    if isinstance(wanted, list | tuple) and len(wanted) == 2:
-        said = [f"{wanted[0]} to {wanted[1]} items expected"]
-    else:
-        said = [f"{_count(wanted)} expected"]
-    if isinstance(got, Mapping) and "length" in got:
-        if not expected.get("missing") and not got.get("extra"):
-            said[0] += f", {got['length']} came"
-        parts = [f"{_listed(expected['missing'])} missing" if expected.get("missing") else ""]
-        parts.append(f"{_listed(got['extra'])} extra" if got.get("extra") else "")
-        return ", ".join([*said, *filter(None, parts)])
-    if isinstance(got, list | tuple):
-        said.append(f"{len(got)} came")
-    else:
-        said.append(f"got {_value(got)}")
-    return ", ".join(said)
-
-
-def _count(number: Any) -> str:
-    return "1 item" if number == 1 else f"{number} items"
-
-
-def _listed(values: Sequence[Any] | Any) -> str:
-    if not isinstance(values, list | tuple):
-        values = [values]
-    said = ", ".join(_value(each, LONGEST // 2) for each in values[:_LIST])
-    more = f" and {len(values) - _LIST} more" if len(values) > _LIST else ""
-    return f"{said}{more} {'is' if len(values) == 1 else 'are'}"
-
-
-def _fields(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str:
-    said = []
-    for key in sorted({*expected, *got}, key=str):
-        if key not in got:
-            said.append(f"{key} is missing")
-        elif key not in expected:
-            said.append(f"{key} was not expected")
-        elif expected[key] != got[key]:
-            said.append(f"{key}: {_value(expected[key], 50)} expected, got {_value(got[key], 50)}")
-    more = f"; {len(said) - _LIST} more" if len(said) > _LIST else ""
-    return "; ".join(said[:_LIST]) + more if said else "another value"
-
-
-def _window(expected: str, got: str) -> tuple[str, str]:
-    """Two long texts from a little before the first character in which they differ."""
-    if max(len(expected), len(got)) <= LONGEST:
-        return expected, got
-    at = next(
-        (i for i, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), min(len(expected), len(got))
-    )
-    start = max(0, at - 20)
-    cut = "…" if start else ""
-
-    def shown(text: str) -> str:
-        return cut + text[start : start + 60] + ("…" if len(text) > start + 60 else "")
-
-    return shown(expected), shown(got)
-
-
-def _value(value: Any, most: int = LONGEST) -> str:
-    if value is None:
-        return "nothing"
-    if value == "":
-        return "an empty text"
-    if value == [] or value == ():
-        return "an empty list"
-    if value == {}:
-        return "an empty object"
-    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
-    text = " ".join(text.split()) or "white space"
-    return f"`{text if len(text) <= most else text[: most - 1] + '…'}`"
-
-
-def _mentions(value: Any, text: str) -> bool:
-    if isinstance(value, Mapping):
-        return any(_mentions(each, text) for each in value.values())
-    if isinstance(value, list | tuple):
-        return any(_mentions(each, text) for each in value)
-    return isinstance(value, str) and text in value
-
-
-def _status(value: Any) -> str:
-    text = str(value)
-    if value is None or text in ("0", ""):
-        return "no answer"
-    try:
-        return f"{text} {HTTPStatus(int(text)).phrase}"
-    except ValueError:
-        return text
 
 
 def plain(value: Any) -> Any:

@@ -194,7 +194,8 @@ def relieved(n: int, cuts: Collection[int], quiet: Collection[int] = ()) -> Sche
     lives = tuple(
         Life(start, end, "TERM", slot, slot) for slot, (start, end) in enumerate(zip(starts, ends, strict=True))
     )
-    return Schedule(f"late from steps {', '.join(map(str, starts[1:]))}", "late", placement, lives)
+    name = f"late from step{'s' * (len(starts) > 2)} {', '.join(map(str, starts[1:]))}"
+    return Schedule(name, "late", placement, lives)
 
 
 def killed(n: int, after: Collection[int], end: End = "KILL", quiet: Collection[int] = ()) -> Schedule:

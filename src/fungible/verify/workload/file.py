@@ -1,10 +1,8 @@
-"""The workload file: JSON, YAML or HAR, read into values and written back."""
+"""The workload file: JSON, YAML or HAR, read into values."""
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,14 +10,15 @@ import yaml
 
 from fungible.app.problem import Problem
 from fungible.verify.workload.binding import infer_bindings
+from fungible.verify.workload.dump import PLAIN_VALUES, dump_workload, workload_data
 from fungible.verify.workload.har import is_har, parse_har
 from fungible.verify.workload.parsing import parse_workload
+from fungible.verify.workload.recorded import with_statuses
 from fungible.verify.workload.steps import (
     ABSENT,
     MAX_STEPS,
     File,
     Job,
-    Pairs,
     Quiet,
     Rendered,
     Request,
@@ -68,7 +67,8 @@ def load_workload(path: Path) -> Workload:
     data = _decode(text, path)
     if is_har(data):
         recording = parse_har(data, path)
-        return infer_bindings(recording.workload, recording.transcript)
+        bound = infer_bindings(recording.workload, recording.transcript)
+        return with_statuses(bound, recording.transcript.answers)
     return parse_workload(data, path)
 
 
@@ -122,86 +122,5 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {}
-for _tag, _regex, _first in (
-    ("bool", r"true|false", "tf"),
-    ("null", r"null|~|", ["n", "~", ""]),
-    ("int", r"-?(?:0|[1-9][0-9]*)", "-0123456789"),
-    ("float", r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)", "-0123456789"),
-    ("merge", r"<<", "<"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_regex})$"), list(_first))
-
-
-def dump_workload(workload: Workload) -> str:
-    """Write a workload as JSON text, a step a line; `parse_workload` of it gives an equal value."""
-    data = workload_data(workload)
-    lines = ",\n".join("  " + _compact(step) for step in data.pop("requests"))
-    parts = [f'"requests": [\n{lines}\n]' if lines else '"requests": []']
-    parts += [f'"{key}": {_compact(value)}' for key, value in data.items()]
-    return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def workload_data(workload: Workload) -> dict[str, Any]:
-    """A workload as the plain data of its file: what `parse_workload` reads."""
-    data: dict[str, Any] = {"requests": [_step_data(step) for step in workload.steps]}
-    if workload.masks:
-        data["masks"] = list(workload.masks)
-    if workload.host is not None:
-        data["host"] = workload.host
-    if workload.headers:
-        data["headers"] = _pairs_data(workload.headers)
-    return data
-
-
-def _compact(value: object) -> str:
-    # Line separators that YAML knows and JSON does not would break a file that is renamed to .yaml.
-    text = json.dumps(value, ensure_ascii=False)
-    return re.sub(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _step_data(step: Step) -> dict[str, Any]:
-    if isinstance(step, Job):
-        return {"job": step.command}
-    if isinstance(step, Quiet):
-        return {"until": "quiet"}
-    data: dict[str, Any] = {"method": step.method, "path": step.path}
-    if step.query:
-        data["query"] = _pairs_data(step.query)
-    if step.headers:
-        data["headers"] = _pairs_data(step.headers)
-    if step.json is not ABSENT:
-        data["json"] = step.json
-    if step.form is not None:
-        data["form"] = _pairs_data(step.form)
-    if step.body is not None:
-        data["body"] = _content_data(step.body)
-    if step.files is not None:
-        data["files"] = _files_data(step.files)
-    if step.save:
-        data["save"] = dict(step.save)
-    if step.jar != "default":
-        data["jar"] = step.jar
-    if step.wait:
-        data["wait"] = step.wait
-    if step.timeout is not None:
-        data["timeout"] = step.timeout
-    if step.ignore_body:
-        data["ignore_body"] = True
-    return data
-
-
-def _pairs_data(pairs: Pairs) -> dict[str, str] | list[list[str]]:
-    if len({name for name, _ in pairs}) == len(pairs):
-        return dict(pairs)
-    return [list(pair) for pair in pairs]
-
-
-def _content_data(content: str | bytes) -> str | dict[str, str]:
-    return content if isinstance(content, str) else {"base64": base64.b64encode(content).decode("ascii")}
-
-
-def _files_data(files: tuple[File, ...]) -> dict[str, Any] | list[Any]:
-    rows = [(each.field, [each.filename, _content_data(each.content), each.type]) for each in files]
-    if len({field for field, _ in rows}) == len(rows):
-        return dict(rows)
-    return [[field, *row] for field, row in rows]
+for _tag, _regex, _first in PLAIN_VALUES:
+    _Loader.add_implicit_resolver(_tag, _regex, list(_first))

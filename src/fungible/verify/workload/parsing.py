@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import json
 import math
 import re
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fungible.app.problem import Problem
+from fungible.app.quantity import parse_duration
+from fungible.app.wording import nearest, plain, shown
 from fungible.verify.workload.extraction import parse_save
 from fungible.verify.workload.steps import ABSENT, MAX_STEPS, TOKEN, File, Job, Pairs, Quiet, Request, Step, Workload
 
@@ -35,7 +36,15 @@ _REQUEST = (
     "wait",
     "timeout",
     "ignore_body",
+    "status",
 )
+METHODS: Final = tuple(
+    """GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT QUERY ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY
+    LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PRI PROPFIND PROPPATCH
+    REBIND REPORT SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL
+    PURGE""".split()  # noqa: SIM905
+)
+"""The registered methods (IANA, HTTP Method Registry), and what caches are told to purge with."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -45,9 +54,11 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.nodes = 0
+        self.warnings: list[str] = []
 
-    def problem(self, where: str, what: str) -> Problem:
-        return Problem(f"{self.path}: {where + ' ' if where else ''}{what}.")
+    def problem(self, where: str, what: str, hint: str = "") -> Problem:
+        """`hint` is a sentence of its own, with a space before it."""
+        return Problem(f"{self.path}: {where + ' ' if where else ''}{what}.{hint}")
 
     def mapping(self, value: object, where: str) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
@@ -61,9 +72,8 @@ class _Reader:
     def known(self, value: Mapping[str, Any], keys: Collection[str], where: str) -> None:
         for key in value:
             if key not in keys:
-                near = difflib.get_close_matches(key, keys, n=1)
-                hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(keys)}"
-                raise self.problem(_join(where, key), f"is not known{hint}")
+                hint = nearest(key, keys) or f" Known are {', '.join(keys)}."
+                raise self.problem(_join(where, plain(key)[:80]), "is not known", hint)
 
     def text(self, value: object, where: str) -> str:
         if not isinstance(value, str):
@@ -109,11 +119,18 @@ class _Reader:
         return pairs
 
     def seconds(self, value: object, where: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.problem(where, f"must be a number of seconds, not {_kind(value)}")
-        if not 0 <= value <= MAX_SECONDS:
+        """A number of seconds, or a duration as the settings take it: `500ms`, `2s`, `1m`."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = float(value) if abs(value) <= 10**15 else math.inf
+        else:
+            try:
+                seconds = parse_duration(value)
+            except ValueError:
+                said = shown(value) if isinstance(value, str) else _kind(value)
+                raise self.problem(where, f"must be seconds or a duration such as 500ms or 2s, not {said}") from None
+        if not 0 <= seconds <= MAX_SECONDS:
             raise self.problem(where, f"must be between 0 and {MAX_SECONDS:g} seconds, not {value}")
-        return float(value)
+        return seconds
 
     def content(self, value: object, where: str) -> str | bytes:
         """Text, or `{base64: TEXT}` for bytes."""
@@ -195,6 +212,24 @@ class _Reader:
             return Quiet()
         return self.request(data, where)
 
+    def method(self, value: object, where: str) -> str:
+        """A method; one that nobody has registered is taken, and told, unless it looks like a slip of the pen."""
+        method = self.text(value, where)
+        if not TOKEN.fullmatch(method):
+            raise self.problem(where, f"is not an HTTP method: {method!r}")
+        if method not in METHODS:
+            hint = nearest(method, METHODS)
+            if hint:
+                raise self.problem(where, f"is not an HTTP method: {shown(method)}", hint)
+            warning = f"{where}: {shown(method)} is no method of HTTP; it is sent as it is."
+            self.warnings.append(warning)
+        return method
+
+    def status(self, value: object, where: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 100 <= value <= 599:
+            raise self.problem(where, "must be a status from 100 to 599, that of the recorded answer")
+        return value
+
     def request(self, data: Mapping[str, Any], where: str) -> Request:
         self.known(data, _REQUEST, where)
         for key in ("method", "path"):
@@ -203,9 +238,7 @@ class _Reader:
         bodies = [key for key in ("json", "form", "body", "files") if key in data]
         if len(bodies) > 1 and bodies != ["form", "files"]:
             raise self.problem(where, f"has several bodies: {' and '.join(bodies)}; keep one")
-        method = self.text(data["method"], _join(where, "method"))
-        if not TOKEN.fullmatch(method):
-            raise self.problem(_join(where, "method"), f"is not an HTTP method: {method!r}")
+        method = self.method(data["method"], _join(where, "method"))
         path = self.text(data["path"], _join(where, "path"))
         if not path.startswith(("/", "${", "http://", "https://")):
             raise self.problem(_join(where, "path"), f'must begin with "/": {path!r}')
@@ -230,6 +263,7 @@ class _Reader:
             wait=self.seconds(data.get("wait", 0), _join(where, "wait")),
             timeout=timeout,
             ignore_body=ignore,
+            status=self.status(data["status"], _join(where, "status")) if "status" in data else None,
         )
 
 
@@ -259,13 +293,9 @@ def parse_workload(data: object, path: Path) -> Workload:
     host = read.text(top["host"], "host") if "host" in top else None
     if host is not None and not re.fullmatch(r"[^\s/?#@]+", host):
         raise read.problem("host", f"must be a host name with an optional port, not {host!r}")
-    return Workload(
-        steps=tuple(read.step(each, f"requests[{index}]") for index, each in enumerate(requests)),
-        masks=tuple(masks),
-        host=host,
-        headers=read.headers(top.get("headers", {}), "headers"),
-        path=path,
-    )
+    steps = tuple(read.step(each, f"requests[{index}]") for index, each in enumerate(requests))
+    headers = read.headers(top.get("headers", {}), "headers")
+    return Workload(steps, tuple(masks), host, headers, path, tuple(read.warnings))
 
 
 def _kind(value: object) -> str:

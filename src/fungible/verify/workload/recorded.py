@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from fungible.verify.workload.steps import File, Pairs, Request
+from fungible.verify.transcript import Answer
+from fungible.verify.workload.steps import File, Pairs, Request, Workload
 
 _DROPPED: Final = frozenset(
-    """accept-encoding connection content-length cookie host if-modified-since if-none-match keep-alive priority
-    proxy-connection te trailer transfer-encoding upgrade expect""".split()  # noqa: SIM905
+    """accept-encoding cache-control connection content-length cookie dnt host if-modified-since if-none-match
+    keep-alive pragma priority proxy-connection te trailer transfer-encoding upgrade upgrade-insecure-requests
+    expect""".split()  # noqa: SIM905
 )
-"""Set again by whoever sends, meaningless on another connection, or a browser's own cache speaking."""
+"""Set again by whoever sends, meaningless on another connection, a browser's own cache or wishes speaking."""
 
 _STATIC = re.compile(r"\.(?:avif|css|eot|gif|ico|jpe?g|js|map|mjs|mp4|otf|png|svg|ttf|webm|webp|woff2?)$", re.I)
 _PART_NAME = re.compile(r'\bname="([^"]*)"')
@@ -34,7 +36,12 @@ def kept_headers(headers: Pairs, also: Collection[str] = ()) -> Pairs:
     return tuple(
         (name, value)
         for name, value in headers
-        if (lower := name.lower()) in also or not (lower in _DROPPED or lower.startswith(("sec-", "proxy-")))
+        if (lower := name.lower()) in also
+        or not (
+            lower in _DROPPED
+            or lower.startswith(("sec-", "proxy-"))
+            or (lower == "accept" and value.strip() == "*/*")  # as without it (RFC 9110, 12.5.1)
+        )
     )
 
 
@@ -42,6 +49,18 @@ def cookie_pairs(header: str | None) -> Pairs:
     """The names and values of a Cookie header (RFC 6265, 4.2.1)."""
     pairs = (pair.strip().partition("=") for pair in (header or "").split(";"))
     return tuple((name, value) for name, equals, value in pairs if equals and name)
+
+
+def with_statuses(workload: Workload, answers: Sequence[Answer]) -> Workload:
+    """Every request with the status that it was answered with, as far as that is the app's word for it: a cache's
+    304 is not."""
+    steps = tuple(
+        replace(step, status=answer.status)
+        if isinstance(step, Request) and 200 <= answer.status <= 599 and answer.status != 304
+        else step
+        for step, answer in zip(workload.steps, answers, strict=True)
+    )
+    return replace(workload, steps=steps)
 
 
 def with_body(

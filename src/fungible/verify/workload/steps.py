@@ -59,7 +59,8 @@ class Request:
     At most one of `json`, `form` (with or without `files`) and `body` is present. `path` may carry a query of
     its own; `query` is added to it. `save` maps a name to a save expression (see `binding.extract`). `wait`
     and `timeout` are seconds, the wait comes before the request; `timeout` None leaves it to the runner.
-    `ignore_body` leaves the body of the answer out of the comparison.
+    `ignore_body` leaves the body of the answer out of the comparison. `status` is what was answered when it was
+    recorded: nothing is compared with it, but a workload that is answered otherwise lacks something.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Request:
     wait: float = 0.0
     timeout: float | None = None
     ignore_body: bool = False
+    status: int | None = None
 
     def references(self) -> frozenset[str]:
         """The names that this request takes from earlier answers."""
