@@ -108,7 +108,7 @@ def test_a_database_that_the_release_command_writes_stops_the_start_with_the_men
     home.write({"Procfile": WEB + "release: python3 db.py shop.db 0\n", "db.py": SQLITE})
     done = home.run("start", "--port", "0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "release.1 | wrote: shop.db (thrown away)" in done.stderr
+    assert "release.1    | wrote: shop.db (thrown away)" in done.stderr
     last = done.stderr.splitlines()[-1]
     assert last.startswith("fungible: shop.db: the release command writes an SQLite database inside the app's folder")
     assert home.left == []

@@ -15,6 +15,7 @@ from fungible.app.load import load_app
 from fungible.app.model import WEB, App, ProcessType
 from fungible.app.problem import Exit
 from fungible.app.wording import nearest
+from fungible.runtime.announcement import announce
 from fungible.runtime.backing import attach_services
 from fungible.runtime.bounds import Bounds
 from fungible.runtime.console import Console
@@ -36,10 +37,8 @@ from fungible.runtime.router.model import RouterSettings
 from fungible.runtime.router.router import Router
 from fungible.runtime.session import Session
 from fungible.runtime.stage import Isolation, Lock, choose_isolation, clear_run, load_config, reap_left_overs
-from fungible.runtime.standing import Settled
 from fungible.runtime.tail import Tail
 from fungible.runtime.watching import Watching
-from fungible.services.place import write_private
 
 __all__ = ["SAME_SIGNAL", "Attend", "Options", "Running", "start"]
 
@@ -74,9 +73,6 @@ class Running:
     stop: Callable[[], None]
     url: Callable[[], str | None]
 
-
-_ELSEWHERE = 5.0
-"""Seconds after its start from which a process that listens elsewhere counts as failed."""
 
 Attend = Callable[[Running], AbstractAsyncContextManager[None]]
 """Attends to a formation for as long as it runs (see `control`)."""
@@ -281,7 +277,12 @@ async def _run(
         stop=ending.asked_to_stop,
         url=lambda: url,
     )
-    tasks = [asyncio.ensure_future(_announce(formation, url, options, bus, folders.run / "url"))]
+    tasks: list[asyncio.Future[None]] = []
+    if url is not None:
+        said = announce(
+            formation, url, options.wanted.get(WEB, 0), bus, folders.run / "url", aloud=not options.as_json
+        )
+        tasks.append(asyncio.ensure_future(said))
     if options.watch:
         without = (folders.root, folders.run.parent)
         tasks.append(asyncio.ensure_future(release_on_change(app.folder, without, operations, ground.say)))
@@ -308,36 +309,3 @@ def _counts(app: App, options: Options, say: Callable[[str], None]) -> dict[str,
         say("--shake needs two web processes, so that none is chosen twice running: web=2")
         counts[WEB] = 2
     return counts
-
-
-async def settled(formation: Formation, type: str) -> Settled:
-    """Wait until every process of the first formation of `type` can be chosen or has failed once.
-
-    One that listens elsewhere has failed when it still does after some time: servers may open a second port first.
-    """
-    while not formation.stopping:
-        processes = [process for process in formation.processes.values() if process.type.name == type]
-        young = formation.clock() - _ELSEWHERE
-        ready = {process.number for process in processes if formation.is_up(process)}
-        hoped_for = {each.number for each in processes if each.facts.listens_on and each.facts.born_at > young}
-        failed = formation.boots.failed(type).keys() - ready - hoped_for
-        if len(ready) + len(failed) >= formation.wanted.get(type, 0):
-            return Settled(len(ready), len(failed))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(formation.moved(), 1.0 if hoped_for else None)
-    return Settled(0, 0)
-
-
-async def _announce(formation: Formation, url: str | None, options: Options, bus: Bus[Event], note: Path) -> None:
-    if url is None:
-        return
-    if options.wanted.get(WEB, 0):
-        found = await settled(formation, WEB)
-        if formation.stopping:
-            return
-        if found.failed and not found.ready:
-            bus.publish(_notice(f"no web process is ready: until one is, {url} answers 503"))
-    write_private(note, f"{url}\n")
-    bus.publish(Event("formation.url", data={"url": url}))
-    if not options.as_json:
-        print(url, flush=True)  # noqa: T201 - the first line on stdout is the URL alone

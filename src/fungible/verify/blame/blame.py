@@ -16,11 +16,12 @@ from fungible.verify.blame.bench import Bench, Question
 from fungible.verify.blame.constants import Constants
 from fungible.verify.blame.culprit import Culprit, container_of
 from fungible.verify.blame.files import file_in_layer, file_of_workers, file_written
-from fungible.verify.blame.memory import Memory, Way, way_of_workers, ways
+from fungible.verify.blame.memory import Memory
 from fungible.verify.blame.proof import Proof
 from fungible.verify.blame.randomness import Randomness
 from fungible.verify.blame.starts import prove_start
 from fungible.verify.blame.variants import Where, where_held
+from fungible.verify.blame.way import Way, way_of_workers, ways
 from fungible.verify.workload.steps import Workload
 from fungible.verify.world.laboratory import Laboratory
 

@@ -1,0 +1,54 @@
+"""The ways to ask about an object in memory: which world to run, and what an answer means there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fungible.verify.blame.bench import BACKGROUND
+from fungible.verify.schedule.schedule import Schedule, warm
+from fungible.verify.shrink.case import Case, part
+from fungible.verify.workload.steps import Workload
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to ask: the world to run, the slot to look into, and what an answer means.
+
+    `since` is the kept step (by position) before which the slot's memory is as it should be put back to. With
+    `appears`, putting the culprit back makes the difference appear; otherwise it makes it vanish. With `rehearsed`
+    the observer's request is sent once before that, so that what is made lazily is there to be put back to. With
+    `each` it is put back before every later step, as if the process were replaced: for worker processes, whose work
+    the observer only sees the outcome of. With `emptied`, the containers that were made since are emptied as well,
+    for those who hold them where no path leads.
+    """
+
+    schedule: Schedule
+    slot: int
+    since: int
+    appears: bool
+    rehearsed: bool = False
+    each: bool = False
+    emptied: bool = False
+
+    @property
+    def born(self) -> str:
+        """The snapshot since which these requests made what was not there: a rehearsal comes after it."""
+        return "born" if self.rehearsed else "before"
+
+
+def way_of_workers(case: Case, workload: Workload) -> Way:
+    """The way to ask about worker processes: they live on, and are put back before every step."""
+    schedule = warm(len(case.kept), part(workload, case.kept).quiet())
+    return Way(schedule, BACKGROUND, 0, appears=True, each=True)
+
+
+def ways(case: Case, workload: Workload, *, held_here: bool = False) -> list[Way]:
+    """The ways to ask about a case, the likelier first: a stale answer is `held_here`, where it is given."""
+    schedule = case.schedule()
+    home = schedule.placement[-1]
+    earlier = [index for index, slot in enumerate(schedule.placement[:-1]) if slot == home]
+    in_one = Way(warm(len(case.kept), part(workload, case.kept).quiet()), 0, 0, appears=True)
+    if not earlier:
+        return [in_one]
+    own = Way(schedule, home, earlier[0], appears=False)
+    return [own, in_one] if held_here else [in_one, own]
