@@ -20,16 +20,16 @@ _PAGE = """
         {visit}
         return 202, {{}}
     """
-_AT_EXIT = """import atexit
+_AT_EXIT = """import os
     import signal
-    import sys
     KEPT = []
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
-    @atexit.register
-    def flush():
+    def flush(*_):
         store().executemany("INSERT INTO visits VALUES (?)", [(page,) for page in KEPT])
-        KEPT.clear()"""
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, flush)"""
+# Not by `sys.exit`: where the signal comes while wsgiref still finishes a request, it swallows that and serves on.
 _SOON = """import threading
     import time
 
