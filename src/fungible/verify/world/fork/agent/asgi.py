@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from . import http1
+from . import ending, http1
 
 _BUFFERED_AT_MOST = 262144
 _STOP_TIME = 10.0  # seconds that requests in flight get after TERM
@@ -328,6 +328,7 @@ class _Server:
 async def _serve(application: Application, listener: socket.socket, ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    heard = ending.own_handler()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     lifespan = _Lifespan(application)
     await lifespan.start()
@@ -341,6 +342,8 @@ async def _serve(application: Application, listener: socket.socket, ready: Calla
     listening.close()
     await server.stop()
     await lifespan.stop()
+    if heard is not None:  # as uvicorn hands the signal on
+        heard(signal.SIGTERM, None)
 
 
 def serve(application: Application, listener: socket.socket, ready: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ import types
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import deferral, keeper, loading, newborn, packages, safety
+from . import deferral, ending, keeper, loading, newborn, packages, safety
 from .heritage import Heritage, Randomness
 from .order import Boot, decode, hear, tell
 from .origins import Origins
@@ -194,10 +194,6 @@ def _in_a_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
 
-def _end(*_: object) -> NoReturn:
-    raise SystemExit(128 + signal.SIGTERM)
-
-
 class _Server:
     """Forks on order, passes signals on, reaps, until the control socket ends."""
 
@@ -205,6 +201,7 @@ class _Server:
         self._control = control
         self._imported = imported
         self._children: dict[int, int] = {}
+        self._terminate = ending.own_handler() or ending.end
         self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._wake, self._waker = os.pipe()
         for end in (self._wake, self._waker):
@@ -278,7 +275,7 @@ class _Server:
         signal.set_wakeup_fd(-1)
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, _end)  # a PID 1 does not hear what it has no handler for
+        signal.signal(signal.SIGTERM, self._terminate)  # a PID 1 does not hear what it has no handler for
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._control.close()
         for descriptor in (self._own_namespace, self._wake, self._waker):

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Optional
 from urllib.parse import unquote_to_bytes
 
-from . import http1
+from . import ending, http1
 
 _READ = 65536
 _PATIENCE = 60.0  # seconds that a client may stall within a request
@@ -41,7 +41,9 @@ class Server:
         self._base = _base_environ()
 
     def serve(self) -> None:
-        """Serve until TERM; a request that is being answered is finished first."""
+        """Serve until TERM; a request that is being answered is finished first. A handler that the app has set is
+        called at once, as it would be: servers set theirs before they import the app."""
+        self._heard = ending.own_handler()
         signal.signal(signal.SIGTERM, self._stop)
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -62,8 +64,10 @@ class Server:
         finally:
             self._waiting = False
 
-    def _stop(self, *_: object) -> None:
+    def _stop(self, number: int, frame: Any) -> None:
         self._stopped = True
+        if self._heard is not None:
+            self._heard(number, frame)
         if self._waiting:  # a handler that returned would have select() go on (PEP 475)
             self._waiting = False
             raise _Stop
