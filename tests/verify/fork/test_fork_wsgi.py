@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import signal
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from fungible.sandbox.probe import probe_outbound
 from fungible.sandbox.spec import Mount
 from fungible.verify.world.fork.birth import ForkBirth
+from fungible.verify.world.fork.slot import ForkSlot
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.slot import BootFailure
 from tests.verify.fork.bench import Bench, ask, parse, talk
@@ -621,3 +623,26 @@ def app(environ, start_response):
             await slot.end(signal.SIGKILL)
 
     bench.run(scenario)
+
+
+def test_a_slot_that_says_nothing_leaves_no_reader_behind(tmp_path: Path) -> None:
+    """What has the descriptor next is heard: the loop would take it for the one that it knows."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        slot = ForkSlot(tmp_path / "slot", 1.0, lambda sent: slot.ended(-sent), lambda: None)
+        channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        near, far = socket.socketpair()
+        number = channel.fileno()
+        assert "did not listen" in str(await slot.listens(channel, 0.05))
+        os.dup2(near.fileno(), number)
+        heard = asyncio.Event()
+        loop.add_reader(number, heard.set)
+        far.send(b"x")
+        await asyncio.wait_for(heard.wait(), 5)
+        loop.remove_reader(number)
+        os.close(number)
+        for each in (other, near, far):
+            each.close()
+
+    asyncio.run(scenario())

@@ -82,6 +82,7 @@ class ForkSlot:
             message = told.result() if told.done() else None
         finally:
             told.cancel()
+            await asyncio.wait({told})  # it reads no more: whoever has the descriptor next is heard
             channel.close()
             if not told.done() or told.cancelled() or not told.result():
                 await self.end(signal.SIGKILL)
