@@ -49,6 +49,20 @@ async def said(slot: Slot) -> dict[str, Any]:
     return found
 
 
+def test_a_package_that_imports_a_server_by_its_name_is_loaded_ahead_and_serves(bench: Bench) -> None:
+    prepared(bench, shared="import sys\nfrom werkzeug.serving import run_simple\n"
+             "def main(app): run_simple('127.0.0.1', int(sys.argv[1]), app)")  # fmt: skip
+    bench.write(web=WEB + "\nif __name__ == '__main__':\n    shared.main(app)\n")
+    bench.command = "python web.py $PORT"
+
+    async def scenario(forks: ForkBirth) -> None:
+        imports = await forks.packages(bench.site(1002))
+        assert (await said(await forks.bear(bench.site(0))))["mode"] == "m"
+        assert (await said(await imports.bear(bench.site(2))))["mode"] == "m"
+
+    bench.run(scenario)
+
+
 def test_what_the_app_reads_when_it_is_imported_is_read_by_every_slot(bench: Bench) -> None:
     store = prepared(bench, shared="import sqlite3; sqlite3.connect(':memory:').close()  # what can it do?")
 

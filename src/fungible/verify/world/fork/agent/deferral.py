@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import os
+import re
 import runpy
 import socket
 import sys
@@ -25,12 +26,28 @@ class Unknown(Exception):
     """The program serves in a way that is not known, or not at all."""
 
 
+_then: Then | None = None
+
+
+def prepare() -> None:
+    """Replace the beginnings of servers wherever they are loaded from now on: whoever imports one by its name (`from
+    werkzeug.serving import run_simple`) then has ours. To be called before packages are loaded ahead."""
+    if not any(isinstance(each, _Finder) for each in sys.meta_path):
+        sys.meta_path.insert(0, _Finder(_take))
+
+
+def _take(application: Any, kind: str) -> NoReturn:
+    if _then is None:
+        raise Unknown("a package would serve when it is loaded")
+    _then(application, kind)
+
+
 def run(finder: str, program: str, path: Sequence[str], then: Then, refuse: Callable[[str], NoReturn]) -> NoReturn:
     """Run a `script` by its path or a `module` by its name; `then` gets the app and its kind where it would serve,
     in the middle of the program's own frames. `refuse` is told where it binds a port by itself. Raises Unknown."""
-    sys.meta_path.insert(0, _Finder(then))
-    for name in _SERVERS.keys() & sys.modules.keys():  # loaded ahead
-        _SERVERS[name](sys.modules[name], then)
+    global _then
+    _then = then
+    prepare()
     _watch_ports(refuse)
     try:
         if finder == "module":
@@ -46,12 +63,13 @@ def run(finder: str, program: str, path: Sequence[str], then: Then, refuse: Call
 
 def _watch_ports(refuse: Callable[[str], NoReturn]) -> None:
     ours = os.getpid()
-    port = os.environ.get("PORT", "")
+    # The port may have been written into the command before this process had one of its own.
+    ports = {os.environ.get("PORT", ""), *re.findall(r"\d+", " ".join(sys.argv[1:]))} - {"", "0"}
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
         if event != "socket.bind" or os.getpid() != ours or not isinstance(arguments[1], tuple):
             return
-        if arguments[0].type == socket.SOCK_STREAM and str(arguments[1][1]) == port:
+        if arguments[0].type == socket.SOCK_STREAM and str(arguments[1][1]) in ports:
             refuse("it serves in a way that is not known")
 
     sys.addaudithook(heard)

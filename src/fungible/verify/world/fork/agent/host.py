@@ -134,6 +134,7 @@ class _Import:
                 os.chdir(boot.chdir)
             importlib.import_module("site").main()
             if boot.packages is not None:
+                deferral.prepare()
                 packages.load(boot.packages, [self._folder, *(mount["target"] for mount in boot.spec["mounts"])])
                 self._serve(None, "")
             newborn.import_app(boot, self._serve, self._refuse)
