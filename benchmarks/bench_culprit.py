@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from measure.result import RESULTS, machine, write
 
 from fungible.app.load import load_app
 from fungible.verify import examine, experiment
@@ -32,7 +33,7 @@ from fungible.verify.workload.file import load_workload
 from fungible.verify.world.ground import prepare_ground
 from fungible.verify.world.laboratory import Laboratory
 
-RESULT = Path(__file__).parent / "results" / "culprit.json"
+RESULT = RESULTS / "culprit.json"
 STICKY = Path(__file__).parents[1] / "examples" / "almanac_sticky"
 
 SMALL = """
@@ -187,11 +188,9 @@ def main() -> None:
     found = {name: asyncio.run(measure(name)) for name in sys.argv[1:] or APPS}
     result = {
         "apps": known | found,
-        "load average, before and after": [round(before, 1), round(os.getloadavg()[0], 1)],
-        "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+        "machine": machine(before),
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    write("culprit", result)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import asyncio
 import itertools
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -26,6 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from measure.result import machine, write
+
 from fungible.app.load import load_app
 from fungible.verify.experiment import Experiment, Wishes
 from fungible.verify.schedule import schedule as schedules
@@ -34,7 +35,6 @@ from fungible.verify.world.ground import prepare_ground
 from fungible.verify.world.laboratory import Laboratory
 from fungible.verify.world.world import Execution
 
-RESULT = Path(__file__).parent / "results" / "fifty.json"
 ALMANAC = Path(__file__).parents[1] / "examples" / "almanac"
 BAR = 20.0
 STAGES = (
@@ -149,11 +149,9 @@ def main() -> None:
         "median": statistics.median(run["seconds"] for run in runs),
         "a boot": round(statistics.median(took), 2),
         "runs": runs,
-        "load average, before and after": [round(before, 1), round(os.getloadavg()[0], 1)],
-        "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+        "machine": machine(before),
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    write("fifty", result)
 
 
 if __name__ == "__main__":

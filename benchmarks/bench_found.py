@@ -23,7 +23,6 @@ import asyncio
 import itertools
 import json
 import os
-import platform
 import random
 import statistics
 import sys
@@ -32,6 +31,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from measure.result import RESULTS, machine, write
 
 from fungible.app.load import load_app
 from fungible.verify.cuts import MOST_IMPORTED, late_cuts
@@ -42,7 +43,7 @@ from fungible.verify.workload.file import load_workload
 from fungible.verify.world.ground import prepare_ground
 from fungible.verify.world.laboratory import Laboratory
 
-RESULT = Path(__file__).parent / "results" / "found.json"
+RESULT = RESULTS / "found.json"
 SIZES = (10, 50, 100)
 RANDOM_WORLDS = 20
 Memory = dict[str, Any]
@@ -302,11 +303,9 @@ def main() -> None:
         "computed: requests until found": computed(options.draws),
         "positions drawn for each leak": options.draws,
         "run in forked worlds": run,
-        "load average, before and after": [round(before, 1), round(os.getloadavg()[0], 1)],
-        "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+        "machine": machine(before),
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    write("found", result)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ say more than the rows.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -22,6 +20,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from measure.result import machine, write
 
 from fungible.app.load import load_app
 from fungible.runtime.listeners import group_of
@@ -33,7 +33,6 @@ from fungible.verify.world.laboratory import Instrument, Laboratory
 from fungible.verify.world.slot import Birth, Site, Slot
 
 STEPS = 20
-RESULT = Path(__file__).parent / "results" / "verify.json"
 
 FLASK = """
     import os, sqlite3
@@ -250,12 +249,9 @@ def main() -> None:
         "whole worlds with their stores and processes: min, median, max": found,
         "runs": runs,
         "steps": STEPS,
-        "load average, before and after": [round(before, 1), round(os.getloadavg()[0], 1)],
-        "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+        "machine": machine(before),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    write("verify", result)
 
 
 if __name__ == "__main__":

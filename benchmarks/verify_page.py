@@ -20,9 +20,11 @@ Result = Mapping[str, Any]
 
 def of(result: Result) -> str:
     """The machine, and whether it had other things to do: from a load of one on, figures in seconds are too high."""
-    before, after = result["load average, before and after"]
+    machine = result["machine"]
+    before, after = machine["load_before"], machine["load_after"]
     busy = "" if before < 1 else " **The machine was busy: take the counts and the ratios, not the seconds.**"
-    return f"*{result['machine']}; load average {before} before, {after} after.*{busy}"
+    system = f"{machine['cores']} cores, {machine['system']}, Python {machine['python']}"
+    return f"*{system}; load average {before} before, {after} after.*{busy}"
 
 
 def rates(result: Result) -> str:

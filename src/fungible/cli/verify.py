@@ -47,8 +47,11 @@ def verify(
     ] = "text",
     json: Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="The same as --format json.")] = False,
     budget: Annotated[
-        str, typer.Option(metavar="TIME", envvar="FUNGIBLE_BUDGET", help="Stop adding worlds after this time.")
-    ] = "6m",
+        str | None,
+        typer.Option(
+            metavar="TIME", envvar="FUNGIBLE_BUDGET", help="Stop adding worlds after this time.", show_default="6m"
+        ),
+    ] = None,
     mode: Annotated[str, typer.Option(metavar="MODE", envvar="FUNGIBLE_MODE", help="auto, fork or boot.")] = "auto",
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Leave the split worlds out.")] = False,
     isolation: Isolation = None,
@@ -124,7 +127,7 @@ def verify(
     if update_baseline and baseline is None:
         raise Problem("--update-baseline needs the file: --baseline FILE")
     try:
-        seconds = parse_duration(budget)
+        seconds = None if budget is None else parse_duration(budget)
     except ValueError as error:
         raise Problem(f"--budget {budget}: {error}") from None
     loaded = load_app(app, web=web, options={"isolation": isolation})

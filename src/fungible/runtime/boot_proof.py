@@ -65,9 +65,13 @@ class _Ground:
 
 @dataclass(frozen=True)
 class BootProof:
-    """One boot of `app`, whose `folders` these are, with private folders in `processes`, which is its alone."""
+    """One proof of the build of `app` in `content`, which is `bound` to some of its folders, with the config vars
+    `config`. The app's `folders` are these; private ones are made in `processes`, which is its alone."""
 
     app: App
+    content: Path
+    bound: tuple[str, ...]
+    config: Mapping[str, str]
     folders: Folders
     processes: Path
     isolation: Isolation
@@ -75,15 +79,8 @@ class BootProof:
     publish: Callable[[Event], None]
     conceal: Callable[[Release], None]
 
-    async def run(
-        self,
-        content: Path,
-        bound: tuple[str, ...],
-        config: Mapping[str, str],
-        journey: Journey | None,
-        unproved: tuple[str, ...],
-    ) -> Boot:
-        """Boot the web process of the build in `content`, fetch what its pages load, and make the `journey`.
+    async def run(self, journey: Journey | None, unproved: tuple[str, ...]) -> Boot:
+        """Boot the web process, fetch what its pages load, and make the `journey`.
 
         `unproved` is known beforehand. Raises Problem (exit 1) where it does not boot, runs a packager, or a page
         loads what is not there.
@@ -92,29 +89,22 @@ class BootProof:
         run = self.folders.run.parent / secrets.token_hex(4)
         own = Folders(self.folders.root, self.processes / "services", run).make()
         try:
-            backing = await attach_services(self.app, own, config, self.operating_system)
+            backing = await attach_services(self.app, own, self.config, self.operating_system)
             try:
-                return await self._run(content, bound, config, journey, unproved, backing)
+                return await self._run(journey, unproved, backing)
             finally:
                 await backing.stop()
         finally:
             await asyncio.to_thread(wipe, str(own.run))
 
-    async def _run(
-        self,
-        content: Path,
-        bound: tuple[str, ...],
-        config: Mapping[str, str],
-        journey: Journey | None,
-        unproved: tuple[str, ...],
-        backing: Backing,
-    ) -> Boot:
+    async def _run(self, journey: Journey | None, unproved: tuple[str, ...], backing: Backing) -> Boot:
+        content = self.content
         manifest = read_manifest(content)
         if self.isolation.level not in PROTECTED:
             copy = self.processes / "build"
             await asyncio.to_thread(shutil.copytree, content, copy, symlinks=True)
             content = copy
-        release, off = self._release(content, bound, config, backing)
+        release, off = self._release(content, backing)
         ground = await self._prepare(release, journey, unproved, backing)
         with contextlib.closing(Ports()) as ports:
             port = ports.take()
@@ -133,13 +123,11 @@ class BootProof:
             len(crawl.pages), len(crawl.assets), tuple(dict.fromkeys(crawl.unproved)), requests=crawl.requests
         )
 
-    def _release(
-        self, content: Path, bound: tuple[str, ...], config: Mapping[str, str], backing: Backing
-    ) -> tuple[Release, PackagersOff]:
-        app = self.app
+    def _release(self, content: Path, backing: Backing) -> tuple[Release, PackagersOff]:
+        app, config = self.app, self.config
         named = {*config, *(assignment.name for assignment in app.dotenv)}
         services = {name: url for name, url in backing.urls.items() if name not in named}
-        confinement = confined(app, self.folders, self.isolation, content, bound=bound, attached=backing.mounts)
+        confinement = confined(app, self.folders, self.isolation, content, bound=self.bound, attached=backing.mounts)
         release = Release(
             _NAME,
             replace(confinement, read_only=True),

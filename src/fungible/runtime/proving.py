@@ -61,9 +61,18 @@ class Prover:
         self._publish(Event("notice", data=said))
         with Session(self._folders.processes) as processes:
             proof = BootProof(
-                app, self._folders, processes, self._isolation, self._operating_system, self._publish, self._conceal
+                app=app,
+                content=content,
+                bound=bound,
+                config=config,
+                folders=self._folders,
+                processes=processes,
+                isolation=self._isolation,
+                operating_system=self._operating_system,
+                publish=self._publish,
+                conceal=self._conceal,
             )
-            boot = await proof.run(content, bound, config, journey, unproved)
+            boot = await proof.run(journey, unproved)
         note_boot(content, web, boot, ours=not elsewhere)
         return boot
 

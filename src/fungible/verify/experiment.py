@@ -27,8 +27,6 @@ from fungible.verify.world.world import Execution
 _Result = TypeVar("_Result")
 BOOT_IN_FORKS = 10
 """So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
-
-
 BUDGET_SECONDS = 360.0
 """After which no world is added where nothing else is wished: an app that boots in half a minute has an answer in the
 time for which people and build servers wait."""
@@ -36,10 +34,10 @@ time for which people and build servers wait."""
 
 @dataclass(frozen=True)
 class Wishes:
-    """How far to go. `budget` is in seconds, from the start; without `masks` no split worlds run. `mode` is
-    `fork`, `boot`, or `auto`: fork where that can be done, and say why where not."""
+    """How far to go. `budget` is in seconds, from the start, None for BUDGET_SECONDS; without `masks` no split worlds
+    run. `mode` is `fork`, `boot`, or `auto`: fork where that can be done, and say why where not."""
 
-    budget: float = BUDGET_SECONDS
+    budget: float | None = None
     masks: bool = True
     mode: str = "auto"
 
@@ -173,7 +171,7 @@ class Experiment:
         longest begin first, unless somebody chose the budget: then no lane waits for another one at the end."""
         wanted = self._wanted(boot)
         queue = list(enumerate(wanted))
-        if self._wishes.budget == BUDGET_SECONDS:
+        if self._wishes.budget is None:
             queue.sort(key=lambda each: _births(each[1][0], booted=each[1][1] is boot), reverse=True)
         judging: list[asyncio.Task[tuple[int, Evidence]]] = []
         one_by_one = asyncio.Lock()
@@ -199,7 +197,7 @@ class Experiment:
         self._evidence = [evidence for _, evidence in sorted(done, key=lambda each: each[0])]
         if queue:
             self._warnings.append(
-                f"{len(queue)} of {len(wanted)} worlds were left out after {self._wishes.budget:g} s; "
+                f"{len(queue)} of {len(wanted)} worlds were left out after {self._budget:g} s; "
                 "a longer --budget runs them too"
             )
 
@@ -226,8 +224,12 @@ class Experiment:
     def _most_late(self) -> int:
         return MOST_LATE if self._imports is None else MOST_IMPORTED
 
+    @property
+    def _budget(self) -> float:
+        return BUDGET_SECONDS if self._wishes.budget is None else self._wishes.budget
+
     def _over_budget(self) -> bool:
-        return self._laboratory.tally.elapsed > self._wishes.budget
+        return self._laboratory.tally.elapsed > self._budget
 
     def _findings(self, reasons: tuple[str, ...]) -> Findings:
         tally, ground = self._laboratory.tally, self._laboratory.ground

@@ -148,6 +148,13 @@ def applied(record: Record, patch: Patch) -> tuple[Record, Applied] | Refused | 
     return after, Applied(after.version, numbers)
 
 
+def without(record: Record, name: str) -> tuple[Record, Applied] | Refused | Conflict:
+    """The record after one of its values was taken, or that there is none of that name."""
+    if name not in record.fields:
+        return Refused.GONE
+    return applied(record, Patch(record.touched, record.idle_at, delete=frozenset({name})))
+
+
 def moved(record: Record, move: Move) -> Record | Refused | Conflict:
     """The record under its new key."""
     outcome = applied(record, move.patch)

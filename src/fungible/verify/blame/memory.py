@@ -49,6 +49,7 @@ class Memory:
         self._question = question
         self._say = say
         self._looked: dict[Way, tuple[Change, ...]] = {}
+        self._rehearsals: dict[Way, bool] = {}
 
     async def prove(self, asked: Sequence[Way]) -> Proof | None:
         """The object, by the first way that leads to one. What was only made to hold it is looked into."""
@@ -64,8 +65,13 @@ class Memory:
         return await self._by(way, await self.look(way)) if await self._can_rehearse(way) else None
 
     async def _can_rehearse(self, way: Way) -> bool:
-        observer = self._bench.workload.steps[self._question.case.observer]
-        return isinstance(observer, Request) and not (await self._put_back(way, ())).matters
+        """Whether the rehearsal alone leaves the difference as it is; asked once."""
+        if not isinstance(self._bench.workload.steps[self._question.case.observer], Request):
+            return False
+        way = replace(way, emptied=False)
+        if way not in self._rehearsals:
+            self._rehearsals[way] = not (await self._put_back(way, ())).matters
+        return self._rehearsals[way]
 
     async def prove_emptied(self, asked: Sequence[Way]) -> Proof | None:
         """Ask once more of the containers that these requests made, emptying them: where a counter is made by the

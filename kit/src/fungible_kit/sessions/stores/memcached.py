@@ -30,6 +30,7 @@ from fungible_kit.sessions.record import (
     packed,
     pointer,
     unpacked,
+    without,
 )
 from fungible_kit.sessions.stores import Caps
 
@@ -72,16 +73,13 @@ class MemcachedStore:
         return self._swap(key, change, seen)
 
     def take(self, key: str, name: str) -> bytes | None:
-        taken: list[bytes] = []
+        held: list[bytes | None] = []
 
         def change(record: Record) -> tuple[Record, Applied] | Refused | Conflict:
-            taken.clear()
-            if name not in record.fields:
-                return Refused.GONE
-            taken.append(record.fields[name])
-            return applied(record, Patch(record.touched, record.idle_at, delete=frozenset({name})))
+            held[:] = [record.fields.get(name)]
+            return without(record, name)
 
-        return taken[0] if isinstance(self._swap(key, change, None), Applied) else None
+        return held[0] if isinstance(self._swap(key, change, None), Applied) else None
 
     def move(self, old: str, new: str, move: Move) -> Record | Outcome:
         result: list[Record] = []

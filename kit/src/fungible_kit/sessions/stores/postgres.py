@@ -28,6 +28,7 @@ from fungible_kit.sessions.record import (
     packed,
     pointer,
     unpacked,
+    without,
 )
 from fungible_kit.sessions.stores import Caps
 
@@ -82,17 +83,14 @@ def patch(key: str, change: Patch, seen: Record | None) -> Dialogue[Outcome]:
 
 
 def take(key: str, name: str) -> Dialogue[bytes | None]:
-    taken: list[bytes] = []
+    held: list[bytes | None] = []
 
     def change(record: Record) -> tuple[Record, Applied] | Refused | Conflict:
-        taken.clear()
-        if name not in record.fields:
-            return Refused.GONE
-        taken.append(record.fields[name])
-        return applied(record, Patch(record.touched, record.idle_at, delete=frozenset({name})))
+        held[:] = [record.fields.get(name)]
+        return without(record, name)
 
     outcome = yield from _swap(key, change, _put, None)
-    return taken[0] if isinstance(outcome, Applied) else None
+    return held[0] if isinstance(outcome, Applied) else None
 
 
 def move(old: str, new: str, how: Move) -> Dialogue[Record | Outcome]:

@@ -26,6 +26,7 @@ from fungible_kit.sessions.record import (
     packed,
     pointer,
     unpacked,
+    without,
 )
 from fungible_kit.sessions.stores import Caps
 
@@ -78,11 +79,10 @@ class SqliteStore:
     def take(self, key: str, name: str) -> bytes | None:
         with self._connections.transaction(write=True) as connection:
             record = self._get(connection, key)
-            if record is None or name not in record.fields:
+            outcome = None if record is None else without(record, name)
+            if record is None or not isinstance(outcome, tuple):
                 return None
-            outcome = applied(record, Patch(record.touched, record.idle_at, delete=frozenset({name})))
-            if isinstance(outcome, tuple):
-                self._put(connection, key, outcome[0])
+            self._put(connection, key, outcome[0])
             return record.fields[name]
 
     def move(self, old: str, new: str, move: Move) -> Record | Outcome:

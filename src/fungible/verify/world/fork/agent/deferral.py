@@ -33,10 +33,11 @@ def prepare() -> None:
     """Replace the beginnings of servers wherever they are loaded from now on: whoever imports one by its name (`from
     werkzeug.serving import run_simple`) then has ours. To be called before packages are loaded ahead."""
     if not any(isinstance(each, _Finder) for each in sys.meta_path):
-        sys.meta_path.insert(0, _Finder(_take))
+        sys.meta_path.insert(0, _Finder())
 
 
 def _take(application: Any, kind: str) -> NoReturn:
+    """What the beginning of every server does instead."""
     if _then is None:
         raise Unknown("a package would serve when it is loaded")
     _then(application, kind)
@@ -78,9 +79,6 @@ def _watch_ports(refuse: Callable[[str], NoReturn]) -> None:
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds what the others find, and replaces the beginnings of known servers once they are loaded."""
 
-    def __init__(self, then: Then) -> None:
-        self._then = then
-
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
@@ -100,39 +98,39 @@ class _Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            _SERVERS[name](module, self._then)
+            _SERVERS[name](module)
 
         loader.exec_module = exec_module
 
 
-def _uvicorn(module: Any, then: Then) -> None:
+def _uvicorn(module: Any) -> None:
     def run(self: Any, sockets: Any = None) -> NoReturn:
         if sockets:
             raise Unknown("uvicorn was given a socket")
         if not self.config.loaded:
             self.config.load()
-        then(self.config.loaded_app, "asgi")
+        _take(self.config.loaded_app, "asgi")
 
     module.Server.run = run
 
 
-def _werkzeug(module: Any, then: Then) -> None:
+def _werkzeug(module: Any) -> None:
     def run_simple(hostname: Any, port: Any, application: Any, *_: Any, **__: Any) -> NoReturn:
-        then(application, "wsgi")
+        _take(application, "wsgi")
 
     module.run_simple = run_simple
 
 
-def _waitress(module: Any, then: Then) -> None:
+def _waitress(module: Any) -> None:
     def serve(app: Any, **_: Any) -> NoReturn:
-        then(app, "wsgi")
+        _take(app, "wsgi")
 
     module.serve = serve
 
 
-def _wsgiref(module: Any, then: Then) -> None:
+def _wsgiref(module: Any) -> None:
     def make_server(host: Any, port: Any, app: Any, *_: Any, **__: Any) -> _Prepared:
-        return _Prepared(app, then)
+        return _Prepared(app)
 
     module.make_server = make_server
 
@@ -140,9 +138,8 @@ def _wsgiref(module: Any, then: Then) -> None:
 class _Prepared:
     """What `make_server` gives: serving begins with one of its methods."""
 
-    def __init__(self, application: Any, then: Then) -> None:
+    def __init__(self, application: Any) -> None:
         self._application = application
-        self._then = then
 
     def __enter__(self) -> _Prepared:
         return self
@@ -154,10 +151,10 @@ class _Prepared:
         self._application = application
 
     def serve_forever(self, *_: Any, **__: Any) -> NoReturn:
-        self._then(self._application, "wsgi")
+        _take(self._application, "wsgi")
 
 
-def _cheroot(module: Any, then: Then) -> None:
+def _cheroot(module: Any) -> None:
     prepare = module.Server.prepare
 
     def taken(self: Any) -> None:
@@ -165,19 +162,19 @@ def _cheroot(module: Any, then: Then) -> None:
             # CherryPy's bus, say: what runs beside it is not known.
             prepare(self)
             return
-        then(self.wsgi_app, "wsgi")
+        _take(self.wsgi_app, "wsgi")
 
     module.Server.prepare = taken
 
 
-def _gunicorn(module: Any, then: Then) -> None:
+def _gunicorn(module: Any) -> None:
     def run(self: Any) -> NoReturn:
-        then(self.wsgi(), "auto")
+        _take(self.wsgi(), "auto")
 
     module.BaseApplication.run = run
 
 
-_SERVERS: dict[str, Callable[[Any, Then], None]] = {
+_SERVERS: dict[str, Callable[[Any], None]] = {
     "uvicorn.server": _uvicorn,
     "werkzeug.serving": _werkzeug,
     "waitress": _waitress,
