@@ -10,9 +10,7 @@ is there, by the name of its content.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import random
 import re
 import resource
@@ -25,7 +23,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-RESULT = Path(__file__).parent / "results" / "assets.json"
+from measure.result import machine, write
+
 WORDS = ("margin", "padding", "border", "width", "height", "display", "position", "content", "transition")
 BIN = Path(sys.executable).parent
 SETTINGS = """
@@ -170,12 +169,9 @@ def main() -> None:
             },
             "made": made,
             "rounds": rounds,
-            "load before": round(load, 1),
-            "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
+            "machine": machine(load),
         }
-    text = json.dumps(result, indent=1)
-    RESULT.write_text(text + "\n")
-    print(text)
+    write("assets", result)
 
 
 if __name__ == "__main__":

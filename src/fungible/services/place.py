@@ -29,7 +29,9 @@ def private_folder(path: Path) -> Path:
     """
     try:
         while True:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # pathlib says so, too, where another's folder was there and has been removed since.
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # another removed it just now
                 status = path.lstat()
                 break
