@@ -56,10 +56,11 @@ bench: $(VENV)/ready benchmarks/.venv/ready
 	$(BIN)/python benchmarks/compare_sessions.py
 
 # CORPUS is a folder with corpus.json and judge.py: apps with known truth. Installs and runs them; takes long.
-# RUN numbers the run: the page is made of all that are there.
+# RUN numbers the run: the page is made of all that are there. RUN=boot MODE=boot boots every process.
 RUN ?= 1
+MODE ?= auto
 corpus: $(VENV)/ready
-	$(PYTHON) $(CORPUS)/judge.py $(CORPUS) --no-masks --out benchmarks/results/corpus-$(RUN).json \
+	$(PYTHON) $(CORPUS)/judge.py $(CORPUS) --no-masks --mode $(MODE) --out benchmarks/results/corpus-$(RUN).json \
 	  --fungible "$(CURDIR)/$(BIN)/python $(CURDIR)/benchmarks/corpus_keep.py $(CURDIR)/benchmarks/results/corpus-$(RUN)" || true
 	$(BIN)/python benchmarks/corpus_table.py benchmarks/results/corpus-*.json > docs/corpus.md
 

@@ -4,7 +4,8 @@ known truth.
 usage: corpus_table.py RESULT.json [RESULT.json ...] > docs/corpus.md
 
 A result file is one run of the judge over the corpus. Beside RESULT.json the folder RESULT/ has the reports of that
-run, one an app (`corpus_keep.py`); the smallest cases are taken from the last of them.
+run, one an app (`corpus_keep.py`); the smallest cases are taken from the last of them. A file whose name ends with
+`-boot.json` is of a run with `--mode boot`: it says whether forked and booted processes lead to one verdict.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ was found beforehand by another, weaker instrument: two processes that take turn
 CORPUS=FOLDER` runs them again; this page is made of its results by benchmarks/corpus_table.py.
 """
 _FOOT = """
+\\* The truth names another file. What is named here is confirmed by its counterfactual: with this object put back, or
+without this file, the one process answers as the others do. The truth names where it is set up (the setting that
+chooses files, the base class).
+
 The seconds are wall time on a shared machine with two cores. What the table does not show: apps whose workload does
 not reach what they keep, apps in other languages, and how long an app with a slow start takes.
 """
@@ -33,6 +38,8 @@ def main(paths: list[Path]) -> None:
     """Print the page."""
     runs: dict[str, list[Row]] = defaultdict(list)
     reports: dict[str, Row] = {}
+    booted = {row["name"]: row for path in paths if _is_booted(path) for row in json.loads(path.read_text())}
+    paths = [path for path in paths if not _is_booted(path)]
     for path in paths:
         for row in json.loads(path.read_text()):
             runs[row["name"]].append(row)
@@ -46,6 +53,7 @@ def main(paths: list[Path]) -> None:
         f"Verdict right in every run: {right} of {len(runs)} apps ({len(paths)} run{'s' if len(paths) > 1 else ''})."
     )
     print(f"Culprit in the file that the truth names: {sum(named)} of {len(named)} apps that keep state.\n")
+    print("\n".join(_agreement(runs, reports, booted)))
     print("| app | truth | right | held by | written at | seconds |")
     print("|---|---|---|---|---|---|")
     for name, rows in sorted(runs.items()):
@@ -54,6 +62,23 @@ def main(paths: list[Path]) -> None:
     for name in sorted(reports):
         if reports[name].get("differences"):
             print("\n".join(_case(name, reports[name])))
+
+
+def _is_booted(path: Path) -> bool:
+    return path.stem.endswith("-boot")
+
+
+def _agreement(runs: dict[str, list[Row]], reports: dict[str, Row], booted: dict[str, Row]) -> list[str]:
+    """What forked and booted processes say of the apps that allow both."""
+    both = [name for name in sorted(runs) if name in booted and reports.get(name, {}).get("mode") == "fork"]
+    if not both:
+        return []
+    other = [name for name in both if booted[name]["got"] != runs[name][-1]["got"]]
+    said = (
+        f"Where processes can be forked, real boots alone (`--mode boot`) say the same: {len(both) - len(other)} of"
+    )
+    exceptions = f"; not of {', '.join(other)}" if other else ""
+    return [f"{said} {len(both)} apps{exceptions}.", ""]
 
 
 def _has_truth(rows: list[Row]) -> bool:
@@ -67,7 +92,8 @@ def _line(name: str, rows: list[Row], report: Row | None) -> str:
     held = found.get("object") or found.get("file") or ""
     seconds = statistics.median(row["seconds"] for row in rows)
     link = f"[{name}](#{name})" if differences else name
-    held = f"`{held}`" if held else ""
+    beside = _has_truth(rows) and not any(row["blamed_truth_file"] for row in rows)
+    held = (f"`{held}`" if held else "") + (" *" if beside else "")
     at = found.get("written_at") or found.get("declared_at") or ""
     right = f"{sum(row['right'] for row in rows)}/{len(rows)}"
     return f"| {link} | {rows[0]['want']} | {right} | {held} | {at} | {seconds:.0f} |"
