@@ -231,6 +231,8 @@ class Examination:
 
     async def _culprit(self, difference: Difference, question: Question) -> Culprit:
         case, told = difference.case, difference.deviation
+        if case.end == "KILL" and told.store is not None:
+            return await self._blame.culprit_in_killed(question)
         if case.renewed and len(set(case.slots) - {NOWHERE}) == 1:
             return await self._blame.culprit_in_workers(question)
         return await self._blame.culprit(question, held_here=told.kind == "stale" and not told.outdated)

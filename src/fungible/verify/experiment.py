@@ -12,7 +12,8 @@ from fungible.verify.cuts import MOST_IMPORTED, MOST_LATE, late_cuts, writing_st
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
 from fungible.verify.fitness import NotJudged, check_warm, statuses, strange, weak_spots
-from fungible.verify.reference import Reference, slow
+from fungible.verify.pace import slow
+from fungible.verify.reference import Reference
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
 from fungible.verify.schedule.schedule import Schedule

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from fungible.verify.compare import Deviation, Relations, compare, is_outdated, learn
+from fungible.verify.pace import covers, paced, pauses_for, slow
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.shrink.case import Case, part
@@ -16,11 +17,6 @@ from fungible.verify.world.laboratory import Instrument, Laboratory
 from fungible.verify.world.world import Execution
 
 WARM_RUNS = 3
-_UNNOTICED = 0.1
-"""Seconds between two answers that no warm world need wait."""
-_LONGEST = 20.0
-_NOTICED = 1.1
-"""Seconds; whatever counts in whole ones shows one more."""
 
 
 class Reference:
@@ -38,7 +34,7 @@ class Reference:
         self._apart: tuple[Execution, ...] = ()
         self._others: tuple[Reference, ...] = ()
         self._parts: dict[tuple[int, ...], list[Execution]] = {}
-        self._paced: dict[tuple[int, ...], float] = {}
+        self._paced: dict[tuple[int, ...], tuple[float, ...]] = {}
 
     @property
     def relations(self) -> Relations:
@@ -141,13 +137,13 @@ class Reference:
     ) -> Relations:
         """What warm runs of these steps have in common, when one of them waits before each step as long as these
         runs did; no shorter wait than one that was tried already is tried again."""
-        longest = [max(each) for each in zip(*(run.gaps for run in runs), strict=True)]
-        gaps = [min(max(gap, _NOTICED), _LONGEST) if gap > _UNNOTICED else 0.0 for gap in longest]
-        if sum(gaps) <= 1.25 * self._paced.get(kept, 0.0):
+        warm = self.warm if len(kept) == len(self.workload.steps) else self._parts[kept]
+        pauses = pauses_for([run.gaps for run in runs], warm[0].gaps)
+        if covers(self._paced.get(kept), pauses):
             return relations
-        self._paced[kept] = sum(gaps)
+        self._paced[kept] = pauses
         workload = part(self.workload, kept)
-        waiting = await self.run(schedules.warm(len(kept), workload.quiet()), paced(workload, gaps))
+        waiting = await self.run(schedules.warm(len(kept), workload.quiet()), paced(workload, pauses))
         if len(kept) == len(self.workload.steps):
             self.warm.append(waiting)
             self._relations = _learn(self.workload, self.warm)
@@ -183,23 +179,6 @@ def sort_of(deviation: Deviation) -> tuple[str, ...]:
 def _told(relations: Relations, run: Execution, found: Deviation | None) -> Deviation | None:
     """With whether it is the warm runs that show an old value."""
     return None if found is None else replace(found, outdated=is_outdated(relations, run.transcript, found))
-
-
-def slow(workload: Workload) -> Workload:
-    """The same workload with two pauses of more than a second: what a coarse clock shows is then seen to move."""
-    steps = list(workload.steps)
-    for index in {len(steps) // 3, 2 * len(steps) // 3}:
-        step = steps[index]
-        if isinstance(step, Request):
-            steps[index] = replace(step, wait=step.wait + 1.1)
-    return replace(workload, steps=tuple(steps))
-
-
-def paced(workload: Workload, gaps: Sequence[float]) -> Workload:
-    """The same workload with these waits more, in seconds, before each step."""
-    steps = zip(workload.steps, gaps, strict=True)
-    waits = [replace(step, wait=step.wait + gap) if isinstance(step, Request) else step for step, gap in steps]
-    return replace(workload, steps=tuple(waits))
 
 
 def _learn(workload: Workload, runs: Sequence[Execution]) -> Relations:

@@ -8,7 +8,7 @@ import pytest
 
 from fungible.verify.report.mend import mend_class
 from tests.verify.leaks.experiments import run, write_app
-from tests.verify.leaks.leak import Leak, post
+from tests.verify.leaks.leak import Leak, matches, post
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -56,6 +56,10 @@ def test_what_is_only_written_at_exit_is_lost_with_a_killed_process(tmp_path: Pa
     assert difference.world.startswith("KILL after ")
     assert len(difference.case.kept) == 1 and difference.minimal
     assert mend_class(difference) == "background-work"
+    culprit = difference.culprit
+    assert culprit.confirmed and culprit.where == "memory"
+    assert matches(VISITS.held_by, culprit.object, culprit.file)
+    assert culprit.written_at in VISITS.lines
 
 
 def test_what_is_written_soon_after_the_answer_is_not_lost(tmp_path: Path) -> None:

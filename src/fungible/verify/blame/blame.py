@@ -21,7 +21,7 @@ from fungible.verify.blame.proof import Proof
 from fungible.verify.blame.randomness import Randomness
 from fungible.verify.blame.starts import prove_start
 from fungible.verify.blame.variants import Where, where_held
-from fungible.verify.blame.way import Way, way_of_workers, ways
+from fungible.verify.blame.way import Way, way_of_killed, way_of_workers, ways
 from fungible.verify.workload.steps import Workload
 from fungible.verify.world.laboratory import Laboratory
 
@@ -108,6 +108,17 @@ class Blame:
             found = None  # not a Python program, or one that does not carry the agent
         on_disk = found is not None and found.file is not None
         return replace(found or Culprit(), where="file" if on_disk else "memory of a worker process")
+
+    async def culprit_in_killed(self, question: Question) -> Culprit:
+        """The culprit of what a store lacks, or has too much, once processes were killed in place of stopped."""
+        self._bench.begin()
+        memory = Memory(self._bench, question, self._say)
+        try:
+            proof = await memory.prove([way_of_killed(question.case, self._bench.workload)])
+            found = proof.culprit if proof is not None else await memory.suspect()
+        except _UNREACHED:
+            found = None
+        return replace(found or Culprit(), where="memory")
 
     async def explained(self, culprit: Culprit, question: Question, shown: frozenset[str]) -> frozenset[str]:
         """Which of the places where this difference shows (`proof.places_at`) what confirmed `culprit` explains."""

@@ -114,7 +114,7 @@ class Memory:
         async def visit(index: int, agents: Agents) -> None:
             if index == way.since:
                 await agents[way.slot].snapshot("before")
-            if index == self._question.last or (way.each and index > way.since):
+            if self._is_asked(way, index):
                 found = await agents[way.slot].diff("before", born=way.born)
                 seen.update({change.path: change for change in found})
 
@@ -196,7 +196,7 @@ class Memory:
         tried = _Tried()
 
         async def visit(index: int, agents: Agents) -> None:
-            is_last = index == self._question.last
+            is_last = index == self._question.last + way.at_end
             if index == way.since:
                 await agents[way.slot].snapshot("before")
                 if watched is not None:
@@ -206,7 +206,7 @@ class Memory:
                 tried.writes = await agents[way.slot].traced()
                 declared = await agents[way.slot].declared(ways_to(watched.path))
                 tried.declared = {path: (place.file, place.line) for path, place in declared.items()}
-            if is_last or (way.each and index > way.since):
+            if self._is_asked(way, index):
                 paths = [change.path for change in changes]
                 await agents[way.slot].restore("before", paths, born=way.born if way.emptied else None)
 
@@ -214,6 +214,11 @@ class Memory:
         execution = tried.ran.execution
         tried.matters = not self._question.is_broken(execution) and self._question.shows(execution) == way.appears
         return tried
+
+    def _is_asked(self, way: Way, index: int) -> bool:
+        """Whether what has changed is looked for, and put back, at this visit."""
+        last = self._question.last + way.at_end
+        return index == last or (way.each and way.since < index < last)
 
     async def _explained(
         self, by: Way, paths: Sequence[ObjectPath], question: Question, shown: frozenset[str]

@@ -19,7 +19,8 @@ class Way:
     the observer's request is sent once before that, so that what is made lazily is there to be put back to. With
     `each` it is put back before every later step, as if the process were replaced: for worker processes, whose work
     the observer only sees the outcome of. With `emptied`, the containers that were made since are emptied as well,
-    for those who hold them where no path leads.
+    for those who hold them where no path leads. With `at_end` it is put back when the last step is answered: what
+    differs is a store, and what the process kept for later would get there as it ends.
     """
 
     schedule: Schedule
@@ -29,6 +30,7 @@ class Way:
     rehearsed: bool = False
     each: bool = False
     emptied: bool = False
+    at_end: bool = False
 
     @property
     def born(self) -> str:
@@ -40,6 +42,12 @@ def way_of_workers(case: Case, workload: Workload) -> Way:
     """The way to ask about worker processes: they live on, and are put back before every step."""
     schedule = warm(len(case.kept), part(workload, case.kept).quiet())
     return Way(schedule, BACKGROUND, 0, appears=True, each=True)
+
+
+def way_of_killed(case: Case, workload: Workload) -> Way:
+    """The way to ask about what is lost with a killed process: one process serves all and ends with TERM, as what it
+    has kept is put back to what it was before."""
+    return Way(warm(len(case.kept), part(workload, case.kept).quiet()), 0, 0, appears=True, at_end=True)
 
 
 def ways(case: Case, workload: Workload, *, held_here: bool = False) -> list[Way]:

@@ -54,8 +54,8 @@ async def record_command(
     proxies: list[Proxy] = []
     reasons: list[str] = []
 
-    async def visit(_: int) -> None:
-        if birth.slot is None:
+    async def visit(index: int) -> None:
+        if birth.slot is None or index > 0:
             return
         proxy = Proxy(upstream_of(birth.slot.address))
         proxies.append(proxy)

@@ -46,7 +46,7 @@ def mend_class(difference: Difference) -> str:
     """One of `CLASSES`, from what held the state (its name, its file, where it lies), the kind of the difference
     and the requests that show it; a best guess where the names say nothing."""
     deviation, culprit = difference.deviation, difference.culprit
-    if _promised(difference) and not culprit.object:
+    if _promised(difference) and (deviation.store is not None or not culprit.object):
         return "background-work"
     if deviation.store is not None or deviation.kind == "store":
         return "store"

@@ -127,6 +127,8 @@ class _World:
                 if workers is not None and self.schedule.newborn:
                     await workers.end()
                     await self._begin(workers, index + 1)
+            if self.visit is not None:
+                await self.visit(len(self.workload.steps))
         finally:
             await asyncio.gather(*(self._end(slot, signal.SIGTERM) for slot in tuple(self.slots)))
             if workers is not None:
@@ -287,10 +289,10 @@ async def run_world(
 
     `number` is unique among worlds and sets apart their identities and ids. `defaults` are the values of the warm
     run, taken for what this world could not save. With `equal_seeds` all slots share one hash seed; unless `skewed`,
-    sequences start where the snapshot left them. `visit` is called before each step, its slots born. `instrument`
-    names what makes the processes: its snapshots are the beginning. `dress` gives worker processes more than a slot
-    has. A slot that cannot boot is an answer with the
-    fault `boot`; nothing else is raised for what the app does.
+    sequences start where the snapshot left them. `visit` is called before each step, its slots born, and after the
+    last. `instrument` names what makes the processes: its snapshots are the beginning. `dress` gives worker processes
+    more than a slot has. A slot that cannot boot is an answer with the fault `boot`; nothing else is raised for what
+    the app does.
     """
     return await _World(
         given, schedule, workload, lane, birth, number, defaults or {}, equal_seeds, skewed, visit, instrument, dress
