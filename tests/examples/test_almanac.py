@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import valkey
+from pwdlib import PasswordHash
 
 from tests.examples.example_apps import (
     ALMANAC,
@@ -213,6 +214,30 @@ class TestSessions:
         with browser(webs) as client:
             answers = [log_in(client, password=f"guess {n}").status_code for n in range(11)]
         assert answers == [401] * 10 + [429]
+
+    def test_a_hash_of_other_parameters_is_right_and_is_made_anew(
+        self, webs: list[str], almanac_folder: Path
+    ) -> None:
+        with closing(sqlite3.connect(almanac_folder / "almanac.db", isolation_level=None)) as database:
+
+            def stored() -> str:
+                found = database.execute("SELECT password_hash FROM users WHERE name = 'ann'").fetchone()
+                return str(found[0])
+
+            todays = stored()
+            assert todays.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+            database.execute(
+                "UPDATE users SET password_hash = ? WHERE name = 'ann'",
+                (PasswordHash.recommended().hash("apple-pie"),),
+            )
+            with browser(webs) as client:
+                assert log_in(client, password="apple-cake").status_code == 401
+                assert "m=65536,t=3,p=4" in stored()
+                assert log_in(client).status_code == 303
+                assert stored().startswith("$argon2id$v=19$m=19456,t=2,p=1$") and stored() != todays
+                renewed = stored()
+                assert log_in(client).status_code == 303
+                assert stored() == renewed
 
 
 class TestTokens:

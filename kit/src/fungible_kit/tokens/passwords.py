@@ -1,5 +1,5 @@
-"""Passwords, hashed by pwdlib (argon2id) in few threads: a hash takes 64 MiB, and a flood of logins must not take
-the machine's memory."""
+"""Passwords, hashed by pwdlib (argon2id) in few threads: a hash takes 64 MiB unless told otherwise,
+and a flood of logins must not take the machine's memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Checked:
-    """Whether a password was right, and if the stored hash is weaker than today's, the one to store instead."""
+    """Whether a password was right, and if the stored hash has other parameters than today's, the one to store
+    instead."""
 
     ok: bool
     rehash: str | None = None
