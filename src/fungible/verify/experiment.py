@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,6 +29,9 @@ from fungible.verify.world.world import Execution
 _Result = TypeVar("_Result")
 BOOT_IN_FORKS = 10
 """So many times longer than a fork takes a boot, or more (benchmarks/bench_verify.py)."""
+SWITCH_SECONDS = 0.0005
+"""After so long a thread that compares answers lets the event loop go on. With CPython's 5 ms a request, which wakes
+the loop several times, would wait several times so long while anything is compared (sys.setswitchinterval)."""
 BUDGET_SECONDS = 360.0
 """After which no world is added where nothing else is wished: an app that boots in half a minute has an answer in the
 time for which people and build servers wait."""
@@ -57,7 +61,9 @@ class Experiment:
         self._fork: Reference | None = None
         self._imports: Reference | None = None
         self._meanwhile: list[asyncio.Task[Any]] = []
-        self._opening: asyncio.Task[tuple[Instrument, Instrument | None]] | None = None
+        self._opening: asyncio.Task[Instrument] | None = None
+        self._loading: asyncio.Task[Instrument | None] | None = None
+        self._forked: asyncio.Task[tuple[Reference, Execution]] | None = None
         self._warm: asyncio.Task[None] | None = None
         self._evidence: list[Evidence] = []
         self._examination: Examination | None = None
@@ -66,6 +72,8 @@ class Experiment:
 
     async def run(self) -> Findings:
         """The whole experiment."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             self._boot = await self._warm_up()
             self._fork = await self._warm_up_forks(self._boot)
@@ -79,6 +87,7 @@ class Experiment:
                 task.cancel()
             await asyncio.gather(*self._meanwhile, return_exceptions=True)
             await self._laboratory.close()
+            sys.setswitchinterval(before)
         return self._findings(())
 
     def _begin(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
@@ -88,24 +97,32 @@ class Experiment:
         return task
 
     async def _warm_up(self) -> Reference:
-        """Warm worlds on real boots; what the app made in the first is bound in all that follow. Meanwhile the
-        canaries are looked for, and where no world runs the app is imported to fork from."""
+        """Warm worlds on real boots; what the app made in the first is bound in all that follow. Where no world runs
+        the app is imported to fork from, and as soon as that is done a world of forks is under way; the canaries are
+        looked for while the slow world pauses."""
         self._say("warm world")
         laboratory, written = self._laboratory, self._written
         schedule = schedules.warm(len(written.steps), written.quiet())
         beginning = self._begin(laboratory.run(schedule, written, skew=False))
-        canaries = self._begin(laboratory.ground.canaries())
         if self._wishes.mode != "boot" and len(written.steps) > 1:
-            self._opening = self._begin(self._open())
+            self._opening = self._begin(laboratory.open_forks())
+            self._loading = self._begin(self._load(self._opening))
         first = await beginning
         check_warm(written, first)
         self._warnings += weak_spots(written, first)
         workload = infer_bindings(written, first.transcript)
-        second, third = await asyncio.gather(
-            *(laboratory.run(schedule, each, defaults=first.variables) for each in (workload, slow(workload)))
-        )
-        done = [second, third]
-        if statuses(second) != statuses(first):
+        # The slow one first: it takes longest, and its pauses are time for all others.
+        runs = [
+            self._begin(laboratory.run(schedule, each, defaults=first.variables))
+            for each in (slow(workload), workload)
+        ]
+        canaries = self._begin(laboratory.ground.canaries())
+        second = await runs[1]
+        alike = statuses(second) == statuses(first)
+        if alike:
+            self._fork_once(workload, second.variables)
+        done = [second, await runs[0]]
+        if not alike:
             # A literal id whose maker never showed it: ids cannot be moved, so they stay where they are.
             laboratory.skewed = False
             second = await laboratory.run(schedule, workload, defaults=first.variables)
@@ -113,6 +130,7 @@ class Experiment:
                 workload = written
                 second = await laboratory.run(schedule, workload, defaults=first.variables)
             done = [first, second]
+            self._fork_once(workload, second.variables)
         reference = Reference(laboratory, laboratory.boot, workload, second.variables)
         await reference.warm_up(done, paused=laboratory.skewed)
         self._canaries = await canaries
@@ -124,32 +142,42 @@ class Experiment:
             )
         return reference
 
-    async def _open(self) -> tuple[Instrument, Instrument | None]:
-        """Import the app to fork from; then load its packages, where that can be done, for processes that import it
-        themselves. Raises Unforkable, or BootFailure."""
-        forks = await self._laboratory.open_forks()
+    async def _load(self, opening: asyncio.Task[Instrument]) -> Instrument | None:
+        """Load the app's packages, where that can be done, for processes that import it themselves."""
         try:
-            return forks, await self._laboratory.open_imports()
+            await asyncio.shield(opening)
+            return await self._laboratory.open_imports()
         except (Unforkable, BootFailure):
-            return forks, None
+            return None
+
+    def _fork_once(self, workload: Workload, defaults: Mapping[str, str]) -> None:
+        """Begin a warm world of forked processes, where any can be forked; what becomes of it is asked for later."""
+        opening = self._opening
+        if opening is None:
+            return
+
+        async def run() -> tuple[Reference, Execution]:
+            fork = Reference(self._laboratory, await asyncio.shield(opening), workload, defaults)
+            return fork, await fork.run(schedules.warm(len(workload.steps), workload.quiet()))
+
+        self._forked = self._begin(run())
 
     async def _warm_up_forks(self, boot: Reference) -> Reference | None:
         """A warm world of forked processes, where forking is possible and answers the same; others follow. Processes
         that import the app themselves are held to what booted and forked ones have in common."""
-        if self._opening is None:
+        if self._forked is None or self._loading is None:
             return None
         self._say("importing the app to fork from")
         try:
-            instrument, importing = await self._opening
+            fork, first = await self._forked
         except (Unforkable, BootFailure) as reason:
             self._no_forks(str(reason))
             return None
-        fork = Reference(self._laboratory, instrument, boot.workload, boot.defaults)
-        first = await fork.run(schedules.warm(len(boot.workload.steps), boot.workload.quiet()))
         for deviation in boot.deviations(first):
             if deviation.step is not None and deviation.place in ("status", "fault"):
                 self._no_forks(strange(boot.workload, deviation, first))
                 return None
+        importing = await self._loading
         imports = None if importing is None else Reference(self._laboratory, importing, boot.workload, boot.defaults)
         self._imports = imports
 

@@ -9,7 +9,8 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from html.parser import HTMLParser
 
 from fungible.verify.compare.trees import Leaf, Map, Node, Seq, node_of, number
@@ -20,6 +21,7 @@ MOST_LINES = 4000
 MOST_NODES = 40_000
 DEEPEST = 120
 _PIECE = 8192
+_LONGEST_REMEMBERED = 1 << 14
 _MOST_UNCLOSED = 200
 MASK = "<M>"
 HIDDEN = "\ue000"
@@ -44,15 +46,25 @@ def body_of(body: bytes, content_type: str = "", encoding: str = "", masks: Sequ
     if len(text) <= LARGEST_STRUCTURE:
         first = text.lstrip()[:1]
         if "json" in kind or first in ("{", "["):
-            tree = _json(_masked(text, masks, data=True))
+            tree = _read(_json, _masked(text, masks, data=True))
             if tree is not None:
                 return tree
         if kind.endswith(("html", "xml")) or (not kind and _MARKUP.match(body)):
-            tree = _document(_masked(text, masks))
+            tree = _read(_document, _masked(text, masks))
             if tree is not None:
                 return tree
         text = _masked(text, masks)
     return _lines(text)
+
+
+def _read(parse: Callable[[str], Node | None], text: str) -> Node | None:
+    """What a parser makes of a text. Worlds mostly answer alike: what was read lately is not read again."""
+    return _remembered(parse, text) if len(text) <= _LONGEST_REMEMBERED else parse(text)
+
+
+@lru_cache(256)
+def _remembered(parse: Callable[[str], Node | None], text: str) -> Node | None:
+    return parse(text)
 
 
 def masked(text: str, masks: Sequence[re.Pattern[str]]) -> str:
