@@ -121,7 +121,8 @@ class Experiment:
         alike = statuses(second) == statuses(first)
         if alike:
             self._fork_once(workload, second.variables)
-        done = [second, await runs[0]]
+        # The first is one of its runs, too: what is bound came from its own answers, so it sent the same.
+        done = [second, await runs[0], first]
         if not alike:
             # A literal id whose maker never showed it: ids cannot be moved, so they stay where they are.
             laboratory.skewed = False
