@@ -39,7 +39,7 @@ ALMANAC = Path(__file__).parents[1] / "examples" / "almanac"
 BAR = 20.0
 STAGES = (
     (re.compile("warm world"), "warm worlds, booted; imports to fork from"),
-    (re.compile("importing"), "the first warm world, forked"),
+    (re.compile("importing"), "the rest of the first warm world, forked"),
     (re.compile(r"world \(1 of"), "all other worlds"),
     (re.compile(r"(#\d+|store) .*: "), "examination"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 LEVELS = ("full", "copy", "readonly", "scratch", "none")
 """Isolation levels, strongest first."""
@@ -61,15 +61,23 @@ class Spec:
     reachable: Tuple[str, ...] = ()
     unreachable: Tuple[str, ...] = ()
 
+    def fields(self) -> Dict[str, Any]:
+        """The spec as plain data, by field; for JSON, not to be changed."""
+        return {**vars(self), "mounts": [vars(mount) for mount in self.mounts]}
+
     def to_json(self) -> bytes:
         """The spec as UTF-8 JSON."""
-        fields = {**vars(self), "mounts": [vars(mount) for mount in self.mounts]}
-        return json.dumps(fields).encode("utf-8", "surrogateescape")
+        return json.dumps(self.fields()).encode("utf-8", "surrogateescape")
 
     @classmethod
     def from_json(cls, data: bytes) -> Spec:
         """The inverse of `to_json`."""
-        fields = json.loads(data.decode("utf-8", "surrogateescape"))
+        return cls.from_fields(json.loads(data.decode("utf-8", "surrogateescape")))
+
+    @classmethod
+    def from_fields(cls, given: Dict[str, Any]) -> Spec:
+        """The inverse of `fields`, from what JSON makes of it."""
+        fields = dict(given)
         for name in ("argv", "below", "hidden", "kept", "control_groups", "reachable", "unreachable"):
             fields[name] = tuple(fields[name])
         fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])

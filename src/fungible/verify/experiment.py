@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fungible.verify.compare import Deviation, not_judged, sensitivity
+from fungible.verify.compare import Deviation, Relations, Sensitivity, not_judged, sensitivity
 from fungible.verify.cuts import MOST_IMPORTED, MOST_LATE, late_cuts, writing_steps
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
@@ -65,6 +65,7 @@ class Experiment:
         self._loading: asyncio.Task[Instrument | None] | None = None
         self._forked: asyncio.Task[tuple[Reference, Execution]] | None = None
         self._warm: asyncio.Task[None] | None = None
+        self._sensing: asyncio.Task[tuple[Relations, Sensitivity]] | None = None
         self._evidence: list[Evidence] = []
         self._examination: Examination | None = None
         self._canaries: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class Experiment:
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             self._boot = await self._warm_up()
+            self._sensing = self._begin(asyncio.to_thread(_sensed, self._boot))
             self._fork = await self._warm_up_forks(self._boot)
             await self._run_worlds(self._boot)
             self._examination = Examination(self._boot, self._evidence, say=self._say)
@@ -282,7 +284,7 @@ class Experiment:
             differences=differences,
             notes=tuple(examined.notes) if examined else (),
             not_judged=not_judged(reference.relations) if reference else (),
-            sensitivity=sensitivity(reference.relations, warm[0].transcript) if reference else None,
+            sensitivity=self._sensitivity(reference) if reference else None,
             canaries=self._canaries,
             reasons=reasons,
             not_covered=LIMITS,
@@ -295,6 +297,14 @@ class Experiment:
             workload=reference.workload if reference else self._written,
             variables=reference.defaults if reference else {},
         )
+
+    def _sensitivity(self, reference: Reference) -> Sensitivity:
+        """As it was found while worlds ran, unless more was learned since."""
+        if self._sensing is not None and self._sensing.done() and not self._sensing.cancelled():
+            relations, found = self._sensing.result()
+            if relations is reference.relations:
+                return found
+        return _sensed(reference)[1]
 
     def _advice(self) -> list[str]:
         advice = []
@@ -313,6 +323,11 @@ class Experiment:
                 "[tool.fungible.services]"
             )
         return advice
+
+
+def _sensed(reference: Reference) -> tuple[Relations, Sensitivity]:
+    """How well what is known so far can see, with what is known."""
+    return reference.relations, sensitivity(reference.relations, reference.warm[0].transcript)
 
 
 def _row(evidence: Evidence) -> WorldRow:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,7 @@ class ForkServer:
         spec = make_spec(self._ground, site, self.site.folder, (Mount(str(site.private / "own"), own, True),))
         spec = replace(spec, below=(str(self.site.private / "layer" / "upper"),))
         alias = str(site.folder) if site.folder != self.site.folder else None
-        return Newborn(number, asdict(spec), own, alias, fresh)
+        return Newborn(number, spec.fields(), own, alias, fresh)
 
     def _send(self, message: dict[str, Any], descriptors: list[int]) -> None:
         socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
@@ -243,7 +243,7 @@ def boot_server(ground: Ground, app: AppCallable, site: Site, packages: Sequence
     home = needed_paths({"PATH": os.path.dirname(interpreter[0])}, interpreter, str(site.folder))
     spec = make_spec(ground, site, site.folder, (), (*interpreter, *app.argv, *app.path))
     spec = replace(spec, kept=tuple(dict.fromkeys((*spec.kept, *home))))
-    boot = Boot(asdict(replace(spec, environment={})), app.kind, app.module, app.attribute, app.factory, app.finder,
+    boot = Boot(replace(spec, environment={}).fields(), app.kind, app.module, app.attribute, app.factory, app.finder,
                 list(app.path), app.chdir, list(app.argv), only_at_import,
                 None if packages is None else list(packages))  # fmt: skip
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import resource
 import signal
@@ -204,4 +203,4 @@ def _status_of(error: SystemExit) -> int:
 
 def read_spec(fields: dict[str, Any]) -> Spec:
     """The sandbox's spec from the data of an order."""
-    return Spec.from_json(json.dumps(fields).encode("utf-8", "surrogateescape"))
+    return Spec.from_fields(fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -44,7 +44,7 @@ class Newborn:
 
 def encode(order: Any) -> bytes:
     """The order as UTF-8 JSON."""
-    return json.dumps(asdict(order)).encode("utf-8", "surrogateescape")
+    return json.dumps(vars(order)).encode("utf-8", "surrogateescape")
 
 
 def decode(kind: type[_T], descriptor: int) -> _T:
