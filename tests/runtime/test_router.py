@@ -247,6 +247,26 @@ def test_a_request_that_names_no_host_is_forwarded_without_one_under_the_same_ru
     asyncio.run(scene())
 
 
+def test_each_request_of_a_connection_is_forwarded_under_the_host_that_it_names_itself() -> None:
+    async def scene() -> None:
+        async with stage("a") as s:
+            named = ["one.example", "one.example", 'b"ad', "two.example:80", None, "two.example:80", "Two.example:80"]
+            lines = ["GET / HTTP/1.1" + (f"\r\nHost: {host}" if host else "") for host in named]
+            answers = await s.raw("".join(f"{line}\r\n\r\n" for line in lines[:-1]).encode() + (
+                f"{lines[-1]}\r\nConnection: close\r\n\r\n".encode()
+            ))  # fmt: skip
+            assert answers.count(b"HTTP/1.1 200") == len(named) - 1 and answers.count(b"HTTP/1.1 400") == 1
+            taken = [host for host in named if host != named[2]]
+            assert [r.all("x-forwarded-host") for r in s.apps[0].seen] == [[host] if host else [] for host in taken]
+            assert [r.all("forwarded") for r in s.apps[0].seen] == [
+                ["for=127.0.0.1;proto=http" + (f';host="{host}"' if host else "")] for host in taken
+            ]
+            identifiers = [r.all("x-request-id") for r in s.apps[0].seen]
+            assert all(len(found) == 1 for found in identifiers) and len({found[0] for found in identifiers}) == 6
+
+    asyncio.run(scene())
+
+
 def test_bad_and_slow_and_oversized_requests() -> None:
     async def scene() -> None:
         async with stage("a", max_body=1000, header_timeout=1, client_timeout=1) as s, s.client() as client:

@@ -149,28 +149,36 @@ frontend {FRONTEND}
   log fd@{given.log} len 8192 format raw local0 info
   log-format {quoted(LOG_FORMAT)}
   unique-id-format %[uuid()]
+  unique-id-header X-Request-Id
   # What a connection and its requests have in common is turned into text once.
   tcp-request session set-var-fmt(sess.client) %[src]
-  tcp-request session set-var-fmt(sess.forwarded) {quoted(forwarded)}
   http-request set-var(txn.form) str(.html) if {{ req.hdr(accept) -m sub text/html }}
-  {refusal(400, "str(bad-request)", bad_host)}
   {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
   http-request del-header x-forwarded- -m beg
   http-request del-header forwarded
   http-request del-header x-real-ip
+  http-request del-header x-request-id
   http-request del-header proxy
   # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name.
   http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub _ }}
-  http-request set-header X-Request-Id %[unique-id]
   # Those of a client are deleted above, so that nothing has to be looked for to be replaced.
   http-request add-header X-Forwarded-For %[var(sess.client)]
   http-request add-header X-Forwarded-Proto {_proto(settings)}
   http-request add-header X-Forwarded-Port {given.port}
-  # `allow` is the end of this section's rules.
-  http-request add-header Forwarded %[var(sess.forwarded)] unless {host_found}
+  http-request add-header X-Forwarded-Host %[var(sess.host)]
+  http-request add-header Forwarded %[var(sess.forwarded)]
+  # `allow` is the end of this section's rules. Below, a connection's first request, and one for another host.
+  http-request allow if {{ req.fhdr(host),strcmp(sess.host) eq 0 }}
+  http-request del-header x-forwarded-host
+  http-request unset-var(sess.host)
+  {refusal(400, "str(bad-request)", bad_host)}
+  http-request set-var-fmt(sess.forwarded) {quoted(forwarded)}
+  http-request set-header Forwarded %[var(sess.forwarded)]
   http-request allow unless {host_found}
-  http-request add-header X-Forwarded-Host %[req.fhdr(host)]
-  http-request add-header Forwarded '%[var(sess.forwarded)];host="%[req.fhdr(host)]"'
+  http-request set-var(sess.host) req.fhdr(host)
+  http-request set-var-fmt(sess.forwarded) '%[var(sess.forwarded)];host="%[var(sess.host)]"'
+  http-request add-header X-Forwarded-Host %[var(sess.host)]
+  http-request set-header Forwarded %[var(sess.forwarded)]
   http-after-response set-var(txn.cause) res.hdr(fungible-cause)
   http-after-response set-header Content-Type '{HTML}' if {{ var(txn.cause) -m found }} {{ var(txn.form) -m found }}
   http-after-response set-header X-Request-Id %[unique-id]
@@ -197,9 +205,10 @@ backend {BACKEND}
   http-request set-header Connection close unless {{ req.hdr(upgrade) -m found }}
   http-request disable-l7-retry
   http-response del-header Fungible-Cause
-  acl is_websocket status 101
-  acl is_events res.hdr(content-type) -m beg text/event-stream
-  http-response track-sc0 srv_name table {STREAMS} if is_websocket or is_events
+  http-response track-sc0 srv_name table {STREAMS} if {{ status 101 }}
+  # An answer of a length that is known is no stream.
+  http-response allow if {{ res.fhdr(content-length) -m found }}
+  http-response track-sc0 srv_name table {STREAMS} if {{ res.hdr(content-type) -m beg text/event-stream }}
 {listed}
 
 backend {STREAMS}
