@@ -162,6 +162,18 @@ def hop_chart(result: Result) -> str:
     return bars("Requests a second to one process, by the way there", panels, [("ours", BLUE), ("others", GREY)])
 
 
+def hop_cost_table(result: Result) -> str:
+    """Instructions by part, and the system calls that each makes."""
+    counted, calls = result["instructions"], result["system_calls"]
+    rows: list[list[object]] = [["router", f"{counted['router']:,}"]]
+    rows += [[f"of them for {part}", f"{count:,}"] for part, count in counted["of them"].items()]
+    rows.append(["nginx", f"{counted['nginx']:,}"])
+    made = [[who, f"{sum(found.values()):.1f}", ", ".join(f"{name} {count:.1f}" for name, count in found.items())]
+            for who, found in calls.items()]  # fmt: skip
+    head = ["no-op, Unix socket", "instructions a request, user space"]
+    return table(head, rows) + "\n\n" + table(["no-op, Unix socket", "system calls a request", "which"], made)
+
+
 def scaling_table(result: Result) -> str:
     """Throughput by number of processes, with the knee."""
     counts = list(next(iter(result["rows"].values())))
@@ -271,6 +283,7 @@ Blocks = Mapping[str, tuple[Callable[[Result], str], Callable[[Result], str]]]
 BLOCKS: Blocks = {
     "lost": (lost_table, lost_chart),
     "hop": (hop_table, hop_chart),
+    "hop-cost": (hop_cost_table, lambda _: ""),
     "scaling": (scaling_table, scaling_chart),
     "times": (times_table, times_chart),
     "logs": (logs_table, logs_chart),

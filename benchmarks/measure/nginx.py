@@ -46,11 +46,12 @@ http {{
 
 @contextlib.contextmanager
 def nginx(
-    folder: Path, addresses: Sequence[str], *, log: bool = True, path: str = "/"
+    folder: Path, addresses: Sequence[str], *, log: bool = True, path: str = "/", around: str = ""
 ) -> Iterator[tuple[int, list[int]]]:
     """nginx in front of `addresses` (ports of loopback, or paths of Unix sockets); gives its port and its pids.
 
-    As many workers as cores, as Debian sets it up. `log`: an access log in its usual format.
+    As many workers as cores, as Debian sets it up. `log`: an access log in its usual format. `around`: a program that
+    counts what nginx does; it is then one process.
     """
 
     tool = program("nginx")
@@ -66,7 +67,9 @@ def nginx(
         user="user root;" if os.geteuid() == 0 else "",
         servers="\n".join(f"    server {server};" for server in servers),
     )
+    if around:
+        text = text.replace("worker_processes auto;", "master_process off;")
     (folder / "nginx.conf").write_text(text)
-    with running(f"{tool} -p {folder} -c {folder}/nginx.conf", folder, {"PATH": os.defpath}) as process:
+    with running(f"{around} {tool} -p {folder} -c {folder}/nginx.conf", folder, {"PATH": os.defpath}) as process:
         wait_for(port, path)
         yield port, [process.pid, *descendants(process.pid)]
