@@ -68,7 +68,8 @@ HASHED = Leak(
     """
     @route("POST", "/hashed/links")
     def shorten(call):
-        store().execute("INSERT INTO links VALUES (?, ?)", (hash(call.json["url"]) % 10**9, call.json["url"]))
+        key = hash(call.json["url"]) % 10**9  # <--
+        store().execute("INSERT INTO links VALUES (?, ?)", (key, call.json["url"]))
         return 201, {}
 
     @route("GET", "/hashed/links")

@@ -114,6 +114,13 @@ def test_nothing_is_blamed_where_nothing_holds_the_state(verify: Verify, leak: L
     assert culprit.object is None and culprit.file is None, culprit
 
 
+@pytest.mark.parametrize("leak", _cases([boots.HASHED]))
+def test_the_line_that_asked_for_a_hash_is_told(verify: Verify, leak: Leak) -> None:
+    culprit = _difference(verify, leak).culprit
+    assert (culprit.where, culprit.confirmed) == ("hash seed", True)
+    assert culprit.written_at in leak.lines
+
+
 @pytest.mark.parametrize("leak", _cases([boots.SEEDING]))
 def test_what_a_start_does_to_a_store_is_told(verify: Verify, leak: Leak) -> None:
     culprit = _difference(verify, leak).culprit

@@ -15,7 +15,7 @@ from typing import Final
 from fungible.sandbox.spec import Mount
 from fungible.verify.blame.agent.connections import AgentError
 from fungible.verify.blame.agent.host import AgentServer
-from fungible.verify.blame.agent.told import Chance
+from fungible.verify.blame.agent.told import Chance, Hashing
 from fungible.verify.compare import Deviation, Relations, compare
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.shrink.case import Case, part
@@ -119,17 +119,19 @@ class Bench:
         rehearsed: tuple[int, int] | None = None,
         unrehearsed: Callable[[Agents], Awaitable[None]] | None = None,
         chance: Chance | None = None,
+        hashing: Hashing | None = None,
+        equal_seeds: bool = False,
         background: bool = False,
     ) -> Ran:
         """Run the case's steps; `visit` is called before each, with the agents of the slots that live. With `lines`
         writes can be traced. `rehearsed`: before this kept step (by position) the observer's request is sent once to
-        this slot; `unrehearsed` is called before that. `chance`: the boots' randomness. With `background` it is the
-        worker processes that carry the agent, and the slots do not. Raises AgentError where a process does not carry
-        the agent."""
+        this slot; `unrehearsed` is called before that. `chance`: the boots' randomness; `hashing`: what `hash`
+        gives; with `equal_seeds` all processes have one hash seed. With `background` it is the worker processes that
+        carry the agent, and the slots do not. Raises AgentError where a process does not carry the agent."""
         self._runs += 1
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a", dir=self._folder)))
-            birth = _AgentBirth(self._laboratory.ground.birth, folder, stack, lines, chance)
+            birth = _AgentBirth(self._laboratory.ground.birth, folder, stack, lines, chance, hashing)
             if background:
                 return await self._run_background(case, schedule, visit, birth)
 
@@ -144,6 +146,7 @@ class Bench:
                 schedule,
                 part(self.workload, case.kept),
                 defaults=self._defaults,
+                equal_seeds=equal_seeds,
                 birth=birth,
                 visit=at_step,
             )
@@ -183,12 +186,21 @@ class Bench:
 class _AgentBirth:
     """Bears slots that carry the blame agent; keeps the agent's server of each by slot number."""
 
-    def __init__(self, birth: Birth, folder: Path, stack: AsyncExitStack, lines: bool, chance: Chance | None) -> None:
+    def __init__(
+        self,
+        birth: Birth,
+        folder: Path,
+        stack: AsyncExitStack,
+        lines: bool,
+        chance: Chance | None,
+        hashing: Hashing | None,
+    ) -> None:
         self._birth = birth
         self._folder = folder
         self._stack = stack
         self._lines = lines
         self._chance = chance
+        self._hashing = hashing
         self.servers: dict[int, AgentServer] = {}
         self.slots: dict[int, Slot] = {}
         self.sites: dict[int, Site] = {}
@@ -216,7 +228,9 @@ class _AgentBirth:
     def carrying(self, site: Site, server: AgentServer) -> Site:
         """The site with what brings the agent into its Python processes; they connect to `server`."""
         python_path = site.environment.get("PYTHONPATH", "")
-        brought = server.environment(str(site.folder), python_path, lines=self._lines, chance=self._chance)
+        brought = server.environment(
+            str(site.folder), python_path, lines=self._lines, chance=self._chance, hashing=self._hashing
+        )
         inside, folder = str(server.inside), str(server.path.parent)
         mounts = (Mount(inside, inside), Mount(folder, folder, writable=True))
         return replace(site, environment={**site.environment, **brought}, mounts=site.mounts + mounts)

@@ -19,6 +19,7 @@ from fungible.verify.blame.files import file_in_layer, file_of_workers, file_wri
 from fungible.verify.blame.memory import Memory
 from fungible.verify.blame.proof import Proof
 from fungible.verify.blame.randomness import Randomness
+from fungible.verify.blame.seeds import Seeds
 from fungible.verify.blame.starts import prove_start
 from fungible.verify.blame.variants import Where, where_held
 from fungible.verify.blame.way import Way, way_of_killed, way_of_workers, ways
@@ -89,6 +90,8 @@ class Blame:
             proof = next((each for each in found if each is not None), None) or await memory.prove_emptied(asked)
         else:
             proof = await chance.prove()
+        if proof is None and self._bench.goes_on():
+            proof = await Seeds(self._bench, question, self._say).prove()
         if proof is not None or not self._bench.goes_on():
             return proof
         return await Constants(self._bench, question, self._say).prove()

@@ -9,6 +9,8 @@ from fungible.verify.blame.agent.naming import relative_place
 
 _KEY = re.compile(r"\[.*\]|\{…\}|\.<(?:cached|held|local) .*>", re.DOTALL)
 
+HASH_SEED = "hash seed"
+"""Where the state lies when the seed of `hash` sets two processes apart: nothing holds it."""
 Line = tuple[str, int]
 """`(absolute file, line)`, as the app saw it."""
 
@@ -25,8 +27,8 @@ class Culprit:
     called_from: str | None = None
     confirmed: bool = False
     where: str | None = None
-    """`memory`, `file`, `identity` or `start` (what a process does at boot, to a store): what the variants of the
-    world say; for a process that is not the web's, whose memory."""
+    """`memory`, `file`, `identity`, `hash seed` or `start` (what a process does at boot, to a store): what the
+    variants of the world say; for a process that is not the web's, whose memory."""
 
     def is_same(self, other: Culprit) -> bool:
         """Whether both are one: the very object or file, or two members of one container (two baskets, two

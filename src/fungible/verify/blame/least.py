@@ -45,3 +45,17 @@ async def least(
             break
         found = list(half)
     return found
+
+
+async def without_the_needless(
+    found: Sequence[Suspect],
+    matters: Callable[[Sequence[Suspect]], Awaitable[bool]],
+    goes_on: Callable[[], bool],
+) -> list[Suspect]:
+    """Those of several suspects, known to matter together, without whom the others do not matter."""
+    needed = list(found)
+    for each in found:
+        rest = [other for other in needed if other is not each]
+        if rest and goes_on() and await matters(rest):
+            needed = rest
+    return needed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from fungible.verify.blame.culprit import HASH_SEED
 from fungible.verify.findings import Difference
 
 CLASSES: Mapping[str, str] = {
@@ -13,6 +14,7 @@ CLASSES: Mapping[str, str] = {
     "counter-or-limiter": "every process counts for itself",
     "files": "a file on a process's own disk is needed by a later request",
     "secret-at-import": "every process makes a secret of its own when it starts",
+    "hash-seed": "what hash() gives, or the order of a set, is another in every process",
     "job-status": "the state of a job is kept where only one process sees it",
     "settings-at-boot": "a value is read once, when a process starts",
     "assets-at-run-time": "a stylesheet, script or picture is made while requests are served",
@@ -59,6 +61,8 @@ def mend_class(difference: Difference) -> str:
         return "background-work"
     if culprit.where == "start":
         return "store"
+    if culprit.where == HASH_SEED:
+        return "hash-seed"
     if culprit.where == "identity":
         return "settings-at-boot"
     return _of_answer(difference)

@@ -13,6 +13,7 @@ from fungible.verify.report.answers import answers, outcome, place_of
 from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import (
+    UNHELD,
     conditions,
     holder,
     how_held,
@@ -90,7 +91,7 @@ def _block(findings: Findings, number: int, difference: Difference, paint: Paint
         sure = "" if culprit.confirmed else " (likely, not confirmed)"
         lines.append(f"   held by {paint(_safe(held), 'red')}{sure}")
     elif held is not None:
-        unknown = "" if culprit.where == "start" else "; which object is not known"
+        unknown = "" if culprit.where in UNHELD else "; which object is not known"
         lines.append(f"   {how_held(culprit)} {_safe(held)}{unknown}")
     lines += [f"     {label} {_safe(place)}" for label, place in places(culprit)]
     lines.append(f"   how to mend it: {advice(mend_class(difference))}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fungible.sandbox.probe import NOT_ISOLATED
-from fungible.verify.blame.culprit import Culprit
+from fungible.verify.blame.culprit import HASH_SEED, Culprit
 from fungible.verify.findings import Difference, Findings
 from fungible.verify.workload.steps import step_text as workload_step
 
@@ -18,6 +18,8 @@ KINDS: Mapping[str, str] = {
     "diverged": "the answer is another one",
     "store": "a store has another content",
 }
+UNHELD = ("start", HASH_SEED)
+"""Where no object holds the state, so that none is missing from the report."""
 _NUMBER = re.compile(r"#(\d+) ")
 _MEMBER = re.compile(
     r"[0-9]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\$\{[^}]*\}|(?=[^/]*[0-9])[A-Za-z0-9_-]{16,}|.*\$\{.*\}.*|\*\*\*"
@@ -100,8 +102,10 @@ def holder(culprit: Culprit) -> str | None:
         return f"the file {culprit.file}"
     if culprit.where == "start":
         return "what every process does when it starts"
+    if culprit.where == HASH_SEED:
+        return "the process's own hash seed: what hash() gives for a text, and the order of a set, are its own"
     if culprit.where == "identity":
-        return "the process's own identity (host name, folder, port, hash seed)"
+        return "the process's own identity (host name, folder, port)"
     return {"file": "a file", None: None}.get(culprit.where, culprit.where)
 
 
@@ -109,7 +113,7 @@ def how_held(culprit: Culprit) -> str:
     """What goes before `holder`: `held by` what is named, else `held in`; nothing holds what a start makes."""
     if culprit.object or culprit.file:
         return "held by"
-    return "made by" if culprit.where == "start" else "held in"
+    return "made by" if culprit.where in UNHELD else "held in"
 
 
 def places(culprit: Culprit) -> tuple[tuple[str, str], ...]:

@@ -20,6 +20,7 @@ from fungible.verify.blame.agent.told import (
     Change,
     Draw,
     FileEvent,
+    Hashing,
     Place,
     Restored,
     Roots,
@@ -48,13 +49,15 @@ class AgentServer(Connections):
         inside: str | None = None,
         lines: bool = False,
         chance: Chance | None = None,
+        hashing: Hashing | None = None,
     ) -> dict[str, str]:
         """The variables that bring the agent into a Python app.
 
         `root` is the app's folder and `python_path` the app's own PYTHONPATH, both as the app sees them; `socket`
         and `inside` say where the app sees the socket and the agent's folder, if elsewhere than the host does.
         `lines`: this run is going to use `trace` (before Python 3.12 that costs a little on every call).
-        `chance`: what is drawn at boot is noted, and shared as it says, until `drawn` is asked.
+        `chance`: what is drawn at boot is noted, and shared as it says, until `drawn` is asked. `hashing`: what
+        `hash` gives for text is noted, and shared as it says.
         """
         folder = inside or str(self.inside)
         return {
@@ -63,6 +66,7 @@ class AgentServer(Connections):
             "FUNGIBLE_AGENT_ROOT": root,
             **({"FUNGIBLE_AGENT_LINES": "1"} if lines else {}),
             **({} if chance is None else {"FUNGIBLE_AGENT_CHANCE": json.dumps([chance.seed, chance.shared])}),
+            **({} if hashing is None else {"FUNGIBLE_AGENT_HASHES": json.dumps(hashing.shared)}),
         }
 
     async def snapshot(
@@ -186,10 +190,17 @@ class AgentServer(Connections):
 
     async def drawn(self) -> tuple[Draw, ...]:
         """The lines that drew randomness up to now; what is drawn from now on is each process's own."""
+        return await self._sites("drawn")
+
+    async def hashed(self) -> tuple[Draw, ...]:
+        """The lines that asked `hash` for the number of a text up to now."""
+        return await self._sites("hashed")
+
+    async def _sites(self, asked: str) -> tuple[Draw, ...]:
         return tuple(
             Draw(one["key"], _place(one["written_at"]), _place(one["called_from"]), one["name"])
-            for _, answer in await self.ask_all("drawn")
-            for one in answer["drawn"]
+            for _, answer in await self.ask_all(asked)
+            for one in answer[asked]
         )
 
     async def boot(self, salt: str, roots: Roots = "all") -> tuple[Atom, ...]:

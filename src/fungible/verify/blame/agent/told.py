@@ -124,9 +124,16 @@ class Chance:
 
 
 @dataclass(frozen=True)
+class Hashing:
+    """What `hash` gives for text: the lines in `shared` (`Draw.key`; None: all) get what no hash seed changes."""
+
+    shared: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Draw:
-    """A line that drew randomness while the process booted; places as in `Write`. `name` is what it makes, as the
-    source names it. The `key` is the same in every process."""
+    """A line that drew randomness while the process booted, or asked `hash` for the number of a text; places as in
+    `Write`. `name` is what a draw makes, as the source names it. The `key` is the same in every process."""
 
     key: str
     written_at: tuple[str, int] | None

@@ -15,8 +15,8 @@ def _leave() -> None:
         environment[b"PYTHONPATH"] = os.fsencode(os.pathsep.join(kept))
     else:
         environment.pop(b"PYTHONPATH", None)
-    for name in (b"FUNGIBLE_AGENT", b"FUNGIBLE_AGENT_ROOT", b"FUNGIBLE_AGENT_LINES", b"FUNGIBLE_AGENT_CHANCE"):
-        environment.pop(name, None)
+    for name in (b"", b"_ROOT", b"_LINES", b"_CHANCE", b"_HASHES"):
+        environment.pop(b"FUNGIBLE_AGENT" + name, None)
 
 
 def _next() -> None:
@@ -42,6 +42,7 @@ try:
             os.environ.get("FUNGIBLE_AGENT_ROOT", ""),
             bool(os.environ.get("FUNGIBLE_AGENT_LINES")),
             os.environ.get("FUNGIBLE_AGENT_CHANCE", ""),
+            os.environ.get("FUNGIBLE_AGENT_HASHES", ""),
         )
 except Exception:
     # The app comes first: without the agent there is only no blame.

@@ -74,7 +74,7 @@ def _draw() -> bytes | None:
     written, called, _ = places.of_frame(sys._getframe(2))
     if written is None:
         return None
-    key = ", ".join(f"{_relative(file)}:{line}" for file, line in (written, called or written))
+    key = places.key_of(written, called)
     if key not in _drawn:
         if len(_drawn) >= _MOST:
             return None
@@ -83,7 +83,3 @@ def _draw() -> bytes | None:
         return None
     _counts[key] = _counts.get(key, 0) + 1
     return b"%b %b %d" % (_seed, key.encode(), _counts[key])
-
-
-def _relative(file: str) -> str:
-    return file[len(places.root) :] if file.startswith(places.root) else file

@@ -16,7 +16,7 @@ import time
 from _thread import allocate_lock, get_native_id, start_new_thread
 from typing import Any
 
-from . import atoms, carry, chance, changes, files, lines, places, source
+from . import atoms, carry, chance, changes, files, hashes, lines, places, source
 from .walk import Walk, walk
 
 _LONGEST = 48 * 1024 * 1024
@@ -237,4 +237,5 @@ _COMMANDS: dict[str, Any] = {
     "files": lambda command: {"files": files.files()},
     "boot": _boot,
     "drawn": lambda command: {"drawn": chance.end()},
+    "hashed": lambda command: {"hashed": hashes.told()},
 }

@@ -81,6 +81,15 @@ def of_frame(frame: FrameType | None, line: int | None = None) -> tuple[Place | 
     return written, called, function
 
 
+def key_of(written: Place, called: Place | None) -> str:
+    """What names these two places alike in every process, wherever its app's folder is."""
+    return ", ".join(f"{_relative(file)}:{line}" for file, line in (written, called or written))
+
+
+def _relative(file: str) -> str:
+    return file[len(root) :] if file.startswith(root) else file
+
+
 def is_app_file(file: object) -> bool:
     """Whether a module of this `__file__` is the app's own."""
     return type(file) is str and kind_of(file) == OWN
