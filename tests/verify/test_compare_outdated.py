@@ -88,3 +88,9 @@ def test_other_differences_are_not_the_warm_worlds_fault(
     warm: Sequence[Step], other: Sequence[Step], placement: tuple[int, ...]
 ) -> None:
     assert not old(warm, other, placement).outdated
+
+
+@pytest.mark.parametrize("refused", [401, 403, 409, 423, 429, 503])
+def test_a_process_that_does_not_refuse_has_lost_what_an_earlier_request_left(refused: int) -> None:
+    let_in, revoke, out = ("GET", "/me", {"user": "ann"}), ("POST", "/logout", {}), ("GET", "/me", refused)
+    assert old((let_in, revoke, out), (let_in, revoke, let_in), (0, 0, 1)).kind == "lost"

@@ -168,6 +168,7 @@ def test_routes(request_line: str, named: str) -> None:
         (Culprit(where="memory of a worker process"), "lost", "background-work"),
         (Culprit(where="memory"), "lost", "session-in-memory"),
         (Culprit(where="memory"), "stale", "cache"),
+        (Culprit(where="hash seed", written_at="app.py:3"), "lost", "hash-seed"),
     ],
 )
 def test_the_class_follows_from_what_held_the_state(culprit: Culprit, kind: str, name: str) -> None:
@@ -177,6 +178,7 @@ def test_the_class_follows_from_what_held_the_state(culprit: Culprit, kind: str,
 def test_classes_from_the_answers() -> None:
     assert mend_class(differing("users[]", 1, None, "store", store="DATABASE_URL")) == "store"
     assert mend_class(differing("status", 429, 200)) == "counter-or-limiter"
+    assert mend_class(differing("status", "409", "200", "diverged", Culprit("app.NAMES"))) == "session-in-memory"
     back = differing("body", {"length": 1}, {"length": 0}, case=Case((0, 1, 2), (0, 1, 0)), requests=("a", "b", "c"))
     assert mend_class(back) == "cache"
     quiet = differing("body", "done", "waiting", requests=("#0 POST /job", "#1 until quiet", "#2 GET /job"))

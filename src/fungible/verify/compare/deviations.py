@@ -18,7 +18,8 @@ from fungible.verify.transcript import Transcript
 Kind = Literal["lost", "stale", "leaked", "diverged", "store"]
 
 _GONE = frozenset({"400", "401", "403", "404", "407", "410", "419", "440"})
-_REMEMBERED = frozenset({"409", "412", "423", "429"})
+_REMEMBERED = frozenset({"401", "403", "409", "412", "423", "429", "503"})
+"""Refusals that an earlier request is the reason of: a token revoked, a name taken, a circuit opened."""
 _LEAST_TELLING = 3
 
 

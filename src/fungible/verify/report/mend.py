@@ -114,7 +114,8 @@ def _of_answer(difference: Difference) -> str:
         return "counter-or-limiter"
     if deviation.kind == "stale" or (_comes_back(difference) and deviation.place != "status"):
         return "cache"
-    if deviation.kind == "diverged" and _is_number(deviation.expected) and _is_number(deviation.got):
+    counts = deviation.kind == "diverged" and deviation.place != "status"
+    if counts and _is_number(deviation.expected) and _is_number(deviation.got):
         return "counter-or-limiter"
     if any(_ASSET.search(request.partition("?")[0]) for request in difference.requests[-1:]):
         return "assets-at-run-time"
