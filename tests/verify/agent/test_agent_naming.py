@@ -63,15 +63,39 @@ def test_differing_atoms_are_those_of_both_boots() -> None:
     assert differing_atoms(first, {far: "2", near: "2", same: "1"}) == (near, far)
 
 
-@pytest.fixture(scope="module")
-def carry() -> ModuleType:
-    """The agent's own module, loaded as it is in an app."""
+def inside(name: str) -> ModuleType:
+    """A module of the agent, loaded as it is in an app."""
     folder = str(Path(fungible.verify.blame.agent.__file__).parent / "inside")
     sys.path.insert(0, folder)
     try:
-        return importlib.import_module("_fungible_agent.carry")
+        return importlib.import_module(f"_fungible_agent.{name}")
     finally:
         sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def carry() -> ModuleType:
+    """What carries values."""
+    return inside("carry")
+
+
+def test_the_app_is_what_is_neither_installed_nor_the_standard_library(tmp_path: Path) -> None:
+    places = inside("places")
+    places.begin(str(tmp_path / "app"))
+    environment = tmp_path / "app" / ".venv"
+    environment.mkdir(parents=True)
+    (environment / "pyvenv.cfg").touch()
+    own = [tmp_path / "app" / "shop.py", tmp_path / "elsewhere" / "shop" / "views.py"]
+    installed = [
+        environment / "lib" / "python3.11" / "site-packages" / "flask" / "app.py",
+        environment / "bin" / "gunicorn",
+        Path("/usr/local/bin/gunicorn"),
+        Path("/usr/lib/python3/dist-packages/flask/app.py"),
+        Path(fungible.verify.blame.agent.__file__),
+    ]
+    assert [places.kind_of(str(path)) for path in own] == [places.OWN] * len(own)
+    assert [places.kind_of(str(path)) for path in installed] == [places.FOREIGN] * len(installed)
+    assert places.kind_of(json.__file__) == places.SKIPPED
 
 
 atoms = (

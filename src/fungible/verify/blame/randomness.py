@@ -32,11 +32,7 @@ class Randomness:
         home = drawn.pop(schedule.placement[-1], ())
         elsewhere = {draw.key for found in drawn.values() for draw in found}
         # The app's own lines before those of its server.
-        own = f"{ran.root(schedule.placement[-1])}/"
-        suspects = sorted(
-            (draw for draw in home if draw.key in elsewhere),
-            key=lambda draw: draw.called_from is None or not draw.called_from[0].startswith(own),
-        )
+        suspects = sorted((draw for draw in home if draw.key in elsewhere), key=lambda draw: draw.called_from is None)
         if left or not suspects:
             return None
 

@@ -13,6 +13,8 @@ _STANDARD = tuple(
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """What PYTHONPATH named to bring us here."""
 _OURS = FOLDER + "/"
+_FUNGIBLE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(FOLDER)))) + "/"
+"""The package that has us, where it is not installed but worked on."""
 
 root = ""
 """The app's folder, ending in a slash."""
@@ -30,7 +32,8 @@ def begin(folder: str) -> None:
 
 
 def kind_of(file: str) -> int:
-    """SKIPPED for the standard library, generated code and ourselves; OWN for the app; FOREIGN for the rest."""
+    """SKIPPED for the standard library, generated code and ourselves; FOREIGN for what is installed, and for the
+    script that starts it; OWN for the app, also where its code is not in its folder."""
     known = _known.get(file)
     if known is None:
         if len(_known) > 50_000:
@@ -45,7 +48,10 @@ def _kind_of(file: str) -> int:
     installed = "/site-packages/" in file or "/dist-packages/" in file
     if not installed and file.startswith(_STANDARD):
         return SKIPPED
-    if installed or not (file.startswith(root) or os.path.realpath(file).startswith(os.path.realpath(root) + "/")):
+    if installed or file.startswith(_FUNGIBLE):
+        return FOREIGN
+    inside = file.startswith(root) or os.path.realpath(file).startswith(os.path.realpath(root) + "/")
+    if not inside and not file.endswith(".py"):
         return FOREIGN
     # A virtual environment in the app's folder is not the app: its scripts only start it.
     folder = os.path.dirname(file)
