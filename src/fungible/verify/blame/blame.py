@@ -138,7 +138,9 @@ class Blame:
         return None
 
     async def _ask(self, proof: Proof, question: Question, shown: frozenset[str]) -> frozenset[str]:
-        self._say(f"asking whether {container_of(proof.culprit.object or '')} explains it as well")
+        culprit = proof.culprit
+        what = container_of(culprit.object or "") or culprit.file or f"the {culprit.where}"
+        self._say(f"asking whether {what} explains it as well")
         try:
             return await proof.explained(question, shown)
         except _UNREACHED:

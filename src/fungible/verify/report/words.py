@@ -103,7 +103,7 @@ def holder(culprit: Culprit) -> str | None:
     if culprit.where == "start":
         return "what every process does when it starts"
     if culprit.where == HASH_SEED:
-        return "the process's own hash seed: what hash() gives for a text, and the order of a set, are its own"
+        return "the process's own hash seed: hash() of a text, or the order of a set, is another in each process"
     if culprit.where == "identity":
         return "the process's own identity (host name, folder, port)"
     return {"file": "a file", None: None}.get(culprit.where, culprit.where)
