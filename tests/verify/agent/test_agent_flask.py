@@ -73,6 +73,8 @@ KINDS = [
         (STORE, "instance attribute"),
     ),
     ("/lru-cache", "shop.store.price", "lru_cache", (STORE, "lru_cache"), None),
+    ("/array", "shop.store.READINGS", "bytes", (VIEWS, "array"), (STORE, "array")),
+    ("/mapped", "shop.store.MAPPED", "bytes", None, (STORE, "mapped")),
     ("/deque", "shop.store.RECENT[0]", "deque", (VIEWS, "deque"), (STORE, "deque")),
     ("/defaultdict", "shop.store.COUNTS['ann']", "dict", (VIEWS, "defaultdict"), (STORE, "defaultdict")),
     ("/ordered-dict", "shop.store.TABLE['b']", "dict", (VIEWS, "ordered dict"), (STORE, "ordered dict")),

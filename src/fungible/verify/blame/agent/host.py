@@ -7,6 +7,7 @@ sees it).
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -197,9 +198,15 @@ class AgentServer(Connections):
         return await self._sites("hashed")
 
     async def _sites(self, asked: str) -> tuple[Draw, ...]:
+        mains = {greeting.pid: greeting.main for greeting in self.greetings}
         return tuple(
-            Draw(one["key"], _place(one["written_at"]), _place(one["called_from"]), one["name"])
-            for _, answer in await self.ask_all(asked)
+            Draw(
+                one["key"],
+                _place(one["written_at"]),
+                _place(one["called_from"]),
+                one["name"] and re.sub(r"\A__main__\b", mains.get(pid, "__main__"), one["name"]),
+            )
+            for pid, answer in await self.ask_all(asked)
             for one in answer[asked]
         )
 

@@ -1,7 +1,9 @@
+import array
 import collections
 import contextvars
 import functools
 import itertools
+import mmap
 import sqlite3
 import threading
 
@@ -12,6 +14,8 @@ LOG = []  # declared: list
 SEEN = set()  # declared: set
 HITS = 0  # declared: module int
 RECENT = collections.deque(maxlen=5)  # declared: deque
+READINGS = array.array("i", [1])  # declared: array
+MAPPED = mmap.mmap(-1, 64)  # declared: mapped
 COUNTS = collections.defaultdict(int)  # declared: defaultdict
 TABLE = collections.OrderedDict(a=1)  # declared: ordered dict
 LOCAL = threading.local()  # declared: threading.local

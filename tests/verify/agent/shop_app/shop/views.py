@@ -95,6 +95,18 @@ def context_variable():
     return before
 
 
+@app.get("/array")
+def array():
+    store.READINGS.append(3)  # writes: array
+    return str(list(store.READINGS))
+
+
+@app.get("/mapped")
+def mapped():
+    store.MAPPED[0] += 1
+    return str(store.MAPPED[0])
+
+
 @app.get("/deque")
 def deque():
     store.RECENT.append("x")  # writes: deque

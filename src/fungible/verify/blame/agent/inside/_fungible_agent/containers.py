@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import os
+import zlib
 from collections.abc import Iterator
 from operator import is_
 from typing import Any
@@ -217,6 +219,48 @@ class BufferFacet(Facet):
         if type(old) is tuple:
             raise Unrestorable("the buffer is too large to keep")
         self._set(thing, old)
+
+
+class ViewFacet(BufferFacet):
+    """The bytes of an object of C that hands them out to be written: an array, a mapping, a matrix of NumPy."""
+
+    _bound = 256 * 1024
+
+    def __init__(self) -> None:
+        self._without: dict[int, type] = {}
+        """Types whose objects have none."""
+
+    def read(self, thing: Any) -> Any:
+        kind = type(thing)
+        if id(kind) in self._without:
+            return None
+        try:
+            view = memoryview(thing)
+        except TypeError:
+            self._without[id(kind)] = kind
+            return None
+        with view:
+            if view.readonly:
+                return None
+            if view.nbytes <= self._bound:
+                return view.tobytes()
+            return (view.nbytes, zlib.crc32(view)) if view.c_contiguous else None
+
+    def compare(self, old: Any, new: Any) -> list[Difference]:
+        return [] if old is None or new is None else super().compare(old, new)
+
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
+        if type(old) is tuple:
+            raise Unrestorable("the buffer is too large to keep")
+        if type(thing) is array.array:
+            array.array.__delitem__(thing, slice(None))
+            array.array.frombytes(thing, old)
+            return
+        with memoryview(thing) as view:
+            if not view.c_contiguous or view.nbytes != len(old):
+                raise Unrestorable("the buffer has another size now")
+            if old:
+                view.cast("B")[:] = old
 
 
 def write_list(thing: Any, content: list[Any]) -> None:

@@ -24,6 +24,7 @@ from .containers import (
     OrderedFacet,
     SequenceFacet,
     SetFacet,
+    ViewFacet,
     read_deque,
     read_tuple,
     write_deque,
@@ -98,7 +99,7 @@ _LIST = SequenceFacet("list", list.copy, write_list)
 _TUPLE = SequenceFacet("tuple", read_tuple, None)
 _DEQUE = SequenceFacet("deque", read_deque, write_deque)
 _SET, _FROZEN = SetFacet(False), SetFacet(True)
-_HELD, _OPAQUE = HeldFacet(False), HeldFacet(True)
+_HELD, _OPAQUE, _VIEW = HeldFacet(False), HeldFacet(True), ViewFacet()
 
 _BASES: dict[int, Facet] = {
     id(collections.OrderedDict): OrderedFacet(),
@@ -197,7 +198,7 @@ def _facets_of(kind: type) -> Facets:
     if attributes is not None:
         found.append(attributes)
     if not found:
-        found.append(_HELD if _is_standard(say.type_module(kind)) else _OPAQUE)
+        found += [_VIEW, _HELD if _is_standard(say.type_module(kind)) else _OPAQUE]
     return tuple(found)
 
 

@@ -17,10 +17,10 @@ from operator import is_
 from typing import Any
 
 from . import kinds, places, say, source
-from .containers import DictFacet, SequenceFacet, SetFacet
+from .containers import BufferFacet, DictFacet, SequenceFacet, SetFacet
 from .facets import MISSING, Attributes, CellFacet
 from .resolve import Found, nearest
-from .specials import CacheFacet, ContextFacet, CounterFacet, ThreadLocalFacet
+from .specials import CacheFacet, ContextFacet, CounterFacet, DatabaseFacet, ThreadLocalFacet
 
 Look = Callable[[], tuple[tuple[Any, ...], list[Any]]]
 
@@ -145,6 +145,8 @@ def _content(facet: Any, thing: Any) -> Look | None:
         return lambda: (functools._lru_cache_wrapper.cache_info(thing)[1::2], [])
     if isinstance(facet, CounterFacet):
         return lambda: ((repr(thing),), [])
+    if isinstance(facet, (BufferFacet, DatabaseFacet)):
+        return lambda: ((facet.read(thing),), [])
     if isinstance(facet, ThreadLocalFacet):
         return lambda: ((), [value for space in facet.read(thing) for value in dict.values(space)])
     if isinstance(facet, ContextFacet):
