@@ -13,6 +13,7 @@ CLASSES: Mapping[str, str] = {
     "cache": "a process caches a value and does not learn that it was changed elsewhere",
     "counter-or-limiter": "every process counts for itself",
     "files": "a file on a process's own disk is needed by a later request",
+    "process-setting": "a setting of the whole process is changed while a request is served",
     "secret-at-import": "every process makes a secret of its own when it starts",
     "hash-seed": "what hash() gives, or the order of a set, is another in every process",
     "job-status": "the state of a job is kept where only one process sees it",
@@ -41,6 +42,7 @@ _SESSION = re.compile(
 )
 _SETTING = re.compile(r"setting|config|option|flag|feature|environ|pref", re.I)
 _CLASS = re.compile(r"\.[A-Z][a-z0-9]\w*(?=\.[a-z_]\w*(\[|\.|$))")
+_PROCESS = re.compile(r"\(\)$|^os\.environ\b")
 _WORKER = re.compile(r"worker", re.I)
 
 
@@ -80,6 +82,8 @@ def advice(name: str) -> str:
 
 def _of_object(difference: Difference, text: str) -> str:
     culprit = difference.culprit
+    if _PROCESS.search(text):
+        return "process-setting"
     if _SECRET.search(text) and not _CACHE.search(text):
         return "secret-at-import"
     named = text.partition("[")[0]

@@ -96,6 +96,8 @@ def _bounded(value: Any, depth: int) -> Any:
 
 def holder(culprit: Culprit) -> str | None:
     """What held the state: `shop.CARTS['ann']`, `the file uploads/a.txt`, `memory`; None where nothing is known."""
+    if culprit.object and culprit.object.endswith("()"):
+        return f"the process itself, by {culprit.object}"
     if culprit.object:
         return culprit.object
     if culprit.file:

@@ -21,7 +21,8 @@ class ObjectPath:
     `wire` is compact JSON, a list of steps `[kind, value]`: `m` module, `a` attribute, `k` key, `i` index,
     `e` member of a set, `c` closure variable, `d` and `kd` default of a parameter, `u` underlying object of a
     wrapper, `t` thread, `v` context value, `g` local of a generator or frame, `x` cached result, `r` referent of
-    an opaque object; as first step also `fn` a function, `ap` an application object, `fr` a running function.
+    an opaque object, `ps` a setting of the process, by what sets it; as first step also `fn` a function, `ap` an
+    application object, `fr` a running function, `pr` the process.
     """
 
     wire: str
@@ -111,6 +112,8 @@ def _word(kind: str, value: Any, main: str) -> str:
             return f".<local {value}>"
         case "x":
             return f".<cached {value}>"
+        case "ps":
+            return str(value)
         case "r":
             return f".<held {value}>"
         case _:  # a thread or a context: the same name in each

@@ -1,3 +1,5 @@
+import decimal
+import locale
 import os
 import secrets
 import tempfile
@@ -105,6 +107,25 @@ def array():
 def mapped():
     store.MAPPED[0] += 1
     return str(store.MAPPED[0])
+
+
+@app.get("/umask")
+def umask():
+    return str(os.umask(0o077))  # writes: umask
+
+
+@app.get("/locale")
+def set_locale():
+    before = locale.setlocale(locale.LC_TIME)
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")  # writes: locale
+    return before
+
+
+@app.get("/decimals")
+def decimals():
+    before = decimal.Decimal(1) / 3
+    decimal.getcontext().prec = 5  # writes: decimals
+    return str(before)
 
 
 @app.get("/deque")

@@ -86,6 +86,7 @@ def since(before: Walk) -> Iterator[Change]:
     """The differences between the walk and now."""
     kinds.CONTEXT.refresh()
     kinds.CONTEXT.since(before.contexts)
+    kinds.SETTINGS.refresh(kinds.CONTEXT.contexts)
     running = {id(frame) for frame in frames()}
     for node in before.nodes.values():
         if node.facets is kinds.FRAME or _has_returned(node, running):

@@ -40,6 +40,7 @@ from .facets import (
     ModuleFacet,
     Underlying,
 )
+from .process import ProcessFacet
 from .specials import (
     CacheFacet,
     ContextFacet,
@@ -60,6 +61,8 @@ FUNCTION: Facets = (FunctionFacet(),)
 FRAME: Facets = (FrameFacet(),)
 CONTEXT = ContextFacet()
 ENVIRONMENT: Facets = (EnvironmentFacet(),)
+SETTINGS = ProcessFacet()
+PROCESS_FACETS: Facets = (SETTINGS,)
 
 
 class _Space(Attributes):

@@ -107,6 +107,8 @@ def _place(holder: Found, step: Any) -> Look | None:
                     space = attributes.space(thing)
         if space is not None:
             return lambda: ((), [space.get(name, MISSING)])
+    if step[0] == "ps":
+        return lambda: ((kinds.SETTINGS.one(step[1]),), [])
     if step[0] == "k" and type(step[1]) in (str, int):
         key = step[1]
         if any(isinstance(facet, DictFacet) for facet in holder.facets):

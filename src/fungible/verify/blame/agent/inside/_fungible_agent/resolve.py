@@ -10,6 +10,7 @@ from typing import Any
 from . import kinds
 from .containers import DictFacet, SequenceFacet
 from .facets import MISSING, Facet, Slots, key_wire
+from .process import PROCESS
 from .walk import frames, scanned
 
 
@@ -47,6 +48,8 @@ def _first(step: Sequence[Any]) -> Found | None:
     if kind == "m":
         module = dict.get(sys.modules, value)
         return None if module is None else Found(module, None, step)
+    if kind == "pr":
+        return Found(PROCESS, None, step, kinds.PROCESS_FACETS)
     if kind == "fr":
         named = (one for one in frames() if one.f_code.co_name == value[1])
         frame = next((one for one in named if str(one.f_globals.get("__name__")) == value[0]), None)

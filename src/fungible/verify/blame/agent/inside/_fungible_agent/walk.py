@@ -12,6 +12,7 @@ from typing import Any
 
 from . import kinds, places, say
 from .facets import LEAVES, Facet, Step, module_space
+from .process import PROCESS
 
 _FOREIGN_LEVEL = 2
 """A library's object must be this much nearer to its own module than to the app's to be named by it."""
@@ -124,6 +125,7 @@ def _walk(roots: str, limit: int, seconds: float) -> Walk:
     found = Walk()
     kinds.CONTEXT.refresh()
     found.contexts = kinds.CONTEXT.contexts
+    kinds.SETTINGS.refresh(found.contexts)
     found.module_names = {name for name in dict.keys(sys.modules) if type(name) is str}
     levels: list[list[tuple[Any, Node | None, Step | None, Any, bool]]] = [[] for _ in range(_LEVELS + 1)]
     main = sys.modules.get("__main__")
@@ -136,6 +138,7 @@ def _walk(roots: str, limit: int, seconds: float) -> Walk:
         levels[0 if own else _FOREIGN_LEVEL].append((module, None, None, None, own))
     levels[_FOREIGN_LEVEL] += [(thing, None, step, None, True) for thing, step in _scan()]
     if roots == "all":
+        levels[_FOREIGN_LEVEL].append((PROCESS, None, ("pr", ""), kinds.PROCESS_FACETS, False))
         for frame in frames():
             function = [str(frame.f_globals.get("__name__")), frame.f_code.co_name]
             levels[_FRAME_LEVEL].append((frame, None, ("fr", function), kinds.FRAME, False))
