@@ -78,6 +78,8 @@ KINDS = [
     ("/umask", "os.umask()", "process setting", (VIEWS, "umask"), None),
     ("/locale", "locale.setlocale()", "process setting", (VIEWS, "locale"), None),
     ("/decimals", "decimal.getcontext()", "process setting", (VIEWS, "decimals"), None),
+    ("/turns", "shop.store.TURNS", "counter", (VIEWS, "turns"), (STORE, "turns")),
+    ("/tickets", "shop.store.TICKETS", "counter", (VIEWS, "tickets"), (STORE, "tickets")),
     ("/deque", "shop.store.RECENT[0]", "deque", (VIEWS, "deque"), (STORE, "deque")),
     ("/defaultdict", "shop.store.COUNTS['ann']", "dict", (VIEWS, "defaultdict"), (STORE, "defaultdict")),
     ("/ordered-dict", "shop.store.TABLE['b']", "dict", (VIEWS, "ordered dict"), (STORE, "ordered dict")),

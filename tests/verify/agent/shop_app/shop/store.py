@@ -16,6 +16,8 @@ HITS = 0  # declared: module int
 RECENT = collections.deque(maxlen=5)  # declared: deque
 READINGS = array.array("i", [1])  # declared: array
 MAPPED = mmap.mmap(-1, 64)  # declared: mapped
+TURNS = itertools.cycle(["a", "b", "c"])  # declared: turns
+TICKETS = iter(("a", "b", "c"))  # declared: tickets
 COUNTS = collections.defaultdict(int)  # declared: defaultdict
 TABLE = collections.OrderedDict(a=1)  # declared: ordered dict
 LOCAL = threading.local()  # declared: threading.local

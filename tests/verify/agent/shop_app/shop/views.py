@@ -128,6 +128,16 @@ def decimals():
     return str(before)
 
 
+@app.get("/turns")
+def turns():
+    return next(store.TURNS)  # writes: turns
+
+
+@app.get("/tickets")
+def tickets():
+    return next(store.TICKETS)  # writes: tickets
+
+
 @app.get("/deque")
 def deque():
     store.RECENT.append("x")  # writes: deque

@@ -56,7 +56,7 @@ class Change:
 
     def undo(self) -> None:
         """Put it back. Raises Unrestorable."""
-        if type(self.facet) is CounterFacet:
+        if isinstance(self.facet, CounterFacet):
             rebind(self.node, self.facet.again(self.old))
         else:
             self.facet.restore(self.node.thing, self.old, self.step)

@@ -42,13 +42,16 @@ from .facets import (
 )
 from .process import ProcessFacet
 from .specials import (
+    ITERATORS,
     CacheFacet,
     ContextFacet,
     CounterFacet,
+    CycleFacet,
     DatabaseFacet,
     FrameFacet,
     GeneratorFacet,
     HeldFacet,
+    IteratorFacet,
     RandomFacet,
     ThreadLocalFacet,
 )
@@ -126,6 +129,8 @@ _BASES: dict[int, Facet] = {
     id(types.CellType): CellFacet(),
     id(contextvars.ContextVar): CONTEXT,
     id(itertools.count): CounterFacet(),
+    id(itertools.cycle): CycleFacet(),
+    **dict.fromkeys(map(id, ITERATORS), IteratorFacet()),
     id(types.GeneratorType): GeneratorFacet("gi"),
     id(types.CoroutineType): GeneratorFacet("cr"),
     id(types.AsyncGeneratorType): GeneratorFacet("ag"),

@@ -20,7 +20,7 @@ from . import kinds, places, say, source
 from .containers import BufferFacet, DictFacet, SequenceFacet, SetFacet
 from .facets import MISSING, Attributes, CellFacet
 from .resolve import Found, nearest
-from .specials import CacheFacet, ContextFacet, CounterFacet, DatabaseFacet, ThreadLocalFacet
+from .specials import CacheFacet, ContextFacet, CounterFacet, DatabaseFacet, IteratorFacet, ThreadLocalFacet
 
 Look = Callable[[], tuple[tuple[Any, ...], list[Any]]]
 
@@ -145,6 +145,8 @@ def _content(facet: Any, thing: Any) -> Look | None:
         return lambda: ((), list(facet.read(thing)))
     if isinstance(facet, CacheFacet):
         return lambda: (functools._lru_cache_wrapper.cache_info(thing)[1::2], [])
+    if isinstance(facet, IteratorFacet):
+        return lambda: ((facet.turn(facet.read(thing)),), [])
     if isinstance(facet, CounterFacet):
         return lambda: ((repr(thing),), [])
     if isinstance(facet, (BufferFacet, DatabaseFacet)):

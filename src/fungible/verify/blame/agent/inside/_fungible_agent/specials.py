@@ -197,6 +197,59 @@ class CounterFacet(Facet):
         return itertools.count(*numbers)
 
 
+class IteratorFacet(CounterFacet):
+    """How far an iterator over a list, a tuple, a range or a text has come."""
+
+    def read(self, thing: Any) -> Any:
+        return _place(thing)
+
+    def turn(self, content: Any) -> Any:
+        """What of the content is compared."""
+        return content[1]
+
+    def compare(self, old: Any, new: Any) -> list[Difference]:
+        return [] if self.turn(old) == self.turn(new) else [(None, self.kind, "it went on", [])]
+
+    def again(self, old: Any) -> Any:
+        return _iterator(old)
+
+
+class CycleFacet(IteratorFacet):
+    """Whose turn it is in an `itertools.cycle` over such an iterator. Up to Python 3.13 it can be asked."""
+
+    def read(self, thing: Any) -> Any:
+        reduced: Any = itertools.cycle.__reduce__(thing)
+        _, (within,), (seen, again) = reduced
+        return _place(within), len(seen), again, list(seen)
+
+    def turn(self, content: Any) -> Any:
+        return content[0][1], content[1:3]
+
+    def again(self, old: Any) -> Any:
+        found: Any = itertools.cycle(_iterator(old[0]))
+        found.__setstate__((list(old[3]), old[2]))
+        return found
+
+
+_PLAIN: tuple[Any, ...] = ([], (), range(0), "", "é", b"", bytearray())
+ITERATORS = tuple(type(iter(each)) for each in _PLAIN)
+
+
+def _place(thing: Any) -> tuple[Any, Any]:
+    """What a plain iterator goes over, and its position; None at its end. Raises TypeError for another one."""
+    if type(thing) not in ITERATORS:
+        raise TypeError
+    _, over, *position = thing.__reduce__()
+    return over[0], position[0] if position else None
+
+
+def _iterator(place: tuple[Any, Any]) -> Any:
+    found = iter(place[0])
+    if place[1] is not None:
+        found.__setstate__(place[1])
+    return found
+
+
 class RandomFacet(Facet):
     """The state of a random generator."""
 
