@@ -24,7 +24,7 @@ LOCAL = threading.local()  # declared: threading.local
 CURRENT = contextvars.ContextVar("current", default="nobody")
 CURRENT.set("nobody")
 NUMBERS = itertools.count(1)  # declared: counter
-DATABASE = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+DATABASE = sqlite3.connect(":memory:", isolation_level=None)  # declared: memory database
 DATABASE.execute("create table hits (n)")
 cache = SimpleCache()
 

@@ -188,7 +188,7 @@ def environment():
 
 @app.get("/memory-database")
 def memory_database():
-    store.DATABASE.execute("insert into hits values (1)")
+    store.DATABASE.execute("insert into hits values (1)")  # writes: memory database
     return str(store.DATABASE.execute("select count(*) from hits").fetchone())
 
 

@@ -35,7 +35,7 @@ class Change:
             "what": self.what,
             "type": say.type_name(type(thing)),
             "parts": self.parts,
-            "restorable": type(self.facet) not in (DatabaseFacet, GeneratorFacet, HeldFacet),
+            "restorable": self._is_restorable(),
             "app": self.node.app,
             "made": self._made(),
             "holds": next((depth for depth, _ in self.containers(born)), None),
@@ -53,6 +53,11 @@ class Change:
             and found.facets is not kinds.MODULE
             and any(isinstance(facet, Attributes) for facet in found.facets)
         )
+
+    def _is_restorable(self) -> bool:
+        if type(self.facet) is DatabaseFacet:
+            return self.old[1] is not None
+        return type(self.facet) not in (GeneratorFacet, HeldFacet)
 
     def undo(self) -> None:
         """Put it back. Raises Unrestorable."""

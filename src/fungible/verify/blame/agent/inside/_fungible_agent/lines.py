@@ -149,7 +149,9 @@ def _content(facet: Any, thing: Any) -> Look | None:
         return lambda: ((facet.turn(facet.read(thing)),), [])
     if isinstance(facet, CounterFacet):
         return lambda: ((repr(thing),), [])
-    if isinstance(facet, (BufferFacet, DatabaseFacet)):
+    if isinstance(facet, DatabaseFacet):
+        return lambda: ((facet.count(thing),), [])
+    if isinstance(facet, BufferFacet):
         return lambda: ((facet.read(thing),), [])
     if isinstance(facet, ThreadLocalFacet):
         return lambda: ((), [value for space in facet.read(thing) for value in dict.values(space)])

@@ -12,7 +12,7 @@ from operator import is_
 from types import ModuleType
 from typing import Any
 
-from . import places, say
+from . import database, places, say
 from .facets import LEAVES, Difference, Facet, Step, Unrestorable
 
 _CACHE = functools._lru_cache_wrapper
@@ -318,18 +318,26 @@ class FrameFacet(Facet):
 
 
 class DatabaseFacet(Facet):
-    """A connection to SQLite: how much it has changed. Shows `:memory:` databases."""
+    """A connection to SQLite: how much it has changed, and what is in a `:memory:` database."""
 
     kind = "sqlite connection"
 
     def __init__(self, changes: Any) -> None:
         self._changes = changes
 
+    def count(self, thing: Any) -> int:
+        """How many rows were changed by it."""
+        return int(self._changes.__get__(thing))
+
     def read(self, thing: Any) -> Any:
-        return self._changes.__get__(thing)
+        return self.count(thing), database.taken(thing)
 
     def compare(self, old: Any, new: Any) -> list[Difference]:
-        return [] if old == new else [(None, self.kind, f"changed rows {old} -> {new}", [])]
+        return [] if old[0] == new[0] else [(None, self.kind, f"changed rows {old[0]} -> {new[0]}", [])]
+
+    def restore(self, thing: Any, old: Any, step: Step | None) -> None:
+        if old[1] is None or not database.put_back(thing, old[1]):
+            raise Unrestorable("what is in a database cannot be put back")
 
 
 class HeldFacet(Facet):
