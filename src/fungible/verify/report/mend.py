@@ -34,7 +34,8 @@ _SECRET = re.compile(
 )
 _CACHE = re.compile(r"cache|memo|<cached", re.I)
 _LIMIT = re.compile(
-    r"limit|throttl|attempt|tries|(?<![a-z])(hits|count|seen)|quota|bucket|metric|visits|sequence|next_?id", re.I
+    r"limit|throttl|attempt|tries|(?<![a-z])(hits|count|seen)|breaker|quota|bucket|metric|visits|sequence|next_?id",
+    re.I,
 )
 _JOB = re.compile(r"job|task|queue|progress|status|export|worker|thread|future|executor|running|pending|result", re.I)
 _SESSION = re.compile(
@@ -108,7 +109,7 @@ def _of_object(difference: Difference, text: str) -> str:
     for pattern, name in ((_JOB, "job-status"), (_SESSION, "session-in-memory")):
         if pattern.search(text):
             return name
-    return _of_answer(difference)
+    return "settings-at-boot" if at_boot else _of_answer(difference)
 
 
 def _of_answer(difference: Difference) -> str:
