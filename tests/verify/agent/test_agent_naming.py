@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import ctypes
 import datetime
 import importlib
 import json
@@ -77,6 +78,19 @@ def inside(name: str) -> ModuleType:
 def carry() -> ModuleType:
     """What carries values."""
     return inside("carry")
+
+
+def test_only_numbers_are_taken_from_a_buffer_and_no_pointers() -> None:
+    view = inside("containers").ViewFacet()
+    numbers = (ctypes.c_int * 2)(3, 4)
+    taken = view.read(numbers)
+    numbers[0] = 5
+    view.restore(numbers, taken, None)
+    assert list(numbers) == [3, 4]
+    assert view.read((ctypes.py_object * 2)()) is None
+    assert view.read((ctypes.c_char_p * 2)()) is None
+    assert view.read(b"read-only") is None
+    assert view.read(object()) is None
 
 
 def test_the_app_is_what_is_neither_installed_nor_the_standard_library(tmp_path: Path) -> None:

@@ -221,6 +221,10 @@ class BufferFacet(Facet):
         self._set(thing, old)
 
 
+_NUMBERS = frozenset("?bBhHiIlLqQnNefdgcZuw0123456789@=<>!")
+"""Formats of buffers (PEP 3118) that hold no pointers: those belong to somebody."""
+
+
 class ViewFacet(BufferFacet):
     """The bytes of an object of C that hands them out to be written: an array, a mapping, a matrix of NumPy."""
 
@@ -240,7 +244,7 @@ class ViewFacet(BufferFacet):
             self._without[id(kind)] = kind
             return None
         with view:
-            if view.readonly:
+            if view.readonly or not _NUMBERS.issuperset(view.format):
                 return None
             if view.nbytes <= self._bound:
                 return view.tobytes()

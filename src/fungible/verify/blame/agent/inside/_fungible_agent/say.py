@@ -26,18 +26,18 @@ def one_of(kind: type, *kinds: type) -> bool:
 
 
 def mro(kind: type) -> Any:
-    """`kind.__mro__`, past any metaclass."""
-    return _mro(kind)
+    """`kind.__mro__`, past any metaclass. A type of C that nobody has used yet has none."""
+    return _mro(kind) or ()
 
 
 def namespace(kind: type) -> Any:
-    """`kind.__dict__`, past any metaclass."""
-    return _namespace(kind)
+    """`kind.__dict__`, past any metaclass; empty for a type of C that nobody has used yet."""
+    return _namespace(kind) or {}
 
 
 def type_name(kind: type) -> str:
     """`module.Class`, without the module for built-in types."""
-    module = _namespace(kind).get("__module__")
+    module = namespace(kind).get("__module__")
     if type(module) is not str:
         module = type_module(kind)
     return _qualname(kind) if module in ("builtins", "") else f"{module}.{_qualname(kind)}"
@@ -45,7 +45,7 @@ def type_name(kind: type) -> str:
 
 def type_module(kind: type) -> str:
     """The module that a class says it is of; of a C type the one before its last dot."""
-    module = _namespace(kind).get("__module__")
+    module = namespace(kind).get("__module__")
     if type(module) is str:
         return module
     try:
