@@ -17,8 +17,8 @@ async def where_held(question: Question) -> Where:
     in_turn = _one_at_a_time(question.case)
     if in_turn is None:
         return "memory"
-    if not question.case.late and not await question.apart(in_turn):
-        return "memory"  # it needs a process that was there before: it is no matter of disks
+    if not await question.apart(in_turn):
+        return "memory"  # it needs a process that was there before, or one that ends in order: no matter of disks
     disk_kept = replace(in_turn, lives=tuple(replace(life, disk=0) for life in in_turn.lives))
     if not await question.apart(disk_kept):
         return "file"
