@@ -26,6 +26,8 @@ from fungible.verify.workload.steps import Request
 
 _MOST_CANDIDATES = 120
 _MOST_RUNS = 24
+_MOST_MORE = 16
+"""So many more where several objects matter together: one that does not would be named for them."""
 _ALONE = 3
 """So many candidates are tried one by one before all are halved."""
 
@@ -176,7 +178,7 @@ class Memory:
     async def _without_needless(self, way: Way, changes: list[Change]) -> list[Change]:
         """More than one object is needed: leave out what is not, chunk by chunk."""
         size = max(1, len(changes) // 2)
-        while self._bench.goes_on(_MOST_RUNS):
+        while self._bench.goes_on(_MOST_RUNS + _MOST_MORE):
             for at in range(0, len(changes), size):
                 rest = changes[:at] + changes[at + size :]
                 if rest and (await self._put_back(way, rest)).matters:
