@@ -49,6 +49,8 @@ class Memory:
         self._question = question
         self._say = say
         self._looked: dict[Way, tuple[Change, ...]] = {}
+        self._disturbed: set[Way] = set()
+        """The ways in which looking alone makes the answer another one: it takes time, and the app's clock runs."""
         self._rehearsals: dict[Way, bool] = {}
 
     async def prove(self, asked: Sequence[Way]) -> Proof | None:
@@ -122,13 +124,15 @@ class Memory:
         mention = Mention(words_of(ran.execution.transcript, self._question.last), tuple(seen.values()))
         found = tuple(sorted(seen.values(), key=lambda each: _rank(each, mention)))
         self._looked[way] = found
+        if self._question.shows(ran.execution) == way.appears:
+            self._disturbed.add(way)
         return found
 
     async def _by(self, way: Way, found: Sequence[Change]) -> Proof | None:
         # To undo an import undoes all that the module holds, and names none of it: ask once it has been made.
         changes = [change for change in found if change.restorable and change.kind != "import"][:_MOST_CANDIDATES]
         tried, guilty = await self._least(way, changes)
-        if not guilty:
+        if not guilty or await self._matters_anyway(way):
             return None
         if not tried.writes and not tried.declared:
             tried = await self._put_back(way, guilty, watched=guilty[0])
@@ -140,25 +144,33 @@ class Memory:
             made=guilty[0].made and not way.each and not way.rehearsed and not way.emptied,
         )
 
+    async def _matters_anyway(self, way: Way) -> bool:
+        """Whether the answer is another one where nothing is put back, too: then nothing is proved."""
+        return self._is_disturbed(way) and (await self._put_back(way, ())).matters
+
+    def _is_disturbed(self, way: Way) -> bool:
+        return replace(way, emptied=False) in self._disturbed
+
     async def _least(self, way: Way, changes: list[Change]) -> tuple[_Tried, list[Change]]:
         """The least set that matters, empty where nothing does: the likeliest alone, all, the next few, halves.
         What is asked next in any case is asked side by side."""
         nothing = _Tried()
+        watches = not self._is_disturbed(way)  # to trace takes time as well
+
+        async def alone_with(change: Change) -> _Tried:
+            return await self._put_back(way, [change], watched=change if watches else None)
+
         if len(changes) < 2:
-            tried = await self._put_back(way, changes, watched=changes[0]) if changes else nothing
+            tried = await alone_with(changes[0]) if changes else nothing
             return tried, changes if tried.matters else []
         likely = changes[:1] if changes[0].in_app and not changes[0].path.private else []
-        together, *alone = await asyncio.gather(
-            self._put_back(way, changes), *(self._put_back(way, [each], watched=each) for each in likely)
-        )
+        together, *alone = await asyncio.gather(self._put_back(way, changes), *map(alone_with, likely))
         if alone and alone[0].matters:
             return alone[0], likely
         if not together.matters:
             return nothing, []
         few = changes[len(likely) : _ALONE]
-        for each, tried in zip(
-            few, await asyncio.gather(*(self._put_back(way, [one], watched=one) for one in few)), strict=True
-        ):
+        for each, tried in zip(few, await asyncio.gather(*map(alone_with, few)), strict=True):
             if tried.matters:
                 return tried, [each]
 

@@ -68,6 +68,13 @@ class Node:
             node = node.parent
         return found[::-1]
 
+    def last_step(self) -> Step:
+        """The last of these."""
+        node = self
+        while node.step is None and node.parent is not None:
+            node = node.parent
+        return node.step or ("c", "")
+
 
 class Walk:
     """A finished walk: nodes by the id of their object. It holds all of them."""
