@@ -80,3 +80,5 @@ def counter():
 
 
 step = counter()
+
+NOTES = []
