@@ -9,7 +9,7 @@ only named as confirmed where this counterfactual ran; what changes and does not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from fungible.verify.blame.agent.host import AgentServer
@@ -112,17 +112,19 @@ class Memory:
             return self._looked[way]
         self._say("looking for what changed in memory")
         seen: dict[ObjectPath, Change] = {}
+        programs: set[str] = set()
 
         async def visit(index: int, agents: Agents) -> None:
             if index == way.since:
                 await agents[way.slot].snapshot("before")
+                programs.update(*(greeting.programs for greeting in agents[way.slot].greetings))
             if self._is_asked(way, index):
                 found = await agents[way.slot].diff("before", born=way.born)
                 seen.update({change.path: change for change in found})
 
         ran = await self._run(way, visit)
         mention = Mention(words_of(ran.execution.transcript, self._question.last), tuple(seen.values()))
-        found = tuple(sorted(seen.values(), key=lambda each: _rank(each, mention)))
+        found = tuple(sorted(seen.values(), key=lambda each: _rank(each, mention, programs)))
         self._looked[way] = found
         if self._question.shows(ran.execution) == way.appears:
             self._disturbed.add(way)
@@ -272,10 +274,12 @@ async def _run(bench: Bench, case: Case, way: Way, visit: Visit, *, lines: bool 
     )
 
 
-def _rank(change: Change, mention: Mention) -> tuple[int | bool, ...]:
-    """The order of `naming.rank`, but among the app's own, and among all others, what mentions the requests first."""
+def _rank(change: Change, mention: Mention, programs: Collection[str]) -> tuple[int | bool, ...]:
+    """The order of `naming.rank`, but after the app's own comes what the program that runs holds, where it was
+    installed; and among each of these, and all others, what mentions the requests first."""
     own, *rest = rank(change.path, change.kind, change.in_app)
-    return (own, not mention.of(change), *rest)
+    is_program = change.path.module.partition(".")[0] in programs
+    return (own, not change.in_app and not is_program, not mention.of(change), *rest)
 
 
 def _named(way: Way, guilty: Change, tried: _Tried) -> Culprit:
