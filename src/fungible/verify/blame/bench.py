@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fungible.sandbox.spec import Mount
-from fungible.verify.blame.agent.connections import AgentError
+from fungible.verify.blame.agent.connections import AgentError, NoAgent
 from fungible.verify.blame.agent.host import AgentServer
 from fungible.verify.blame.agent.told import Chance
 from fungible.verify.compare import Deviation, Relations, compare
@@ -34,6 +34,8 @@ Agents = Mapping[int, AgentServer]
 Visit = Callable[[int, Agents], Awaitable[None]]
 
 _CONNECT_SECONDS = 10.0
+_SILENT_SECONDS = 1.0
+"""A Python process connects before it runs the app: where it serves already, this is for us to hear of it."""
 _BOOT_SECONDS = 15.0
 _SECONDS = 240.0
 """That the search for one culprit may take."""
@@ -94,6 +96,8 @@ class Bench:
 
     def __init__(self, laboratory: Laboratory, workload: Workload, defaults: Mapping[str, str], folder: Path) -> None:
         self.workload = workload
+        self.is_silent = False
+        """Whether it was seen that no process carries the agent."""
         self._runs = 0
         self._end = 0.0
         self._laboratory = laboratory
@@ -140,13 +144,17 @@ class Bench:
                     await self._rehearse(birth.slots[rehearsed[1]], case.observer)
                 await visit(index, birth.servers)
 
-            execution = await self._laboratory.run(
-                schedule,
-                part(self.workload, case.kept),
-                defaults=self._defaults,
-                birth=birth,
-                visit=at_step,
-            )
+            try:
+                execution = await self._laboratory.run(
+                    schedule,
+                    part(self.workload, case.kept),
+                    defaults=self._defaults,
+                    birth=birth,
+                    visit=at_step,
+                )
+            except NoAgent:
+                self.is_silent = True
+                raise
             return Ran(execution, dict(birth.sites))
 
     async def _run_background(self, case: Case, schedule: Schedule, visit: Visit, birth: _AgentBirth) -> Ran:
@@ -225,9 +233,12 @@ class _AgentBirth:
 async def _meet(slot: Slot, server: AgentServer) -> None:
     """Wait until the process that serves has imported the app and is connected to the agent's server."""
     await knock(slot.address, _BOOT_SECONDS)
-    end = time.monotonic() + _CONNECT_SECONDS
-    while time.monotonic() < end:
-        if {greeting.host_pid for greeting in server.greetings} & slot.serving():
+    began = time.monotonic()
+    while time.monotonic() < began + _CONNECT_SECONDS:
+        greetings = server.greetings
+        if {greeting.host_pid for greeting in greetings} & slot.serving():
             return
+        if not greetings and time.monotonic() > began + _SILENT_SECONDS:
+            raise NoAgent("no process connected to the blame agent")
         await asyncio.sleep(0.02)
     raise AgentError("the process that serves did not connect to the blame agent")
