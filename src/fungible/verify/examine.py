@@ -169,6 +169,9 @@ class Examination:
                     continue
                 if self._listed(case, like):
                     return True
+                if self._blame.is_blind and known.culprit.is_nameless:
+                    self._list_with(index, observer)  # as far as can be seen, it is what the same requests leave
+                    return True
                 if not known.culprit.confirmed:
                     return await self._settle(case, like, evidence, known.minimal)
                 question = await ask(self._boot, evidence.reference, case, like)
@@ -238,9 +241,10 @@ class Examination:
         return await self._blame.culprit(question, held_here=told.kind == "stale" and not told.outdated)
 
     def _add(self, difference: Difference) -> None:
-        """One culprit is one difference: whatever else it shows at is listed with it."""
+        """One culprit is one difference: whatever else it shows at is listed with it. So is what the same requests
+        leave in the same sort of place, where nothing tells more of it."""
         for index, known in enumerate(self.differences):
-            if difference.culprit.is_same(known.culprit):
+            if difference.culprit.is_same(known.culprit) or _is_same_unknown(difference, known):
                 self._list_with(index, difference.observer)
                 return
         self.differences.append(difference)
@@ -265,3 +269,13 @@ class Examination:
         note = Note(deviation.step, deviation.place, text)
         if note not in self.notes:
             self.notes.append(note)
+
+
+def _is_same_unknown(one: Difference, other: Difference) -> bool:
+    return (
+        one.culprit.is_nameless
+        and other.culprit.is_nameless
+        and one.culprit.where == other.culprit.where
+        and one.case.kept[:-1] == other.case.kept[:-1]
+        and one.case.slots == other.case.slots
+    )

@@ -34,6 +34,11 @@ APP = """
         return {"names": NAMES}
 
 
+    @route("GET", "/hello")
+    def hello(call):
+        return {"hello": NAMES}
+
+
     @route("POST", "/draft")
     def write(call):
         with open("draft.txt", "w") as file:
@@ -50,18 +55,20 @@ APP = """
 """
 
 
-def test_processes_without_the_agent_are_asked_for_it_once(tmp_path: Path) -> None:
+def test_processes_without_the_agent_are_asked_for_it_once_and_what_one_request_leaves_is_told_once(
+    tmp_path: Path,
+) -> None:
     app = tmp_path / "app"
     app.mkdir()
     shutil.copy(Path(__file__).with_name("web.py"), app)
     (app / "app.py").write_text(textwrap.dedent(APP).lstrip())
     # -I: neither PYTHONPATH nor sitecustomize is heeded, as by a program in another language.
     (app / "Procfile").write_text("web: python -I app.py\n")
-    write_workload(
-        app, [post("/names", {"name": "ann"}), get("/names"), post("/draft", {"text": "Dear"}), get("/draft")]
-    )
+    names = [post("/names", {"name": "ann"}), get("/names"), get("/hello")]
+    write_workload(app, [*names, post("/draft", {"text": "Dear"}), get("/draft")])
     said: list[str] = []
     first, second = run(app, tmp_path / "state", mode="boot", said=said).differences
+    assert (first.observer, first.also) == (1, (2,))
     assert (first.culprit.where, first.culprit.object) == ("memory", None)
     assert (second.culprit.where, second.culprit.file) == ("file", "draft.txt")
     assert sum("looking for what changed" in text for text in said) == 1

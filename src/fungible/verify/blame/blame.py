@@ -45,6 +45,11 @@ class Blame:
         self._say = say
         self._proofs: list[Proof] = []
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether it was seen that processes cannot be looked into."""
+        return self._bench.is_silent
+
     async def culprit(self, question: Question, *, held_here: bool) -> Culprit:
         """The culprit of a difference; `held_here` says that the observer's own process seems to hold it."""
         self._bench.begin()
