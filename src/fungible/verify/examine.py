@@ -28,6 +28,8 @@ EXAMINE_SECONDS = 300.0
 """Once a difference is found, further ones are only examined for so long; the rest is listed."""
 SHRINK_SECONDS = 180.0
 """So long is one difference made small, which matters where an app takes seconds to boot."""
+LEAST_SECONDS = 60.0
+"""So long may each of these take, however late it is."""
 WORLDS_TRIED = 3
 """So many of the worlds that show a deviation are tried, one after the other, until one leads to a difference."""
 
@@ -42,21 +44,26 @@ class Evidence:
 
 
 class Examination:
-    """Turns evidence into differences and notes. `boot` is the reference of real boots."""
+    """Turns evidence into differences and notes. `boot` is the reference of real boots; `latest`, in seconds since
+    the experiment began, is when no further step is looked at."""
 
-    def __init__(self, boot: Reference, evidence: Sequence[Evidence], *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, boot: Reference, evidence: Sequence[Evidence], *, latest: float, say: Callable[[str], None]
+    ) -> None:
         self.differences: list[Difference] = []
         self.notes: list[Note] = []
         self.unexamined: list[int] = []
         self._boot = boot
         self._evidence = evidence
         self._say = say
+        self._latest = latest
         self._about = ""
         self._blame = Blame(
             boot.laboratory,
             boot.workload,
             boot.defaults,
             boot.laboratory.ground.sockets,
+            latest=latest + LEAST_SECONDS,
             say=lambda text: say(f"{self._about}: {text}"),
         )
 
@@ -70,7 +77,7 @@ class Examination:
         began = tally.elapsed
         suspects = self._suspects()
         for observer in distinct_first(self._workload, list(suspects)):
-            if self.differences and tally.elapsed - began > EXAMINE_SECONDS:
+            if tally.elapsed > self._latest or (self.differences and tally.elapsed - began > EXAMINE_SECONDS):
                 self.unexamined.append(observer)
             else:
                 self._about = step_text(self._workload, observer)
@@ -121,7 +128,7 @@ class Examination:
             return shown
 
         tally = self._boot.laboratory.tally
-        end = tally.elapsed + SHRINK_SECONDS
+        end = min(tally.elapsed + SHRINK_SECONDS, max(tally.elapsed + LEAST_SECONDS, self._latest))
         return await shrink(
             self._workload, case, shows, guesses=guesses, most=most, goes_on=lambda: tally.elapsed < end
         )

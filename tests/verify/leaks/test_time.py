@@ -105,3 +105,20 @@ def test_what_is_kept_for_less_time_than_it_takes_to_look_is_blamed_or_nothing_i
     (difference,) = run(app, tmp_path / "state", mode="boot").differences
     assert difference.culprit.confirmed
     assert (difference.culprit.object or "").startswith("app.SHOWN"), difference.culprit
+
+
+def test_what_there_was_no_time_to_examine_is_not_called_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    kept = 'from web import route, serve\nNAMES = []\n@route("GET", "/")\ndef add(call):\n    NAMES.append(1)\n'
+    (app / "app.py").write_text(f"{kept}    return {{'names': len(NAMES)}}\nserve()\n")
+    (app / "Procfile").write_text("web: python app.py\n")
+    shutil.copy(Path(__file__).with_name("web.py"), app)
+    write_workload(app, [get("/"), get("/")])
+    monkeypatch.setattr("fungible.verify.experiment.EXAMINE_LATEST", -1e9)
+    findings = run(app, tmp_path / "state", mode="boot")
+    assert findings.verdict == "not_judged"
+    assert "1 step is answered otherwise" in findings.reasons[0]
+    assert "#1 GET /" in findings.reasons[0]

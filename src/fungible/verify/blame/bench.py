@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import tempfile
 import time
@@ -39,6 +40,8 @@ _SILENT_SECONDS = 1.0
 _BOOT_SECONDS = 15.0
 _SECONDS = 240.0
 """That the search for one culprit may take."""
+_LEAST_SECONDS = 60.0
+"""That it may take however late it is."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,24 @@ class Bench:
     """Runs the steps of a case with the agent in every process. Sockets are made in `folder`, whose path is short.
 
     Who looks for the culprit of one difference, from `begin` on, ends when there have been enough worlds, or when
-    they have taken long enough: an app may need many seconds to boot.
+    they have taken long enough: an app may need many seconds to boot. After `latest`, in seconds since the experiment
+    began, there is only time for the likeliest.
     """
 
-    def __init__(self, laboratory: Laboratory, workload: Workload, defaults: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        workload: Workload,
+        defaults: Mapping[str, str],
+        folder: Path,
+        latest: float = math.inf,
+    ) -> None:
         self.workload = workload
         self.is_silent = False
         """Whether it was seen that no process carries the agent."""
         self._runs = 0
         self._end = 0.0
+        self._latest = latest
         self._laboratory = laboratory
         self._defaults = defaults
         self._folder = folder
@@ -107,7 +119,8 @@ class Bench:
     def begin(self) -> None:
         """Another difference is asked about."""
         self._runs = 0
-        self._end = self._laboratory.tally.elapsed + _SECONDS
+        now = self._laboratory.tally.elapsed
+        self._end = min(now + _SECONDS, max(now + _LEAST_SECONDS, self._latest))
 
     def goes_on(self, most: int | None = None) -> bool:
         """Whether there is time for more, and there have been fewer than `most` worlds."""

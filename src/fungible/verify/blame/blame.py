@@ -30,7 +30,7 @@ _UNREACHED = (AgentError, TimeoutError, ConnectionError, OSError)
 
 
 class Blame:
-    """Finds the culprit of one difference at a time; `say` is told what is tried."""
+    """Finds the culprit of one difference at a time, until `latest` (see `Bench`); `say` is told what is tried."""
 
     def __init__(
         self,
@@ -39,9 +39,10 @@ class Blame:
         defaults: Mapping[str, str],
         folder: Path,
         *,
+        latest: float,
         say: Callable[[str], None],
     ) -> None:
-        self._bench = Bench(laboratory, workload, defaults, folder)
+        self._bench = Bench(laboratory, workload, defaults, folder, latest)
         self._say = say
         self._proofs: list[Proof] = []
 
