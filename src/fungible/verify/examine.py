@@ -68,6 +68,11 @@ class Examination:
         )
 
     @property
+    def is_blind(self) -> bool:
+        """Whether it was seen that the processes cannot be looked into."""
+        return self._blame.is_blind
+
+    @property
     def _workload(self) -> Workload:
         return self._boot.workload
 

@@ -322,6 +322,11 @@ class Experiment:
         if self._examination and self._examination.unexamined:
             steps = ", ".join(f"#{step}" for step in self._examination.unexamined)
             advice.append(f"also different, not examined for lack of time: {steps}; mend the above and verify again")
+        if self._examination and self._examination.is_blind:
+            advice.append(
+                "no object in memory is named: the processes that serve are not Python's, or take neither PYTHONPATH "
+                "nor what it brings"
+            )
         writes = len(writing_steps(self._written))
         if self._fork is not None and writes > self._most_late + 1:
             advice.append(

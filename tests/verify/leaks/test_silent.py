@@ -67,8 +67,10 @@ def test_processes_without_the_agent_are_asked_for_it_once_and_what_one_request_
     names = [post("/names", {"name": "ann"}), get("/names"), get("/hello")]
     write_workload(app, [*names, post("/draft", {"text": "Dear"}), get("/draft")])
     said: list[str] = []
-    first, second = run(app, tmp_path / "state", mode="boot", said=said).differences
+    findings = run(app, tmp_path / "state", mode="boot", said=said)
+    first, second = findings.differences
     assert (first.observer, first.also) == (1, (2,))
     assert (first.culprit.where, first.culprit.object) == ("memory", None)
     assert (second.culprit.where, second.culprit.file) == ("file", "draft.txt")
+    assert any("not Python's" in text for text in findings.warnings)
     assert sum("looking for what changed" in text for text in said) == 1
