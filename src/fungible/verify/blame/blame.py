@@ -74,7 +74,7 @@ class Blame:
                 proof = await memory.prove(asked)
             if found is None and proof is None:
                 found = await self._known(question)
-            if found is None and proof is None and self._bench.goes_on():
+            if found is None and proof is None and self._bench.goes_on() and not memory.is_disturbed:
                 proof = await self._slowly(question, memory, asked, where)
             if proof is not None:
                 found = replace(proof.culprit, where=proof.culprit.where or where)

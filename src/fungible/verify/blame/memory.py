@@ -150,6 +150,11 @@ class Memory:
         """Whether the answer is another one where nothing is put back, too: then nothing is proved."""
         return self._is_disturbed(way) and (await self._put_back(way, ())).matters
 
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether looking alone was seen to change the answer: then what only takes time proves nothing."""
+        return bool(self._disturbed)
+
     def _is_disturbed(self, way: Way) -> bool:
         return replace(way, emptied=False) in self._disturbed
 
