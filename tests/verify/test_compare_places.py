@@ -209,6 +209,15 @@ def test_a_permanently_stale_tag_is_found() -> None:
     assert compare(relations, run(lucky)) == ()
 
 
+def test_what_is_computed_from_the_body_is_told_after_the_body() -> None:
+    def page(title: str) -> list[object]:
+        tag = ("etag", f'W/"{len(title)}-{title}"')
+        return [Answer(200, (("content-type", "application/json"), tag), f'{{"title": "{title}"}}'.encode())]
+
+    relations = learn([run(page("new")) for _ in range(3)])
+    assert [each.place for each in compare(relations, run(page("old")))] == ["body.title", "header etag"]
+
+
 def test_a_page_of_varying_length_is_not_called_judged() -> None:
     def page(seed: int) -> list[object]:
         chance = random.Random(seed)

@@ -125,6 +125,17 @@ def test_the_bound_is_kept_and_nothing_is_claimed_beyond_it(by_time: bool) -> No
     assert {3, 9, 17, 39} <= set(found.case.kept)
 
 
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_processes_live_on_unless_it_is_their_end_that_loses_it(at_the_end: bool) -> None:
+    async def shows(case: Case) -> bool:
+        return apart(case, 1) and (case.renewed or not at_the_end)
+
+    whole = cut_after(newborn(5), 4)
+    assert whole.renewed
+    found = asyncio.run(shrink(workload_of(5), whole, shows))
+    assert (found.case.kept, found.case.renewed) == ((1, 4), at_the_end)
+
+
 def test_a_case_of_the_newborn_world_bears_slots_when_they_serve() -> None:
     case = cut_after(newborn(4), 3)
     assert case.late

@@ -28,6 +28,8 @@ EXAMINE_SECONDS = 300.0
 """Once a difference is found, further ones are only examined for so long; the rest is listed."""
 SHRINK_SECONDS = 180.0
 """So long is one difference made small, which matters where an app takes seconds to boot."""
+LEAST_SECONDS = 60.0
+"""So long may each of these take, however late it is."""
 WORLDS_TRIED = 3
 """So many of the worlds that show a deviation are tried, one after the other, until one leads to a difference."""
 
@@ -42,23 +44,33 @@ class Evidence:
 
 
 class Examination:
-    """Turns evidence into differences and notes. `boot` is the reference of real boots."""
+    """Turns evidence into differences and notes. `boot` is the reference of real boots; `latest`, in seconds since
+    the experiment began, is when no further step is looked at."""
 
-    def __init__(self, boot: Reference, evidence: Sequence[Evidence], *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, boot: Reference, evidence: Sequence[Evidence], *, latest: float, say: Callable[[str], None]
+    ) -> None:
         self.differences: list[Difference] = []
         self.notes: list[Note] = []
         self.unexamined: list[int] = []
         self._boot = boot
         self._evidence = evidence
         self._say = say
+        self._latest = latest
         self._about = ""
         self._blame = Blame(
             boot.laboratory,
             boot.workload,
             boot.defaults,
             boot.laboratory.ground.sockets,
+            latest=latest + LEAST_SECONDS,
             say=lambda text: say(f"{self._about}: {text}"),
         )
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether it was seen that the processes cannot be looked into."""
+        return self._blame.is_blind
 
     @property
     def _workload(self) -> Workload:
@@ -70,7 +82,7 @@ class Examination:
         began = tally.elapsed
         suspects = self._suspects()
         for observer in distinct_first(self._workload, list(suspects)):
-            if self.differences and tally.elapsed - began > EXAMINE_SECONDS:
+            if tally.elapsed > self._latest or (self.differences and tally.elapsed - began > EXAMINE_SECONDS):
                 self.unexamined.append(observer)
             else:
                 self._about = step_text(self._workload, observer)
@@ -121,7 +133,7 @@ class Examination:
             return shown
 
         tally = self._boot.laboratory.tally
-        end = tally.elapsed + SHRINK_SECONDS
+        end = min(tally.elapsed + SHRINK_SECONDS, max(tally.elapsed + LEAST_SECONDS, self._latest))
         return await shrink(
             self._workload, case, shows, guesses=guesses, most=most, goes_on=lambda: tally.elapsed < end
         )
@@ -168,6 +180,9 @@ class Examination:
                 if find_like(deviations, case, like) is None:
                     continue
                 if self._listed(case, like):
+                    return True
+                if self._blame.is_blind and known.culprit.is_nameless:
+                    self._list_with(index, observer)  # as far as can be seen, it is what the same requests leave
                     return True
                 if not known.culprit.confirmed:
                     return await self._settle(case, like, evidence, known.minimal)
@@ -238,9 +253,10 @@ class Examination:
         return await self._blame.culprit(question, held_here=told.kind == "stale" and not told.outdated)
 
     def _add(self, difference: Difference) -> None:
-        """One culprit is one difference: whatever else it shows at is listed with it."""
+        """One culprit is one difference: whatever else it shows at is listed with it. So is what the same requests
+        leave in the same sort of place, where nothing tells more of it."""
         for index, known in enumerate(self.differences):
-            if difference.culprit.is_same(known.culprit):
+            if difference.culprit.is_same(known.culprit) or _is_same_unknown(difference, known):
                 self._list_with(index, difference.observer)
                 return
         self.differences.append(difference)
@@ -265,3 +281,13 @@ class Examination:
         note = Note(deviation.step, deviation.place, text)
         if note not in self.notes:
             self.notes.append(note)
+
+
+def _is_same_unknown(one: Difference, other: Difference) -> bool:
+    return (
+        one.culprit.is_nameless
+        and other.culprit.is_nameless
+        and one.culprit.where == other.culprit.where
+        and one.case.kept[:-1] == other.case.kept[:-1]
+        and one.case.slots == other.case.slots
+    )

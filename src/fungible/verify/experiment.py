@@ -19,7 +19,7 @@ from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.workload.binding import infer_bindings
-from fungible.verify.workload.steps import Workload
+from fungible.verify.workload.steps import Workload, step_text
 from fungible.verify.world.canary import EXPECTED
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.laboratory import Instrument, Laboratory
@@ -35,6 +35,9 @@ the loop several times, would wait several times so long while anything is compa
 BUDGET_SECONDS = 360.0
 """After which no world is added where nothing else is wished: an app that boots in half a minute has an answer in the
 time for which people and build servers wait."""
+
+EXAMINE_LATEST = 240.0
+"""Seconds after the budget for worlds, when no further step is examined."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,16 @@ class Experiment:
             self._sensing = self._begin(asyncio.to_thread(_sensed, self._boot))
             self._fork = await self._warm_up_forks(self._boot)
             await self._run_worlds(self._boot)
-            self._examination = Examination(self._boot, self._evidence, say=self._say)
+            latest = self._budget + EXAMINE_LATEST
+            self._examination = Examination(self._boot, self._evidence, latest=latest, say=self._say)
             await self._examination.run()
+            unexamined = self._examination.unexamined
+            if unexamined and not self._examination.differences:
+                steps = "1 step is" if len(unexamined) == 1 else f"{len(unexamined)} steps are"
+                raise NotJudged(
+                    f"{steps} answered otherwise in some world, which could neither be confirmed nor ruled out in "
+                    f"time: {step_text(self._boot.workload, unexamined[0])}; a longer --budget gives it more"
+                )
         except NotJudged as reason:
             return self._findings(tuple(str(each) for each in reason.args))
         finally:
@@ -311,6 +322,11 @@ class Experiment:
         if self._examination and self._examination.unexamined:
             steps = ", ".join(f"#{step}" for step in self._examination.unexamined)
             advice.append(f"also different, not examined for lack of time: {steps}; mend the above and verify again")
+        if self._examination and self._examination.is_blind:
+            advice.append(
+                "no object in memory is named: the processes that serve are not Python's, or take neither PYTHONPATH "
+                "nor what it brings"
+            )
         writes = len(writing_steps(self._written))
         if self._fork is not None and writes > self._most_late + 1:
             advice.append(

@@ -161,6 +161,22 @@ def test_a_thread_local_is_found_in_its_thread(loop: asyncio.Runner, shop: Runni
     loop.run(run())
 
 
+def test_a_line_wrote_though_another_thread_goes_on_first(loop: asyncio.Runner, shop: Running) -> None:
+    async def run() -> None:
+        await shop.get("/noticed")
+        await shop.agent.snapshot("before")
+        await shop.get("/noticed")
+        change = await shop.change("before", "shop.store.NOTES[1]")
+        await shop.agent.trace([change.path])
+        await shop.agent.restore("before", [change.path])
+        await shop.get("/noticed")
+        written = [write.written_at for write in await shop.agent.traced()]
+        await shop.agent.trace([])
+        assert written[-1] == (str(shop.root / VIEWS), line_of(shop.root / VIEWS, "writes: noticed by a thread"))
+
+    loop.run(run())
+
+
 def test_a_container_made_since_is_emptied_for_whoever_holds_it(loop: asyncio.Runner, shop: Running) -> None:
     async def run() -> None:
         await shop.agent.snapshot("born")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import fungible.verify.blame.agent
 from fungible.verify.blame.agent import ObjectPath, differing_atoms
 from fungible.verify.blame.agent.naming import relative_place
+from fungible.verify.blame.agent.told import Greeting
 from fungible.verify.blame.culprit import culprit_of_file
 from tests.verify.agent.serving import path_of
 
@@ -156,3 +157,18 @@ def test_what_cannot_be_carried_is_said(carry: ModuleType) -> None:
     for value, said in ((lambda: 1, "function"), ([sys], "module"), ({"f": open}, "builtin_function")):
         with pytest.raises(carry.Impossible, match=said):
             carry.Export().encode(value)
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("python /v/bin/notes-board --port 8000", "notes_board"),
+        ("python -m synapse.app.homeserver -c hs.yaml", "synapse"),
+        ("python /v/bin/gunicorn -w 1 -b 127.0.0.1:8000 shop.wsgi:app", "shop"),
+        ("python /v/bin/gunicorn shop:create_app('test')", "shop"),
+    ],
+)
+def test_the_package_of_the_command_is_known(command: str, program: str) -> None:
+    programs = Greeting(1, 0, 1, tuple(command.split()), "3.11", "/app").programs
+    assert program in programs
+    assert "gunicorn" not in programs

@@ -202,10 +202,13 @@ def test_what_does_not_survive_a_fork_is_refused(bench: Bench, line: str, reason
         ("l = socket.create_server(('127.0.0.1', 0)); a = socket.create_connection(l.getsockname())",
          ", opened at web.py:2, is open after import"),
         ("p = subprocess.Popen(['sleep', '99'])", "1 child process runs, started at web.py:2, after import"),
+        ("os.mkdir('l-packages'); open('l-packages/opener.py', 'w').write(OPENER); import opener",
+         "a file (log.txt), opened at web.py:2, is open for writing after import"),
     ],
 )  # fmt: skip
 def test_the_line_that_made_it_is_told(bench: Bench, line: str, reason: str) -> None:
-    imports = "import os, socket, sqlite3, subprocess, threading"
+    imports = "import os, socket, sqlite3, subprocess, sys, threading; sys.path.append('l-packages')"
+    imports += "; OPENER = 'import os\\nf = os.open(\"log.txt\", os.O_WRONLY | os.O_CREAT)'"
     bench.write(web=f"{imports}\n{line}\ndef app(environ, start_response): ...\n")
 
     async def scenario(birth: ForkBirth) -> None:

@@ -179,4 +179,22 @@ PAGES = _clean(
     "CREATE TABLE items (id INTEGER PRIMARY KEY, title TEXT);",
 )
 
-ALL = (SEED_ORDER, TIMES, CSRF, VERSIONED, PURE, FOOTER, PAGES)
+SPOOL = _clean(
+    "spool",
+    """
+    import tempfile
+
+    NAME = tempfile.mkdtemp(prefix="spool-")
+
+    @route("GET", "/spool/where")
+    def where(call):
+        return {"spool": NAME, "said": f"kept in {NAME}/today.log"}
+
+    @route("GET", "/spool/again")
+    def again(call):
+        return {"spool": NAME}
+    """,
+    (get("/spool/where"), get("/spool/again"), get("/spool/where")),
+)
+
+ALL = (SPOOL, SEED_ORDER, TIMES, CSRF, VERSIONED, PURE, FOOTER, PAGES)

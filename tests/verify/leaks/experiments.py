@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,13 @@ def write_workload(folder: Path, requests: Sequence[dict[str, Any]]) -> None:
     (folder / "workload.json").write_text(json.dumps({"requests": list(requests)}))
 
 
-def run(folder: Path, state: Path, mode: str = "auto") -> Findings:
-    """The findings of the app in `folder` with its `workload.json`; `state` is where Fungible keeps its own."""
-    return asyncio.run(_run(folder, state, mode))
+def run(folder: Path, state: Path, mode: str = "auto", said: list[str] | None = None) -> Findings:
+    """The findings of the app in `folder` with its `workload.json`; `state` is where Fungible keeps its own. What is
+    said of its progress is added to `said`."""
+    return asyncio.run(_run(folder, state, mode, _silent if said is None else said.append))
 
 
-async def _run(folder: Path, state: Path, mode: str) -> Findings:
+async def _run(folder: Path, state: Path, mode: str, say: Callable[[str], None]) -> Findings:
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "HOME": str(state),
@@ -62,7 +63,7 @@ async def _run(folder: Path, state: Path, mode: str) -> Findings:
     }
     workload = load_workload(folder / "workload.json")
     async with prepare_ground(load_app(folder), environment, say=_silent) as ground:
-        return await Experiment(Laboratory(ground), workload, Wishes(mode=mode), say=_silent).run()
+        return await Experiment(Laboratory(ground), workload, Wishes(mode=mode), say=say).run()
 
 
 def _silent(_: str) -> None:

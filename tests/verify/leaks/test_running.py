@@ -90,6 +90,37 @@ def test_what_a_running_function_holds_is_named_with_its_line(tmp_path: Path, na
     assert {culprit.declared_at, culprit.written_at} & lines
 
 
+DESKS = SERVER.partition("def main")[0].replace("self.server.desk", "self.server.office.desks['a']")
+LOOP = DESKS + textwrap.dedent("""
+    class Office:
+        def __init__(self):
+            self.desks = {"a": Desk(), "b": Desk()}
+
+        def serve(self):
+            server = HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+            server.office = self
+            while True:
+                desks = list(self.desks.values())
+                for desk in desks:
+                    desk.signature()
+                server.handle_request()
+
+
+    Office().serve()
+    """)
+
+
+def test_what_a_loop_binds_anew_is_named_by_what_keeps_it(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "app.py").write_text(LOOP)
+    (app / "Procfile").write_text("web: python app.py\n")
+    write_workload(app, REQUESTS["tasks"])
+    (difference,) = run(app, tmp_path / "state", mode="boot").differences
+    assert difference.culprit.confirmed
+    assert ".desks['a'].tasks" in (difference.culprit.object or ""), difference.culprit
+
+
 LAZY = """
 from web import route, serve
 

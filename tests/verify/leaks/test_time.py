@@ -56,3 +56,69 @@ def test_an_age_that_grows_while_processes_boot_is_no_difference(tmp_path: Path)
     write_workload(app, [home, home, home, post("/note"), get("/note"), home, home, home, home])
     findings = run(app, tmp_path / "state", mode="boot")
     assert findings.verdict == "no_difference", (findings.differences, findings.reasons)
+
+
+KEPT = textwrap.dedent("""
+    import time
+
+    from web import route, serve, store
+
+    HEAP = [[number] for number in range(250_000)]
+    ASKED = {}
+    SHOWN = {}
+
+
+    def is_fresh():
+        # Of the process's own time, so that a busy machine makes nothing old.
+        return time.process_time() - SHOWN.get("tea", (-9, 0))[0] < 0.3
+
+
+    @route("GET", "/price")
+    def read(call):
+        ASKED["price"] = ASKED.get("price", 0) + 1
+        if not is_fresh():
+            ((value,),) = store().execute("SELECT value FROM price").fetchall()
+            SHOWN["tea"] = (time.process_time(), value)
+        return {"price": SHOWN["tea"][1]}
+
+
+    @route("POST", "/price")
+    def write(call):
+        store().execute("CREATE TABLE IF NOT EXISTS price (value INTEGER)")
+        store().execute("DELETE FROM price")
+        store().execute("INSERT INTO price VALUES (?)", (call.json["price"],))
+        return {"written": True}
+
+
+    serve()
+    """).lstrip()
+
+
+def test_what_is_kept_for_less_time_than_it_takes_to_look_is_blamed_or_nothing_is(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "app.py").write_text(KEPT)
+    (app / "Procfile").write_text("web: python app.py\n")
+    (app / "fungible.toml").write_text('[services]\nDATABASE_URL = "sqlite"\n')
+    shutil.copy(Path(__file__).with_name("web.py"), app)
+    write_workload(app, [post("/price", {"price": 1}), get("/price"), post("/price", {"price": 2}), get("/price")])
+    (difference,) = run(app, tmp_path / "state", mode="boot").differences
+    assert difference.culprit.confirmed
+    assert (difference.culprit.object or "").startswith("app.SHOWN"), difference.culprit
+
+
+def test_what_there_was_no_time_to_examine_is_not_called_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    kept = 'from web import route, serve\nNAMES = []\n@route("GET", "/")\ndef add(call):\n    NAMES.append(1)\n'
+    (app / "app.py").write_text(f"{kept}    return {{'names': len(NAMES)}}\nserve()\n")
+    (app / "Procfile").write_text("web: python app.py\n")
+    shutil.copy(Path(__file__).with_name("web.py"), app)
+    write_workload(app, [get("/"), get("/")])
+    monkeypatch.setattr("fungible.verify.experiment.EXAMINE_LATEST", -1e9)
+    findings = run(app, tmp_path / "state", mode="boot")
+    assert findings.verdict == "not_judged"
+    assert "1 step is answered otherwise" in findings.reasons[0]
+    assert "#1 GET /" in findings.reasons[0]

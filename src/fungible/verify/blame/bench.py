@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import tempfile
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fungible.sandbox.spec import Mount
-from fungible.verify.blame.agent.connections import AgentError
+from fungible.verify.blame.agent.connections import AgentError, NoAgent
 from fungible.verify.blame.agent.host import AgentServer
 from fungible.verify.blame.agent.told import Chance, Hashing
 from fungible.verify.compare import Deviation, Relations, compare
@@ -34,9 +35,13 @@ Agents = Mapping[int, AgentServer]
 Visit = Callable[[int, Agents], Awaitable[None]]
 
 _CONNECT_SECONDS = 10.0
+_SILENT_SECONDS = 1.0
+"""A Python process connects before it runs the app: where it serves already, this is for us to hear of it."""
 _BOOT_SECONDS = 15.0
 _SECONDS = 240.0
 """That the search for one culprit may take."""
+_LEAST_SECONDS = 60.0
+"""That it may take however late it is."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +94,24 @@ class Bench:
     """Runs the steps of a case with the agent in every process. Sockets are made in `folder`, whose path is short.
 
     Who looks for the culprit of one difference, from `begin` on, ends when there have been enough worlds, or when
-    they have taken long enough: an app may need many seconds to boot.
+    they have taken long enough: an app may need many seconds to boot. After `latest`, in seconds since the experiment
+    began, there is only time for the likeliest.
     """
 
-    def __init__(self, laboratory: Laboratory, workload: Workload, defaults: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        workload: Workload,
+        defaults: Mapping[str, str],
+        folder: Path,
+        latest: float = math.inf,
+    ) -> None:
         self.workload = workload
+        self.is_silent = False
+        """Whether it was seen that no process carries the agent."""
         self._runs = 0
         self._end = 0.0
+        self._latest = latest
         self._laboratory = laboratory
         self._defaults = defaults
         self._folder = folder
@@ -103,7 +119,8 @@ class Bench:
     def begin(self) -> None:
         """Another difference is asked about."""
         self._runs = 0
-        self._end = self._laboratory.tally.elapsed + _SECONDS
+        now = self._laboratory.tally.elapsed
+        self._end = min(now + _SECONDS, max(now + _LEAST_SECONDS, self._latest))
 
     def goes_on(self, most: int | None = None) -> bool:
         """Whether there is time for more, and there have been fewer than `most` worlds."""
@@ -142,14 +159,18 @@ class Bench:
                     await self._rehearse(birth.slots[rehearsed[1]], case.observer)
                 await visit(index, birth.servers)
 
-            execution = await self._laboratory.run(
-                schedule,
-                part(self.workload, case.kept),
-                defaults=self._defaults,
-                equal_seeds=equal_seeds,
-                birth=birth,
-                visit=at_step,
-            )
+            try:
+                execution = await self._laboratory.run(
+                    schedule,
+                    part(self.workload, case.kept),
+                    defaults=self._defaults,
+                    equal_seeds=equal_seeds,
+                    birth=birth,
+                    visit=at_step,
+                )
+            except NoAgent:
+                self.is_silent = True
+                raise
             return Ran(execution, dict(birth.sites))
 
     async def _run_background(self, case: Case, schedule: Schedule, visit: Visit, birth: _AgentBirth) -> Ran:
@@ -239,9 +260,12 @@ class _AgentBirth:
 async def _meet(slot: Slot, server: AgentServer) -> None:
     """Wait until the process that serves has imported the app and is connected to the agent's server."""
     await knock(slot.address, _BOOT_SECONDS)
-    end = time.monotonic() + _CONNECT_SECONDS
-    while time.monotonic() < end:
-        if {greeting.host_pid for greeting in server.greetings} & slot.serving():
+    began = time.monotonic()
+    while time.monotonic() < began + _CONNECT_SECONDS:
+        greetings = server.greetings
+        if {greeting.host_pid for greeting in greetings} & slot.serving():
             return
+        if not greetings and time.monotonic() > began + _SILENT_SECONDS:
+            raise NoAgent("no process connected to the blame agent")
         await asyncio.sleep(0.02)
     raise AgentError("the process that serves did not connect to the blame agent")

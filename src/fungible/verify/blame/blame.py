@@ -31,7 +31,7 @@ _UNREACHED = (AgentError, TimeoutError, ConnectionError, OSError)
 
 
 class Blame:
-    """Finds the culprit of one difference at a time; `say` is told what is tried."""
+    """Finds the culprit of one difference at a time, until `latest` (see `Bench`); `say` is told what is tried."""
 
     def __init__(
         self,
@@ -40,22 +40,32 @@ class Blame:
         defaults: Mapping[str, str],
         folder: Path,
         *,
+        latest: float,
         say: Callable[[str], None],
     ) -> None:
-        self._bench = Bench(laboratory, workload, defaults, folder)
+        self._bench = Bench(laboratory, workload, defaults, folder, latest)
         self._say = say
         self._proofs: list[Proof] = []
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether it was seen that processes cannot be looked into."""
+        return self._bench.is_silent
 
     async def culprit(self, question: Question, *, held_here: bool) -> Culprit:
         """The culprit of a difference; `held_here` says that the observer's own process seems to hold it."""
         self._bench.begin()
         self._say("asking whether it lies in memory, on disk or in the process's identity")
+        if self._bench.is_silent:
+            where = await where_held(question)
+            found = await file_in_layer(self._bench, question) if where == "file" else None
+            return replace(found or Culprit(), where=where)
         memory = Memory(self._bench, question, self._say)
         asked = ways(question.case, self._bench.workload, held_here=held_here)
         # Side by side: what the variants say, and what changed in memory.
         looking = asyncio.ensure_future(memory.look(asked[0]))
         where, _ = await asyncio.gather(where_held(question), asyncio.wait({looking}))
-        found: Culprit | None = None
+        found = None
         try:
             looking.result()
             proof = None
@@ -65,7 +75,7 @@ class Blame:
                 proof = await memory.prove(asked)
             if found is None and proof is None:
                 found = await self._known(question)
-            if found is None and proof is None and self._bench.goes_on():
+            if found is None and proof is None and self._bench.goes_on() and not memory.is_disturbed:
                 proof = await self._slowly(question, memory, asked, where)
             if proof is not None:
                 found = replace(proof.culprit, where=proof.culprit.where or where)

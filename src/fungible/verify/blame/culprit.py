@@ -30,6 +30,11 @@ class Culprit:
     """`memory`, `file`, `identity`, `hash seed` or `start` (what a process does at boot, to a store): what the
     variants of the world say; for a process that is not the web's, whose memory."""
 
+    @property
+    def is_nameless(self) -> bool:
+        """Whether no object, file or line is known."""
+        return (self.object, self.file, self.written_at) == (None, None, None)
+
     def is_same(self, other: Culprit) -> bool:
         """Whether both are one: the very object or file, or two members of one container (two baskets, two
         sessions) that the same line wrote. Only what is confirmed can be told to be the same."""

@@ -11,28 +11,35 @@ from fungible.verify.schedule.schedule import Schedule
 
 async def file_written(bench: Bench, question: Question) -> Culprit | None:
     """The file with its line: what the observer asks for by name, then of the writers' slot first, in the app's own
-    folder before elsewhere."""
+    folder before elsewhere. Where no file was opened since the slots were born, a database that they opened as they
+    booted: what SQLite writes there is not heard of."""
     schedule = question.case.schedule()
     home = schedule.placement[-1]
     at_birth: dict[int, int] = {}
     found: dict[int, tuple[FileEvent, ...]] = {}
+    at_boot: dict[int, tuple[FileEvent, ...]] = {}
 
     async def visit(index: int, agents: Agents) -> None:
         for slot, agent in agents.items():
             if slot not in at_birth:
                 at_birth[slot] = len(await agent.files())
             if index == question.last:
-                found[slot] = (await agent.files())[at_birth[slot] :]
+                events = await agent.files()
+                found[slot] = events[at_birth[slot] :]
+                at_boot[slot] = tuple(event for event in events[: at_birth[slot]] if event.event == "sqlite3.connect")
 
     ran = await bench.run(question.case, schedule, visit)
     wrote = {slot: set(ended.wrote) for slot, ended in enumerate(ran.execution.ended) if ended is not None}
-    candidates = [
-        (likely, event, slot)
-        for slot in sorted(found, key=lambda each: each == home)
-        for event in left_behind(found[slot])
-        if (likely := likelihood(event, ran.root(slot), wrote.get(slot, set()))) is not None
-    ]
-    if not candidates:
+    for known in (found, at_boot):
+        candidates = [
+            (likely, event, slot)
+            for slot in sorted(known, key=lambda each: each == home)
+            for event in left_behind(known[slot])
+            if (likely := likelihood(event, ran.root(slot), wrote.get(slot, set()))) is not None
+        ]
+        if candidates:
+            break
+    else:
         return None
     sent = ran.execution.transcript.sent[question.last]
     target = "" if sent is None else sent.target

@@ -9,7 +9,7 @@ only named as confirmed where this counterfactual ran; what changes and does not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from fungible.verify.blame.agent.host import AgentServer
@@ -51,6 +51,8 @@ class Memory:
         self._question = question
         self._say = say
         self._looked: dict[Way, tuple[Change, ...]] = {}
+        self._disturbed: set[Way] = set()
+        """The ways in which looking alone makes the answer another one: it takes time, and the app's clock runs."""
         self._rehearsals: dict[Way, bool] = {}
 
     async def prove(self, asked: Sequence[Way]) -> Proof | None:
@@ -112,25 +114,29 @@ class Memory:
             return self._looked[way]
         self._say("looking for what changed in memory")
         seen: dict[ObjectPath, Change] = {}
+        programs: set[str] = set()
 
         async def visit(index: int, agents: Agents) -> None:
             if index == way.since:
                 await agents[way.slot].snapshot("before")
+                programs.update(*(greeting.programs for greeting in agents[way.slot].greetings))
             if self._is_asked(way, index):
                 found = await agents[way.slot].diff("before", born=way.born)
                 seen.update({change.path: change for change in found})
 
         ran = await self._run(way, visit)
         mention = Mention(words_of(ran.execution.transcript, self._question.last), tuple(seen.values()))
-        found = tuple(sorted(seen.values(), key=lambda each: _rank(each, mention)))
+        found = tuple(sorted(seen.values(), key=lambda each: _rank(each, mention, programs)))
         self._looked[way] = found
+        if self._question.shows(ran.execution) == way.appears:
+            self._disturbed.add(way)
         return found
 
     async def _by(self, way: Way, found: Sequence[Change]) -> Proof | None:
         # To undo an import undoes all that the module holds, and names none of it: ask once it has been made.
         changes = [change for change in found if change.restorable and change.kind != "import"][:_MOST_CANDIDATES]
         tried, guilty = await self._least(way, changes)
-        if not guilty:
+        if not guilty or await self._matters_anyway(way):
             return None
         if not tried.writes and not tried.declared:
             tried = await self._put_back(way, guilty, watched=guilty[0])
@@ -142,25 +148,38 @@ class Memory:
             made=guilty[0].made and not way.each and not way.rehearsed and not way.emptied,
         )
 
+    async def _matters_anyway(self, way: Way) -> bool:
+        """Whether the answer is another one where nothing is put back, too: then nothing is proved."""
+        return self._is_disturbed(way) and (await self._put_back(way, ())).matters
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether looking alone was seen to change the answer: then what only takes time proves nothing."""
+        return bool(self._disturbed)
+
+    def _is_disturbed(self, way: Way) -> bool:
+        return replace(way, emptied=False) in self._disturbed
+
     async def _least(self, way: Way, changes: list[Change]) -> tuple[_Tried, list[Change]]:
         """The least set that matters, empty where nothing does: the likeliest alone, all, the next few, halves.
         What is asked next in any case is asked side by side."""
         nothing = _Tried()
+        watches = not self._is_disturbed(way)  # to trace takes time as well
+
+        async def alone_with(change: Change) -> _Tried:
+            return await self._put_back(way, [change], watched=change if watches else None)
+
         if len(changes) < 2:
-            tried = await self._put_back(way, changes, watched=changes[0]) if changes else nothing
+            tried = await alone_with(changes[0]) if changes else nothing
             return tried, changes if tried.matters else []
         likely = changes[:1] if changes[0].in_app and not changes[0].path.private else []
-        together, *alone = await asyncio.gather(
-            self._put_back(way, changes), *(self._put_back(way, [each], watched=each) for each in likely)
-        )
+        together, *alone = await asyncio.gather(self._put_back(way, changes), *map(alone_with, likely))
         if alone and alone[0].matters:
             return alone[0], likely
         if not together.matters:
             return nothing, []
         few = changes[len(likely) : _ALONE]
-        for each, tried in zip(
-            few, await asyncio.gather(*(self._put_back(way, [one], watched=one) for one in few)), strict=True
-        ):
+        for each, tried in zip(few, await asyncio.gather(*map(alone_with, few)), strict=True):
             if tried.matters:
                 return tried, [each]
 
@@ -262,10 +281,12 @@ async def _run(bench: Bench, case: Case, way: Way, visit: Visit, *, lines: bool 
     )
 
 
-def _rank(change: Change, mention: Mention) -> tuple[int | bool, ...]:
-    """The order of `naming.rank`, but among the app's own, and among all others, what mentions the requests first."""
+def _rank(change: Change, mention: Mention, programs: Collection[str]) -> tuple[int | bool, ...]:
+    """The order of `naming.rank`, but after the app's own comes what the program that runs holds, where it was
+    installed; and among each of these, and all others, what mentions the requests first."""
     own, *rest = rank(change.path, change.kind, change.in_app)
-    return (own, not mention.of(change), *rest)
+    is_program = change.path.module.partition(".")[0] in programs
+    return (own, not change.in_app and not is_program, not mention.of(change), *rest)
 
 
 def _named(way: Way, guilty: Change, tried: _Tried) -> Culprit:

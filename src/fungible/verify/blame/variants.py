@@ -9,6 +9,7 @@ from fungible.verify.blame.bench import Question
 from fungible.verify.schedule.schedule import NOWHERE, Life, Schedule
 from fungible.verify.shrink.case import Case
 
+_REPEATS = 2
 Where = Literal["memory", "file", "identity"]
 
 
@@ -17,13 +18,29 @@ async def where_held(question: Question) -> Where:
     in_turn = _one_at_a_time(question.case)
     if in_turn is None:
         return "memory"
-    if not await question.apart(in_turn):
-        return "memory"  # it needs a process that was there before, or one that ends in order: no matter of disks
+    # It may need a process that was there before, or one that ends in order: then it is no matter of disks.
+    if not await _apart(question, in_turn, 1 if question.case.late else _REPEATS):
+        return "memory"
     disk_kept = replace(in_turn, lives=tuple(replace(life, disk=0) for life in in_turn.lives))
-    if not await question.apart(disk_kept):
-        return "file"
+    if not await _apart(question, disk_kept):
+        return "file" if await _vanishes(question, disk_kept) else "memory"
     host_kept = replace(disk_kept, lives=tuple(replace(life, host=0) for life in disk_kept.lives))
-    return "memory" if await question.apart(host_kept) else "identity"
+    if not await _apart(question, host_kept):
+        return "identity" if await _vanishes(question, host_kept) else "memory"
+    return "memory"
+
+
+async def _apart(question: Question, schedule: Schedule, times: int = 1) -> bool:
+    """Whether it shows each time."""
+    for _ in range(times):
+        if not await question.apart(schedule):
+            return False
+    return True
+
+
+async def _vanishes(question: Question, schedule: Schedule) -> bool:
+    """Whether it does not show once more either: what comes and goes is no matter of disks or names."""
+    return not await question.apart(schedule)
 
 
 def _one_at_a_time(case: Case) -> Schedule | None:

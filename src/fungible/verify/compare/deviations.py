@@ -21,6 +21,10 @@ _GONE = frozenset({"400", "401", "403", "404", "407", "410", "419", "440"})
 _REMEMBERED = frozenset({"401", "403", "409", "412", "423", "429", "503"})
 """Refusals that an earlier request is the reason of: a token revoked, a name taken, a circuit opened."""
 _LEAST_TELLING = 3
+_OF_THE_BODY = frozenset(
+    f"header {name}" for name in ("etag", "digest", "content-digest", "repr-digest", "content-md5")
+)
+"""Headers that are computed from the body: where that differs as well, it tells more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +107,11 @@ def plain_of(pattern: Pattern, key: str) -> Any:
 
 
 def _of_answer(findings: list[Finding]) -> list[Finding]:
-    """Where status or fault differ, the rest is another answer altogether."""
+    """Where status or fault differ, the rest is another answer altogether; what follows from the body is last."""
     decisive = [finding for finding in findings if finding.path in ("status", "fault")]
     if decisive:
         return [*decisive, *(finding for finding in findings if finding.path == "header location")]
-    return findings
+    return sorted(findings, key=lambda finding: finding.path in _OF_THE_BODY)
 
 
 def _deviation(finding: Finding, kind: Kind, *, step: int | None = None, store: str | None = None) -> Deviation:

@@ -143,7 +143,9 @@ def _waits(difference: Difference) -> bool:
 
 
 def _promised(difference: Difference) -> bool:
-    return difference.case.end == "KILL"
+    """Whether it is the end of a process that loses it (shrinking lets processes live where that shows it too)."""
+    case = difference.case
+    return case.end == "KILL" or (case.renewed and len({slot for slot in case.slots if slot >= 0}) > 1)
 
 
 def _is_number(value: object) -> bool:

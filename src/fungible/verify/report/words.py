@@ -45,6 +45,8 @@ def conditions(difference: Difference) -> tuple[str, ...]:
     case = difference.case
     if case.end == "KILL":
         return ("each process is killed once it has answered and computes no more",)
+    if case.renewed and len(set(letters(difference)) - {None}) > 1:
+        return ("each process is ended (SIGTERM) once it has answered",)
     if case.renewed:
         return ("worker processes are replaced after every step",)
     if not case.late and len(set(letters(difference)) - {None}) > 1:

@@ -72,6 +72,7 @@ async def shrink(
     case = await _delete(workload, case, counter)
     case = await _bring_together(workload, case, counter)
     case = await _delete_one_by_one(workload, case, counter)
+    case = await _let_live(case, counter)
     return Shrunk(case, not counter.exhausted, counter.tests)
 
 
@@ -140,6 +141,15 @@ async def _delete_one_by_one(workload: Workload, case: Case, counter: _Counter) 
         if smaller is None:
             return case
         case = smaller
+    return case
+
+
+async def _let_live(case: Case, counter: _Counter) -> Case:
+    """Let processes live on where that shows it too: only what their end loses needs it."""
+    if case.renewed and case.end == "TERM" and len(set(case.slots) - {NOWHERE}) > 1:
+        living = replace(case, renewed=False)
+        if await counter.shows(living):
+            return living
     return case
 
 

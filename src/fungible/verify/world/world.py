@@ -163,7 +163,8 @@ class _World:
         """All that this slot has of its own; slots of one host share it, slots of one disk its folder."""
         life = self.schedule.lives[slot]
         sharing = sum(other.disk == life.disk for other in self.schedule.lives)
-        private = self._home / (f"d{life.disk}" if sharing > 1 else f"s{slot}")
+        # One word, another in each world: what shows a path of a process's own is then seen to vary, and known again.
+        private = self._home / (f"d{self.number}x{life.disk}" if sharing > 1 else f"s{self.number}x{slot}")
         identity = f"{self.number}/{life.host}"
         site = make_site(self.given, self.lane, private, slot, identity, equal_seed=self.equal_seeds)
         self.seeds[slot] = site.hash_seed

@@ -28,6 +28,10 @@ class AgentError(Exception):
     """A process did not answer a command, or refused it; the message says why."""
 
 
+class NoAgent(AgentError):
+    """No process carries the agent: none is a Python program, or none takes what it is brought by."""
+
+
 @dataclass(eq=False)
 class _Process:
     greeting: Greeting

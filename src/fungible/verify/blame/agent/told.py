@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from fungible.verify.blame.agent.naming import ObjectPath
 
 Roots = Literal["app", "all"]
+_CALLABLE = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*(?:\(.*\))?$")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,14 @@ class Greeting:
         """The name by which people know the module `__main__`: that of the script."""
         script = next((part for part in self.argv[1:] if part.endswith(".py")), "")
         return Path(script).stem or "__main__"
+
+    @property
+    def programs(self) -> frozenset[str]:
+        """The packages that the command line names: that of the callable which a server is given
+        (`shop.wsgi:app`), or of a console script or a module that is run, where its name tells."""
+        named = [found[1] for part in self.argv if (found := _CALLABLE.match(part))]
+        words = named or [Path(part).stem for part in self.argv[1:] if not part.startswith("-")]
+        return frozenset(word.partition(".")[0].replace("-", "_") for word in words)
 
 
 @dataclass(frozen=True)

@@ -86,3 +86,5 @@ def counter():
 
 
 step = counter()
+
+NOTES = []

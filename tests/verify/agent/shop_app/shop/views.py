@@ -3,6 +3,7 @@ import locale
 import os
 import secrets
 import tempfile
+import threading
 
 import cachelib_like
 from flask import Flask, current_app
@@ -203,3 +204,22 @@ def file():
 @app.get("/nothing")
 def nothing():
     return "nothing"
+
+
+WRITTEN, NOTICED = threading.Event(), threading.Event()
+
+
+def notice():
+    while True:
+        WRITTEN.wait()
+        WRITTEN.clear()
+        NOTICED.set()
+
+
+@app.get("/noticed")
+def noticed():
+    if not store.NOTES:
+        threading.Thread(target=notice, daemon=True).start()
+    (store.NOTES.append("line"), WRITTEN.set(), NOTICED.wait())  # writes: noticed by a thread
+    NOTICED.clear()
+    return str(len(store.NOTES))

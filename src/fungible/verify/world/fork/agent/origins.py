@@ -59,8 +59,9 @@ class Origins:
     def _note(self, made: tuple[str, str]) -> None:
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
-            path = os.path.abspath(frame.f_code.co_filename)
-            if path.startswith(self._folder) and "-packages/" not in path:
+            name = frame.f_code.co_filename
+            path = os.path.abspath(name)
+            if name[:1] != "<" and path.startswith(self._folder) and "-packages/" not in path:
                 self._found[made] = f"{path[len(self._folder) :]}:{frame.f_lineno}"
                 return
             frame = frame.f_back

@@ -111,7 +111,7 @@ def _descriptors(known: frozenset[int], origins: Origins) -> list[str]:
     if kernel:
         names = [(name, "") for name in sorted(set(kernel))]
         said.append("{} after import".format(_listed("kernel object", names, "is open", "are open")))
-    return [*said, *files]
+    return [*said, *dict.fromkeys(files)]
 
 
 def _socket(descriptor: int) -> tuple[bool, str]:
@@ -149,9 +149,10 @@ def _file(descriptor: int, target: str, is_python: bool, origins: Origins) -> st
 def _is_sqlite(path: str) -> bool:
     try:
         with open(path, "rb") as file:
-            return file.read(16) in (b"SQLite format 3\x00", b"")
+            head = file.read(16)
     except OSError:
         return False
+    return head == b"SQLite format 3\x00" or (not head and path.endswith((".db", ".sqlite", ".sqlite3")))
 
 
 def _locks() -> list[str]:

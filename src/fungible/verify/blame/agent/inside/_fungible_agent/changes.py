@@ -14,6 +14,8 @@ from .walk import Node, Walk, frames, standstill
 
 _RANDOM = ("k", "i", "e", "x", "r", "t")
 """Steps that may differ between two runs."""
+_HOME = 2
+"""So many first steps may `home_path` replace."""
 
 
 class Change:
@@ -87,13 +89,44 @@ class Import(Change):
             dict.pop(module_space(holder), name, None)
 
 
-def since(before: Walk) -> Iterator[Change]:
-    """The differences between the walk and now."""
+class Shapes:
+    """The shapes of some paths: to compare only what they can be about takes a moment, where all takes seconds, in
+    which what the app keeps for a second is gone."""
+
+    def __init__(self, paths: list[list[Step]]) -> None:
+        self._lengths: dict[Any, set[int]] = {}
+        """The last step on the way to an object -> how many steps lead to it."""
+        for path in paths:
+            for length in (len(path), len(path) - 1):
+                self._lengths.setdefault(_step_shape(path[length - 1]) if length > _HOME else None, set()).add(length)
+
+    def can_be_about(self, node: Node) -> bool:
+        """Whether one of the paths can be that of a change of this object."""
+        lengths = self._lengths.get(None if _is_near(node) else _step_shape(node.last_step()))
+        return lengths is not None and len(node.steps()) in lengths
+
+
+def _is_near(node: Node) -> bool:
+    """Whether no more steps lead to it than `home_path` replaces."""
+    steps = 0
+    at: Node | None = node
+    while at is not None:
+        steps += at.step is not None
+        if steps > _HOME:
+            return False
+        at = at.parent
+    return True
+
+
+def since(before: Walk, shapes: Shapes | None = None) -> Iterator[Change]:
+    """The differences between the walk and now; with `shapes`, only where they can be of these."""
     kinds.CONTEXT.refresh()
     kinds.CONTEXT.since(before.contexts)
     kinds.SETTINGS.refresh(kinds.CONTEXT.contexts)
     running = {id(frame) for frame in frames()}
     for node in before.nodes.values():
+        if shapes is not None and not shapes.can_be_about(node):
+            continue
         if node.facets is kinds.FRAME or _has_returned(node, running):
             continue
         for facet, old in zip(node.facets, node.contents):  # noqa: B905
@@ -143,10 +176,10 @@ def _is_submodule(node: Node, step: Step) -> bool:
     return type(now) is type(sys) and dict.get(sys.modules, module_space(now).get("__name__", "")) is now
 
 
-def differences(before: Walk) -> list[Change]:
-    """All of them, seen in one moment."""
+def differences(before: Walk, shapes: Shapes | None = None) -> list[Change]:
+    """All of them, seen in one moment; with `shapes`, those that can be of these."""
     with standstill():
-        return list(since(before))
+        return list(since(before, shapes))
 
 
 def home_path(path: list[Step], before: Walk) -> list[Step]:
@@ -190,7 +223,7 @@ def restore(
 
     Returns the positions in `wanted` that were put back, and those that were not, with the reason.
     """
-    found = differences(before)
+    found = differences(before, Shapes(wanted))
     by_path: dict[str, list[Change]] = {}
     by_shape: dict[str, list[Change]] = {}
     for change in found:
@@ -220,6 +253,11 @@ def restore(
 
 def _wire(path: Any) -> str:
     return json.dumps([list(step) for step in path], sort_keys=True)
+
+
+def _step_shape(step: Any) -> Any:
+    kind, value = step
+    return kind if kind in _RANDOM else (kind, value if type(value) is str else repr(value))
 
 
 def _shape(path: Any) -> str:

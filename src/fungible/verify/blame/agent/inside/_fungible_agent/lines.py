@@ -32,6 +32,8 @@ _TOOL = 4
 _watches: list[Watch] = []
 _writes: list[dict[str, Any]] = []
 _last: dict[int, tuple[Any, int]] = {}
+_latest = 0
+"""The thread whose line began last: the one that wrote, where another thread goes on in the middle of a line."""
 _ready = False
 
 
@@ -229,12 +231,14 @@ def _check(frame: Any) -> None:
         except Exception:
             continue
         if changed:
-            before, line = _last.get(get_ident()) or (frame.f_back or frame, None)
+            before, line = _last.get(_latest) or _last.get(get_ident()) or (frame.f_back or frame, None)
             one.note(before, line)
 
 
 def _at(frame: Any) -> None:
-    _last[get_ident()] = (frame, frame.f_lineno or frame.f_code.co_firstlineno)
+    global _latest
+    _latest = get_ident()
+    _last[_latest] = (frame, frame.f_lineno or frame.f_code.co_firstlineno)
 
 
 def _left(frame: Any) -> None:

@@ -10,13 +10,15 @@ from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
-from . import kinds, places, say
+from . import kinds, loops, places, say
 from .facets import LEAVES, Facet, Step, module_space
 from .process import PROCESS
 
 _FOREIGN_LEVEL = 2
 """A library's object must be this much nearer to its own module than to the app's to be named by it."""
 _FRAME_LEVEL = 6
+_BOUND_ANEW_LEVELS = 4
+"""So much further away is what a running loop binds anew: something else keeps it, and leads to it longer."""
 _LEVELS = 64
 
 _NOISE = (
@@ -68,6 +70,13 @@ class Node:
                 found.append(node.step)
             node = node.parent
         return found[::-1]
+
+    def last_step(self) -> Step:
+        """The last of these."""
+        node = self
+        while node.step is None and node.parent is not None:
+            node = node.parent
+        return node.step or ("c", "")
 
 
 class Walk:
@@ -171,6 +180,8 @@ def _walk(roots: str, limit: int, seconds: float) -> Walk:
                 if len(found.nodes) >= limit or (not len(found.nodes) % 4096 and time.monotonic() - began > seconds):
                     found.truncated = True
             node.contents = node.read()
+            further = levels[min(depth + _BOUND_ANEW_LEVELS, _LEVELS)]
+            anew = loops.bound_anew(thing.f_code) if node.facets is kinds.FRAME else ()
             for facet, content in zip(facets or kinds.MODULE, node.contents):  # noqa: B905
                 if content is None:
                     continue
@@ -182,7 +193,8 @@ def _walk(roots: str, limit: int, seconds: float) -> Walk:
                 for way, child in facet.children(content):
                     if id(child) not in found.nodes:
                         # A cell is its variable: it is no further away.
-                        (level if way is None else following).append((child, node, way, below, own))
+                        on = level if way is None else further if anew and way[1] in anew else following
+                        on.append((child, node, way, below, own))
             if found.truncated:
                 break
         if found.truncated:

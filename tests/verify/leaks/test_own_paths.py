@@ -1,0 +1,56 @@
+"""An answer that shows a path of the process's own folders says where it ran; that is not state."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.verify.leaks import clean
+from tests.verify.leaks.experiments import run, write_app, write_workload
+from tests.verify.leaks.leak import get, post
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_the_name_of_a_temporary_folder_is_the_process_s_own(tmp_path: Path) -> None:
+    findings = run(write_app(tmp_path / "app", [clean.SPOOL], mended=True), tmp_path / "state", mode="boot")
+    assert findings.verdict == "no_difference", (findings.differences, findings.reasons)
+    assert {note.text for note in findings.notes} == {"a process's own name, id or address is shown"}
+
+
+NOTES = """
+import sqlite3
+
+from web import route, serve
+
+DB = sqlite3.connect("notes.db", isolation_level=None)
+DB.execute("CREATE TABLE IF NOT EXISTS notes (text TEXT)")
+
+
+@route("POST", "/notes")
+def write(call):
+    DB.execute("INSERT INTO notes VALUES (?)", (call.json["text"],))
+    return 201, {}
+
+
+@route("GET", "/notes")
+def notes(call):
+    return {"notes": [text for text, in DB.execute("SELECT text FROM notes ORDER BY rowid")]}
+
+
+serve()
+"""
+
+
+def test_a_database_that_is_opened_at_boot_is_named_with_the_line_that_opens_it(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    shutil.copy(Path(__file__).with_name("web.py"), app)
+    (app / "app.py").write_text(NOTES.lstrip())
+    (app / "Procfile").write_text("web: python app.py\n")
+    write_workload(app, [post("/notes", {"text": "one"}), get("/notes")])
+    (difference,) = run(app, tmp_path / "state", mode="boot").differences
+    culprit = difference.culprit
+    assert (culprit.file, culprit.written_at, culprit.confirmed) == ("notes.db", "app.py:5", True)
