@@ -24,7 +24,7 @@ from pathlib import Path
 from measure.result import machine, write
 
 from fungible.app.load import load_app
-from fungible.runtime.listeners import group_of
+from fungible.runtime.process.listeners import group_of
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.schedule import Schedule
 from fungible.verify.workload.steps import Request, Workload

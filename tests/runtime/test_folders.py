@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fungible.runtime.folders import Folders, folders_for
+from fungible.runtime.ground.folders import Folders, folders_for
 from tests.runtime.harness import WEB, Home
 
 NAME = "shop-1a2b3c4d"
@@ -47,7 +47,7 @@ def test_an_empty_store_is_kept(home: Home) -> None:
 
 def test_nothing_goes_while_another_is_there(home: Home) -> None:
     script = (
-        "import sys; from pathlib import Path; from fungible.runtime.folders import folders_for\n"
+        "import sys; from pathlib import Path; from fungible.runtime.ground.folders import folders_for\n"
         "base = sys.argv[1]\n"
         "made = folders_for('blog-00000000', {'XDG_STATE_HOME': base + '/state', 'XDG_RUNTIME_DIR': base + '/run'})\n"
         "made.make(); print('in', flush=True); sys.stdin.readline(); made.leave()\n"
@@ -67,7 +67,7 @@ def test_nothing_goes_while_another_is_there(home: Home) -> None:
 def test_one_who_comes_when_another_goes_has_folders(home: Home) -> None:
     """Four at a time, coming and going."""
     script = (
-        "import sys; from fungible.runtime.folders import folders_for\n"
+        "import sys; from fungible.runtime.ground.folders import folders_for\n"
         "base, name = sys.argv[1:]\n"
         "for _ in range(100):\n"
         "    made = folders_for(name, {'XDG_STATE_HOME': base + '/state', 'XDG_RUNTIME_DIR': base + '/run'}).make()\n"

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from fungible.runtime.listeners import serving
+from fungible.runtime.process.listeners import serving
 from tests.runtime.harness import Formation, Home, wait_until
 from tests.runtime.load import load_on
 from tests.runtime.test_roll_lossless import SERVERS

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import fungible
-from fungible.runtime.control_group import find_places
+from fungible.runtime.process.control_group import find_places
 from tests.runtime.harness import WEB, Home, wait_until
 
 PYTHON = Path("/usr/bin/python3")

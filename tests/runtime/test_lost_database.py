@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fungible.runtime.lost_database import lost_database
+from fungible.runtime.ground.lost_database import lost_database
 
 pytestmark = pytest.mark.pure
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from fungible.app.problem import Problem
-from fungible.runtime.console import Console
 from fungible.runtime.events import Event
-from fungible.runtime.listeners import count_servers, is_foreign, is_listening, listening_at
-from fungible.runtime.logs import Line, Pipe
-from fungible.runtime.memory import memory_of
-from fungible.runtime.port import LOWEST, Ports, ephemeral_start
-from fungible.runtime.repeats import HELD
+from fungible.runtime.ground.session import Session, reap_sessions
+from fungible.runtime.logs.console import Console
+from fungible.runtime.logs.logs import Line, Pipe
+from fungible.runtime.logs.repeats import HELD
+from fungible.runtime.process.listeners import count_servers, is_foreign, is_listening, listening_at
+from fungible.runtime.process.memory import memory_of
+from fungible.runtime.process.port import LOWEST, Ports, ephemeral_start
 from fungible.runtime.router.access_log import LogPipe
-from fungible.runtime.session import Session, reap_sessions
 from tests.runtime.harness import wait_until
 
 
@@ -40,7 +40,7 @@ def test_a_port_is_below_the_ephemeral_range_and_reused_last() -> None:
 
 TAKING = f"""
 import os, sys
-from fungible.runtime.port import Ports
+from fungible.runtime.process.port import Ports
 if os.geteuid() == 0:
     os.setuid(65534)
 ports = Ports(start=int(sys.argv[1]) - {LOWEST})
@@ -146,7 +146,7 @@ def test_a_session_is_wiped_by_its_holder_or_after_it(tmp_path: Path) -> None:
     alive = Session(tmp_path)
     (alive.folder / "abc").mkdir()
     script = (
-        "import sys, pathlib; from fungible.runtime.session import Session\n"
+        "import sys, pathlib; from fungible.runtime.ground.session import Session\n"
         "s = Session(pathlib.Path(sys.argv[1])); (s.folder / 'x').mkdir(); print(s.folder, flush=True)\n"
         "sys.stdin.read(); import os; os._exit(1)\n"
     )

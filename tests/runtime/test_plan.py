@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fungible.runtime.plan import (
+from fungible.runtime.formation.plan import (
     LONGEST_DELAY,
     STEADY_AFTER,
     Known,
@@ -22,7 +22,7 @@ from fungible.runtime.plan import (
     after_crash,
     plan,
 )
-from fungible.runtime.state import Happening, State, advance
+from fungible.runtime.process.state import Happening, State, advance
 
 pytestmark = pytest.mark.pure
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fungible.runtime.readiness import wait_until_answers
+from fungible.runtime.process.readiness import wait_until_answers
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ANSWERS = {

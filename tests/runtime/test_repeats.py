@@ -6,9 +6,9 @@ import io
 
 import pytest
 
-from fungible.runtime.console import Console
 from fungible.runtime.events import Event
-from fungible.runtime.repeats import HELD, Repeats
+from fungible.runtime.logs.console import Console
+from fungible.runtime.logs.repeats import HELD, Repeats
 
 pytestmark = pytest.mark.pure
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import random
 
-from fungible.runtime.console import Console
 from fungible.runtime.events import Event
-from fungible.runtime.repeats import AHEAD, HELD, Repeats
+from fungible.runtime.logs.console import Console
+from fungible.runtime.logs.repeats import AHEAD, HELD, Repeats
 from tests.runtime.harness import Home, wait_until
 
 TRACEBACK = ["[{0}] [INFO] Starting", "[{0}] [ERROR] Exception", "  File app.py, line 3", "ImportError: no shop"]

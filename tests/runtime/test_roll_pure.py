@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from fungible.app.problem import Problem
 from fungible.control.metrics import formation_lines
 from fungible.control.table import formation_table
-from fungible.runtime.console import format_event
-from fungible.runtime.control_group import Places, places_from
 from fungible.runtime.events import Event
-from fungible.runtime.operations import changed_config
-from fungible.runtime.roll import Fall, Standing, Verdict, judge, judged_types
+from fungible.runtime.formation.standing import cause_of_none
+from fungible.runtime.logs.console import format_event
+from fungible.runtime.logs.tail import Tail
+from fungible.runtime.process.control_group import Places, places_from
+from fungible.runtime.roll.operations import changed_config
+from fungible.runtime.roll.roll import Fall, Standing, Verdict, judge, judged_types
 from fungible.runtime.router import Requests
-from fungible.runtime.standing import cause_of_none
-from fungible.runtime.tail import Tail
 from tests.runtime.access_lines import UPSTREAMS, line
 
 pytestmark = pytest.mark.pure

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from fungible.runtime import tcp_listeners
-from fungible.runtime.listeners import is_listening
+from fungible.runtime.process import tcp_listeners
+from fungible.runtime.process.listeners import is_listening
 
 MANY = 200  # more than one message of the kernel, and more than a page of /proc, can hold
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fungible.runtime.confinement import is_simple_command, needed_paths, shell_command
-from fungible.runtime.console import format_event, lost
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.folders import folders_for
-from fungible.runtime.logs import Line, LineSplitter
+from fungible.runtime.ground.confinement import is_simple_command, needed_paths, shell_command
+from fungible.runtime.ground.folders import folders_for
+from fungible.runtime.logs.console import format_event, lost
+from fungible.runtime.logs.logs import Line, LineSplitter
 
 pytestmark = pytest.mark.pure
 

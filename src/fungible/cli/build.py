@@ -28,7 +28,7 @@ def build(
     """Run the build stage alone: build commands, assets, and the proof that nothing is left to compile."""
     import asyncio
 
-    from fungible.runtime.build import Options, build_app
+    from fungible.runtime.build.build import Options, build_app
 
     loaded = load_app(app, options={"isolation": isolation}, need_types=False)
     if not loaded.declared:

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from fungible.app.model import App
-    from fungible.runtime.journey import Journey
+    from fungible.runtime.build.journey import Journey
 
 AppFolder = Annotated[
     Path,

@@ -20,7 +20,7 @@ from fungible.control.metrics import TYPE, Counts, formation_lines, router_lines
 from fungible.control.scraping import scraped
 from fungible.control.server import Answer, Request, Server, json_answer
 from fungible.runtime.events import Event
-from fungible.runtime.operations import Abandoned, Done
+from fungible.runtime.roll.operations import Abandoned, Done
 from fungible.runtime.router.listener import listen_at_path
 from fungible.runtime.start import Running
 

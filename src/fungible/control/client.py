@@ -16,7 +16,7 @@ import httpx
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 from fungible.control import SOCKET
-from fungible.runtime.folders import folders_for
+from fungible.runtime.ground.folders import folders_for
 
 _ANSWER_WITHIN = 30.0
 """Seconds for what needs no roll."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from fungible.app.model import WEB
 from fungible.build.releases import Sealed
-from fungible.runtime.memory import memory_of
-from fungible.runtime.process import Process
+from fungible.runtime.process.memory import memory_of
+from fungible.runtime.process.process import Process
 from fungible.runtime.start import Running
 
 

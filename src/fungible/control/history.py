@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from fungible.runtime.events import Event
-from fungible.runtime.place import Facts
-from fungible.runtime.standing import describe_end
+from fungible.runtime.formation.standing import describe_end
+from fungible.runtime.process.place import Facts
 
 _ENTRIES = 200
 

@@ -19,8 +19,8 @@ from fungible.control.documents import formation_document
 from fungible.control.history import History
 from fungible.control.log_lines import is_for_people
 from fungible.control.traffic import Traffic
-from fungible.runtime.console import text_of
 from fungible.runtime.events import Event
+from fungible.runtime.logs.console import text_of
 from fungible.runtime.router.access_log import Requests
 from fungible.runtime.start import Running
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from fungible.runtime.console import format_event, text_of
 from fungible.runtime.events import Event
+from fungible.runtime.logs.console import format_event, text_of
 
 
 def is_for_people(event: Event) -> bool:

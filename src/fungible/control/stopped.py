@@ -11,9 +11,9 @@ from fungible.app.load import load_app, nothing_declared
 from fungible.app.model import App
 from fungible.build.releases import list_releases
 from fungible.control.documents import release_document
-from fungible.runtime.folders import folders_for
-from fungible.runtime.operations import changed_config
-from fungible.runtime.stage import Lock, load_config, store_config
+from fungible.runtime.ground.folders import folders_for
+from fungible.runtime.ground.stage import Lock, load_config, store_config
+from fungible.runtime.roll.operations import changed_config
 
 
 def known_app(folder: Path, environment: Mapping[str, str]) -> App:

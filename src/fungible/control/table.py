@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from fungible.runtime.console import named_apart
+from fungible.runtime.logs.console import named_apart
 
 
 def formation_table(document: dict[str, Any]) -> str:

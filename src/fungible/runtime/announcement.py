@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fungible.app.model import WEB
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.formation import Formation
-from fungible.runtime.standing import Settled
+from fungible.runtime.formation.formation import Formation
+from fungible.runtime.formation.standing import Settled
 from fungible.services.place import write_private
 
 _ELSEWHERE = 5.0

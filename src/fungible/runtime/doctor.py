@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.folders import folders_for
+from fungible.runtime.ground.folders import folders_for
 from fungible.sandbox.landlock import version as landlock_version
 from fungible.sandbox.probe import describe, probe
 from fungible.services.inventory import inventory

@@ -12,9 +12,9 @@ from pathlib import Path
 from fungible.app.model import WEB
 from fungible.app.problem import Problem
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.formation import Formation
-from fungible.runtime.lost_database import NAME as DATABASE
-from fungible.runtime.lost_database import lost_database
+from fungible.runtime.formation.formation import Formation
+from fungible.runtime.ground.lost_database import NAME as DATABASE
+from fungible.runtime.ground.lost_database import lost_database
 from fungible.services.sqlite import FILE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fungible.app.model import App, ProcessType
-from fungible.runtime.backing import attach_services
-from fungible.runtime.console import lost
-from fungible.runtime.folders import Folders, folders_for
-from fungible.runtime.limits import rlimits
-from fungible.runtime.one_off import Outcome, run_one_off
-from fungible.runtime.port import Ports
-from fungible.runtime.session import Session
-from fungible.runtime.stage import choose_isolation, load_config, look_at, prepare_draft
+from fungible.runtime.ground.backing import attach_services
+from fungible.runtime.ground.folders import Folders, folders_for
+from fungible.runtime.ground.session import Session
+from fungible.runtime.ground.stage import choose_isolation, load_config, look_at, prepare_draft
+from fungible.runtime.logs.console import lost
+from fungible.runtime.process.limits import rlimits
+from fungible.runtime.process.one_off import Outcome, run_one_off
+from fungible.runtime.process.port import Ports
 
 _FORWARDED = (
     signal.SIGINT,
@@ -92,7 +92,7 @@ async def _built(app: App, folders: Folders, processes: Path, operating_system: 
     """The build of the folder as it is now, where there is one and the app has assets: its code may need them."""
     if not app.settings.assets.roots:
         return None
-    from fungible.runtime.building import Builder  # an app without assets need not wait for this
+    from fungible.runtime.build.building import Builder  # an app without assets need not wait for this
 
     builder = Builder(folders, processes, operating_system, publish=lambda _: None)
     found = await builder.find(app, await asyncio.to_thread(look_at, app, folders))

@@ -16,29 +16,29 @@ from fungible.app.model import WEB, App, ProcessType
 from fungible.app.problem import Exit
 from fungible.app.wording import nearest
 from fungible.runtime.announcement import announce
-from fungible.runtime.backing import attach_services
-from fungible.runtime.bounds import Bounds
-from fungible.runtime.console import Console
-from fungible.runtime.control_group import Group, Places, find_places, name_of, reap
+from fungible.runtime.build.journey import Plan
+from fungible.runtime.build.proving import Prover, is_proved
 from fungible.runtime.ending import SAME_SIGNAL, SIGNALS, Ending, cancelled_by_signals
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.folders import Folders, folders_for
-from fungible.runtime.formation import Formation
-from fungible.runtime.journey import Plan
-from fungible.runtime.on_change import release_on_change
-from fungible.runtime.operations import Operations
-from fungible.runtime.port import Ports
-from fungible.runtime.proving import Prover, is_proved
-from fungible.runtime.release import Release
-from fungible.runtime.releasing import Releasing
+from fungible.runtime.formation.formation import Formation
+from fungible.runtime.formation.watching import Watching
+from fungible.runtime.ground.backing import attach_services
+from fungible.runtime.ground.folders import Folders, folders_for
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.session import Session
+from fungible.runtime.ground.stage import Isolation, Lock, choose_isolation, clear_run, load_config, reap_left_overs
+from fungible.runtime.logs.console import Console
+from fungible.runtime.logs.tail import Tail
+from fungible.runtime.process.bounds import Bounds
+from fungible.runtime.process.control_group import Group, Places, find_places, name_of, reap
+from fungible.runtime.process.port import Ports
+from fungible.runtime.roll.on_change import release_on_change
+from fungible.runtime.roll.operations import Operations
+from fungible.runtime.roll.releasing import Releasing
 from fungible.runtime.router.access_log import Requests
 from fungible.runtime.router.listener import listen
 from fungible.runtime.router.model import RouterSettings
 from fungible.runtime.router.router import Router
-from fungible.runtime.session import Session
-from fungible.runtime.stage import Isolation, Lock, choose_isolation, clear_run, load_config, reap_left_overs
-from fungible.runtime.tail import Tail
-from fungible.runtime.watching import Watching
 
 __all__ = ["SAME_SIGNAL", "Attend", "Options", "Running", "start"]
 

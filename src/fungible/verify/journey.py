@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fungible.app.model import App
 from fungible.app.wording import counted
-from fungible.runtime.journey import Journey, Visit
+from fungible.runtime.build.journey import Journey, Visit
 from fungible.verify.workload.extraction import body_text
 from fungible.verify.workload.file import Workload, load_workload
 from fungible.verify.workload.steps import Job, Request, step_text

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fungible.runtime.confinement import Confinement
+from fungible.runtime.ground.confinement import Confinement
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.spec import Mount
 from fungible.verify.world.fork.birth import ForkBirth

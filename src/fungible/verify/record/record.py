@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.folders import folders_for
+from fungible.runtime.ground.folders import folders_for
 from fungible.services.place import write_private
 from fungible.verify.record.passage import LONGEST_BODY
 from fungible.verify.record.proxy import Proxy

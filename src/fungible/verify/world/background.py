@@ -12,13 +12,13 @@ from pathlib import Path
 
 from fungible.app.model import ProcessType
 from fungible.app.problem import Problem
-from fungible.runtime.confinement import Confinement
 from fungible.runtime.events import Event
-from fungible.runtime.listeners import group_of
-from fungible.runtime.one_off import run_one_off
-from fungible.runtime.process import Place, Process, new_instance
-from fungible.runtime.release import Release
-from fungible.runtime.state import State
+from fungible.runtime.ground.confinement import Confinement
+from fungible.runtime.ground.release import Release
+from fungible.runtime.process.listeners import group_of
+from fungible.runtime.process.one_off import run_one_off
+from fungible.runtime.process.process import Place, Process, new_instance
+from fungible.runtime.process.state import State
 from fungible.verify.transcript import Answer
 from fungible.verify.world.slot import Site
 

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fungible.app.model import ProcessType
-from fungible.runtime.boot import elsewhere
-from fungible.runtime.confinement import Confinement
 from fungible.runtime.events import Event
-from fungible.runtime.listeners import is_listening, serving
-from fungible.runtime.port import Ports
-from fungible.runtime.process import Place, Process, new_instance
-from fungible.runtime.release import Release
-from fungible.runtime.state import State
+from fungible.runtime.ground.confinement import Confinement
+from fungible.runtime.ground.release import Release
+from fungible.runtime.process.boot import elsewhere
+from fungible.runtime.process.listeners import is_listening, serving
+from fungible.runtime.process.port import Ports
+from fungible.runtime.process.process import Place, Process, new_instance
+from fungible.runtime.process.state import State
 from fungible.verify.world.slot import BootFailure, Ended, Site, Slot
 
 _LAST_LINES = 40

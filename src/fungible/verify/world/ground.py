@@ -19,14 +19,14 @@ from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
 from fungible.build.links import copy_writable
 from fungible.build.seal import Tree, read_tree
-from fungible.runtime.backing import sandbox_mounts, set_elsewhere
-from fungible.runtime.building import Builder, withheld
-from fungible.runtime.confinement import Confinement
+from fungible.runtime.build.building import Builder, withheld
 from fungible.runtime.events import Event
-from fungible.runtime.folders import Folders, folders_for
-from fungible.runtime.port import Ports
-from fungible.runtime.release import Release
-from fungible.runtime.stage import Isolation, choose_isolation, confined, load_config
+from fungible.runtime.ground.backing import sandbox_mounts, set_elsewhere
+from fungible.runtime.ground.confinement import Confinement
+from fungible.runtime.ground.folders import Folders, folders_for
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.stage import Isolation, choose_isolation, confined, load_config
+from fungible.runtime.process.port import Ports
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.probe import probe_outbound
 from fungible.services.store import Store

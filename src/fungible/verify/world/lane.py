@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from fungible.runtime.backing import sandbox_mounts
+from fungible.runtime.ground.backing import sandbox_mounts
 from fungible.sandbox.spec import Mount
 from fungible.services.external import ExternalService
 from fungible.services.store import Service, Snapshot, Store

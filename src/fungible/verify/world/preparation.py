@@ -8,9 +8,9 @@ from pathlib import Path
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.confinement import shell_command
-from fungible.runtime.one_off import run_one_off
-from fungible.runtime.release import Release
+from fungible.runtime.ground.confinement import shell_command
+from fungible.runtime.ground.release import Release
+from fungible.runtime.process.one_off import run_one_off
 from fungible.verify.world.traffic import Traffic
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from fungible.app.model import ProcessType
 from fungible.runtime.events import Event
-from fungible.runtime.listeners import group_of
+from fungible.runtime.process.listeners import group_of
 from fungible.verify.schedule.schedule import NOWHERE, Schedule
 from fungible.verify.transcript import Answer, Sent, Transcript
 from fungible.verify.workload.steps import Job, Quiet, Request, Workload

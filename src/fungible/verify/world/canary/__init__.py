@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fungible.app.model import ProcessType
-from fungible.runtime.confinement import Confinement
-from fungible.runtime.port import Ports
+from fungible.runtime.ground.confinement import Confinement
+from fungible.runtime.process.port import Ports
 from fungible.services.folder import FolderStore
 from fungible.verify.compare import compare, learn
 from fungible.verify.schedule.schedule import Schedule, from_placement, newborn, warm

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fungible.runtime.confinement import Confinement
+from fungible.runtime.ground.confinement import Confinement
 from fungible.verify.world.fork.command import AppCallable, parse_callable, parse_program
 from fungible.verify.world.fork.server import ForkServer, Ground, boot_server, environment_of
 from fungible.verify.world.fork.unforkable import Unforkable

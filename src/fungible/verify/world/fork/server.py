@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fungible.runtime.confinement import Confinement, needed_paths
+from fungible.runtime.ground.confinement import Confinement, needed_paths
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.spec import Mount, Spec
 from fungible.verify.world.fork.agent.order import Boot, Newborn, encode

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fungible.runtime.listeners import group_of, threads_of
+from fungible.runtime.process.listeners import group_of, threads_of
 from fungible.sandbox.layer import OverlayLayer
 from fungible.verify.world.fork.output import Output
 from fungible.verify.world.slot import Ended

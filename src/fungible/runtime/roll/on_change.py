@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fungible.app.problem import Problem
 from fungible.build.seal import fingerprint
-from fungible.runtime.operations import Abandoned, Operations
+from fungible.runtime.roll.operations import Abandoned, Operations
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks at a small folder."""

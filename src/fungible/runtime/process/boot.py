@@ -7,8 +7,8 @@ import contextlib
 import itertools
 
 from fungible.app.model import ProcessType
-from fungible.runtime.listeners import count_servers, listening_at
-from fungible.runtime.place import Facts, Place
+from fungible.runtime.process.listeners import count_servers, listening_at
+from fungible.runtime.process.place import Facts, Place
 
 _AT_ONCE = 10.0
 """A command that ends within these seconds may not have started at all."""

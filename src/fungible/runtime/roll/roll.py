@@ -8,9 +8,9 @@ from enum import Enum
 from typing import Protocol
 
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.formation import SETTLES, Formation
-from fungible.runtime.standing import CAUSES, wrong_port
-from fungible.runtime.state import State
+from fungible.runtime.formation.formation import SETTLES, Formation
+from fungible.runtime.formation.standing import CAUSES, wrong_port
+from fungible.runtime.process.state import State
 
 _MOST_CRASHES = 3
 """Crashes of newcomers that were up already, after which a roll is given up."""

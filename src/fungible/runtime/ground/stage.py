@@ -16,11 +16,11 @@ from fungible.app.problem import Exit, Problem
 from fungible.build.links import copy_writable
 from fungible.build.releases import Sealed, list_releases
 from fungible.build.seal import Tree, copy_tree, read_tree
-from fungible.runtime.backing import LOCK, Backing
-from fungible.runtime.confinement import Confinement
-from fungible.runtime.folders import Folders
-from fungible.runtime.release import Release
-from fungible.runtime.session import Session, reap_sessions, take
+from fungible.runtime.ground.backing import LOCK, Backing
+from fungible.runtime.ground.confinement import Confinement
+from fungible.runtime.ground.folders import Folders
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.session import Session, reap_sessions, take
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.probe import Abilities, describe, probe
 from fungible.sandbox.spec import Mount

@@ -9,14 +9,14 @@ from fungible.app.model import WEB, App
 from fungible.app.problem import Problem
 from fungible.app.wording import counted
 from fungible.build.tools import makes_assets
-from fungible.runtime.backing import set_elsewhere
-from fungible.runtime.boot_known import Boot, known_boot, note_boot
+from fungible.runtime.build.boot_known import Boot, known_boot, note_boot
+from fungible.runtime.build.journey import Journey, Plan
 from fungible.runtime.events import Event
-from fungible.runtime.folders import Folders
-from fungible.runtime.journey import Journey, Plan
-from fungible.runtime.release import Release
-from fungible.runtime.session import Session
-from fungible.runtime.stage import Isolation
+from fungible.runtime.ground.backing import set_elsewhere
+from fungible.runtime.ground.folders import Folders
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.session import Session
+from fungible.runtime.ground.stage import Isolation
 from fungible.services.url import find_store_urls
 
 
@@ -52,7 +52,7 @@ class Prover:
 
         Raises Problem (exit 1) where it does not boot, runs a packager, or a page loads what is not there.
         """
-        from fungible.runtime.boot_proof import BootProof  # an HTTP client, of no use to a build that is known
+        from fungible.runtime.build.boot_proof import BootProof  # an HTTP client, of no use to a build that is known
 
         web = app.types[WEB]
         elsewhere = stores_elsewhere(app, config, self._operating_system)

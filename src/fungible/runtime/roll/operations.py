@@ -12,13 +12,13 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.wording import nearest, shown
 from fungible.build.releases import Sealed, abandon, accept
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.folders import Folders
-from fungible.runtime.formation import Formation
-from fungible.runtime.release import Release
-from fungible.runtime.releasing import Ready, Releasing, StepFailed
-from fungible.runtime.roll import Change, Roll, Rolled
-from fungible.runtime.stage import store_config
-from fungible.runtime.tail import Tail
+from fungible.runtime.formation.formation import Formation
+from fungible.runtime.ground.folders import Folders
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.stage import store_config
+from fungible.runtime.logs.tail import Tail
+from fungible.runtime.roll.releasing import Ready, Releasing, StepFailed
+from fungible.runtime.roll.roll import Change, Roll, Rolled
 
 _LAST_LINES = 20
 

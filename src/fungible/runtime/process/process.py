@@ -11,17 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 from fungible.app.model import ProcessType
-from fungible.runtime.boot import cannot_start, count_servers_of, elsewhere, listens_elsewhere
-from fungible.runtime.bounds import Bounds
-from fungible.runtime.confinement import shell_command
 from fungible.runtime.events import Event
-from fungible.runtime.limits import rlimits
-from fungible.runtime.listeners import is_foreign
-from fungible.runtime.logs import Line, Pipe
-from fungible.runtime.place import Facts, Place
-from fungible.runtime.readiness import wait_until_answers
-from fungible.runtime.release import Release
-from fungible.runtime.state import Happening, State, advance
+from fungible.runtime.ground.confinement import shell_command
+from fungible.runtime.ground.release import Release
+from fungible.runtime.logs.logs import Line, Pipe
+from fungible.runtime.process.boot import cannot_start, count_servers_of, elsewhere, listens_elsewhere
+from fungible.runtime.process.bounds import Bounds
+from fungible.runtime.process.limits import rlimits
+from fungible.runtime.process.listeners import is_foreign
+from fungible.runtime.process.place import Facts, Place
+from fungible.runtime.process.readiness import wait_until_answers
+from fungible.runtime.process.state import Happening, State, advance
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.spawn import Child, Message, spawn
 from fungible.sandbox.spec import Mount

@@ -13,17 +13,17 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.wording import nearest
 from fungible.build.assets.shared import share_assets
 from fungible.build.releases import Sealed, Sealing, derive, list_releases
-from fungible.runtime.backing import Backing
-from fungible.runtime.boot_known import carry_boot
-from fungible.runtime.building import PROTECTED, Builder, withheld
+from fungible.runtime.build.boot_known import carry_boot
+from fungible.runtime.build.building import PROTECTED, Builder, withheld
+from fungible.runtime.build.proving import Prover, is_proved, known, proved_text
 from fungible.runtime.events import Event
-from fungible.runtime.folders import Folders
-from fungible.runtime.lost_database import NAME as DATABASE
-from fungible.runtime.lost_database import lost_database
-from fungible.runtime.proving import Prover, is_proved, known, proved_text
-from fungible.runtime.release import Release
-from fungible.runtime.stage import Isolation, confine, declarations, digest_of, load_config, look_at
-from fungible.runtime.step import StepFailed, run_step
+from fungible.runtime.ground.backing import Backing
+from fungible.runtime.ground.folders import Folders
+from fungible.runtime.ground.lost_database import NAME as DATABASE
+from fungible.runtime.ground.lost_database import lost_database
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.stage import Isolation, confine, declarations, digest_of, load_config, look_at
+from fungible.runtime.process.step import StepFailed, run_step
 from fungible.services.sqlite import FILE
 
 __all__ = ["Ready", "Releasing", "StepFailed"]

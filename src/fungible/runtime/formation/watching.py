@@ -8,9 +8,9 @@ import math
 
 from fungible.app.model import WEB, ProcessType
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.formation import Formation
-from fungible.runtime.memory import memory_of
-from fungible.runtime.process import Process
+from fungible.runtime.formation.formation import Formation
+from fungible.runtime.process.memory import memory_of
+from fungible.runtime.process.process import Process
 from fungible.runtime.router.access_log import Requests
 
 _MEMORY_EVERY = 2.0

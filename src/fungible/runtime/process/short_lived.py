@@ -15,10 +15,10 @@ import msgspec
 from fungible.app.model import ProcessType
 from fungible.app.problem import Exit, Problem
 from fungible.runtime.events import Event
-from fungible.runtime.one_off import Outcome
-from fungible.runtime.readiness import wait_until_answers
-from fungible.runtime.release import Release
-from fungible.runtime.step import StepFailed, run_step
+from fungible.runtime.ground.release import Release
+from fungible.runtime.process.one_off import Outcome
+from fungible.runtime.process.readiness import wait_until_answers
+from fungible.runtime.process.step import StepFailed, run_step
 
 _STOP = 5.0
 _LAST_LINES = 500

@@ -24,10 +24,10 @@ from fungible.build.seal import Tree, copy_tree
 from fungible.build.store import Build, Record, Store
 from fungible.build.tools import bound_packages, identity, installs_node_modules, programs_of, versions
 from fungible.runtime.events import Event
-from fungible.runtime.folders import Folders
-from fungible.runtime.release import Release
-from fungible.runtime.stage import Isolation, confined, reading
-from fungible.runtime.step import StepFailed, run_step
+from fungible.runtime.ground.folders import Folders
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.stage import Isolation, confined, reading
+from fungible.runtime.process.step import StepFailed, run_step
 from fungible.sandbox.spec import Mount
 
 PROTECTED = frozenset({"full", "copy", "readonly"})

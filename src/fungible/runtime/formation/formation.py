@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from fungible.app.model import WEB, ProcessType
-from fungible.runtime.boot import cannot_start
-from fungible.runtime.bounds import Bind, unbound
-from fungible.runtime.chosen import Chosen, Routing
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.plan import Known, Retire, Start, Streak, Wanted, after_crash, plan
-from fungible.runtime.port import Ports
-from fungible.runtime.process import Place, Process, new_instance
-from fungible.runtime.release import Release
-from fungible.runtime.standing import Boots, cause_of_none
-from fungible.runtime.state import Happening, State
+from fungible.runtime.formation.chosen import Chosen, Routing
+from fungible.runtime.formation.plan import Known, Retire, Start, Streak, Wanted, after_crash, plan
+from fungible.runtime.formation.standing import Boots, cause_of_none
+from fungible.runtime.ground.release import Release
+from fungible.runtime.process.boot import cannot_start
+from fungible.runtime.process.bounds import Bind, unbound
+from fungible.runtime.process.port import Ports
+from fungible.runtime.process.process import Place, Process, new_instance
+from fungible.runtime.process.state import Happening, State
 
 _JITTER = 0.1
 """The share of an age by which processes differ, so that they are not all replaced at once."""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from fungible.runtime.state import State
+from fungible.runtime.process.state import State
 
 FIRST_DELAY = 1.0
 """Seconds before the second restart of a streak."""

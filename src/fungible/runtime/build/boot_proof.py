@@ -19,9 +19,8 @@ from pathlib import Path
 from fungible.app.model import WEB, App
 from fungible.app.wording import plain
 from fungible.build.assets.manifest import Manifest, read_manifest
-from fungible.runtime.backing import Backing, attach_services
-from fungible.runtime.boot_known import Boot
-from fungible.runtime.boot_verdict import (
+from fungible.runtime.build.boot_known import Boot
+from fungible.runtime.build.boot_verdict import (
     check_called,
     check_disk,
     needs_disk,
@@ -29,18 +28,19 @@ from fungible.runtime.boot_verdict import (
     writes_at_boot,
     wrote_at,
 )
-from fungible.runtime.building import PROTECTED
-from fungible.runtime.crawl import Crawl
+from fungible.runtime.build.building import PROTECTED
+from fungible.runtime.build.crawl import Crawl
+from fungible.runtime.build.fetching import client_of
+from fungible.runtime.build.journey import Journey
+from fungible.runtime.build.packagers_off import PackagersOff, packagers_off
 from fungible.runtime.events import Event
-from fungible.runtime.fetching import client_of
-from fungible.runtime.folders import Folders
-from fungible.runtime.journey import Journey
-from fungible.runtime.packagers_off import PackagersOff, packagers_off
-from fungible.runtime.port import Ports
-from fungible.runtime.release import Release
-from fungible.runtime.short_lived import NotBooted, ShortLived, short_lived
-from fungible.runtime.stage import Isolation, confined
-from fungible.runtime.step import StepFailed, run_step
+from fungible.runtime.ground.backing import Backing, attach_services
+from fungible.runtime.ground.folders import Folders
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.stage import Isolation, confined
+from fungible.runtime.process.port import Ports
+from fungible.runtime.process.short_lived import NotBooted, ShortLived, short_lived
+from fungible.runtime.process.step import StepFailed, run_step
 from fungible.sandbox.launch import wipe
 from fungible.sandbox.outbound import MAIL_PORTS
 from fungible.sandbox.probe import probe_outbound

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
-from fungible.runtime.packagers_off import PackagersOff
+from fungible.runtime.build.packagers_off import PackagersOff
 
 _SHOWN = 3
 _REFUSED = re.compile(r"(?:Permission denied|EACCES)\b.*'([^']+)'")

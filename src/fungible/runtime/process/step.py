@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.confinement import shell_command
 from fungible.runtime.events import Event
-from fungible.runtime.logs import Line, Pipe
-from fungible.runtime.one_off import Outcome, run_one_off
-from fungible.runtime.process import new_instance
-from fungible.runtime.release import Release
+from fungible.runtime.ground.confinement import shell_command
+from fungible.runtime.ground.release import Release
+from fungible.runtime.logs.logs import Line, Pipe
+from fungible.runtime.process.one_off import Outcome, run_one_off
+from fungible.runtime.process.process import new_instance
 
 _LAST_LINES = 200
 

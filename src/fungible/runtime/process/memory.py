@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fungible.runtime.listeners import group_of
+from fungible.runtime.process.listeners import group_of
 
 
 def memory_of(pid: int) -> int:

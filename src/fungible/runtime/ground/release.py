@@ -9,7 +9,7 @@ from pathlib import Path
 from fungible.app.dotenv import Assignment
 from fungible.app.environment import compose
 from fungible.app.model import ProcessType
-from fungible.runtime.confinement import Confinement
+from fungible.runtime.ground.confinement import Confinement
 
 
 @dataclass(frozen=True)

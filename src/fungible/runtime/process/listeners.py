@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fungible.runtime.tcp_listeners import tcp_listeners
+from fungible.runtime.process.tcp_listeners import tcp_listeners
 
 _ACCEPTS = 0x10000  # __SO_ACCEPTCON
 

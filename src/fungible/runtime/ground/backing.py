@@ -13,8 +13,8 @@ from pathlib import Path
 from fungible.app.environment import compose
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.folders import Folders
-from fungible.runtime.session import take
+from fungible.runtime.ground.folders import Folders
+from fungible.runtime.ground.session import take
 from fungible.sandbox.spec import Mount
 from fungible.services.attach import open_services
 from fungible.services.external import ExternalService

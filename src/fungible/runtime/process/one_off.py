@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fungible.app.problem import Exit, Problem
-from fungible.runtime.place import Place
-from fungible.runtime.process import new_instance
-from fungible.runtime.release import Release
+from fungible.runtime.ground.release import Release
+from fungible.runtime.process.place import Place
+from fungible.runtime.process.process import new_instance
 from fungible.sandbox.spawn import Message, spawn
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from fungible.runtime.process import Process
+from fungible.runtime.process.process import Process
+from fungible.runtime.process.state import State
 from fungible.runtime.router.model import Upstream
-from fungible.runtime.state import State
 
 _POLITE = 5.0
 """Seconds that a process has, after its stop signal, to close its streams itself."""

@@ -18,8 +18,8 @@ from fungible.build.assets.css import css_references, normalised
 from fungible.build.assets.manifest import Manifest
 from fungible.build.assets.scripts import script_imports
 from fungible.build.proof.html import read_page
-from fungible.runtime.fetching import Fetched, NoAnswerError, fetch
-from fungible.runtime.journey import Visit
+from fungible.runtime.build.fetching import Fetched, NoAnswerError, fetch
+from fungible.runtime.build.journey import Visit
 
 MOST_PAGES = 40
 _LONGEST = 120.0

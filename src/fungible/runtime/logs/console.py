@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from fungible.runtime.events import Event
-from fungible.runtime.repeats import HELD, Repeats
+from fungible.runtime.logs.repeats import HELD, Repeats
 from fungible.runtime.router.access_log import Requests
 from fungible.runtime.router.answers import LOST
 

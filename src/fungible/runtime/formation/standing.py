@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from fungible.runtime.place import Facts
+from fungible.runtime.process.place import Facts
 
 CAUSES = {"memory": "out of memory", "boot-timeout": "boot timed out", "sandbox": "could not be isolated"}
 """Causes of an end, as people read them."""

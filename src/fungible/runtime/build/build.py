@@ -19,17 +19,17 @@ from fungible.build.assets.previous import keep_previous
 from fungible.build.links import delete, write_protect
 from fungible.build.seal import read_tree
 from fungible.build.store import Build, read_record
-from fungible.runtime.boot_known import Boot
-from fungible.runtime.building import Builder, withheld
-from fungible.runtime.console import Console
+from fungible.runtime.build.boot_known import Boot
+from fungible.runtime.build.building import Builder, withheld
+from fungible.runtime.build.journey import Plan
+from fungible.runtime.build.proving import Prover, known, proved_text
 from fungible.runtime.ending import cancelled_by_signals
 from fungible.runtime.events import Bus, Event
-from fungible.runtime.folders import Folders, folders_for
-from fungible.runtime.journey import Plan
-from fungible.runtime.proving import Prover, known, proved_text
-from fungible.runtime.release import Release
-from fungible.runtime.session import Session
-from fungible.runtime.stage import choose_isolation, load_config, reading
+from fungible.runtime.ground.folders import Folders, folders_for
+from fungible.runtime.ground.release import Release
+from fungible.runtime.ground.session import Session
+from fungible.runtime.ground.stage import choose_isolation, load_config, reading
+from fungible.runtime.logs.console import Console
 
 _RECORD = ".fungible/build.json"
 _SHOWN = 12

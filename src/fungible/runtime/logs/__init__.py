@@ -1,0 +1,1 @@
+"""Logs as an event stream, and what people see of it."""

@@ -1,0 +1,1 @@
+"""One process, from spawn to a wiped sandbox: its states, its port, its readiness, its bounds."""
