@@ -55,6 +55,13 @@ def test_full_hides_other_folders_and_renames_the_host(bench: Bench, full: None)
     assert int(processes) <= 6
 
 
+def test_another_host_has_another_process_id(bench: Bench, full: None) -> None:
+    names = {"a": "web-1", "b": "web-2", "c": "web-1"}
+    ids = [bench.run("full", "echo $$", name=folder, host_name=host).out for folder, host in names.items()]
+    assert ids[0] == ids[2] != ids[1], "a process of the same name is the same to what it stored"
+    assert all(int(each) > 1000 for each in ids)
+
+
 def test_full_and_copy_as_an_ordinary_user(open_folder: Path) -> None:
     script = """
 import asyncio, os, tempfile

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .spec import Spec
 
 _COPY_LEVELS_WRITE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts", "/dev/ptmx", "/dev/shm")
+_LEAST_ID, _IDS = 1000, 31_000
+"""Process ids that commands get: below the kernel's least upper bound, 32,768."""
 
 
 def main(spec_at: int, control_at: int) -> int:
@@ -110,6 +112,7 @@ def _as_init(spec: Spec, control: socket.socket) -> None:
     code = 1
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        _number_apart(spec)
         layer = view.build(spec)
         leader, guard = _start(spec, control, writable=None)
         _silence()
@@ -119,6 +122,15 @@ def _as_init(spec: Spec, control: socket.socket) -> None:
         tell(control, "failed", stage="isolate", error=error.strerror or str(error), path=error.filename or "")
     finally:
         os._exit(code)
+
+
+def _number_apart(spec: Spec) -> None:
+    """Have processes of other host names get other process ids: in namespaces of their own all would be number 2, and
+    what they name after their own id in a shared store (metrics, locks, rows) would be one."""
+    if spec.host_name:
+        first = _LEAST_ID + int.from_bytes(spec.host_name.encode(), "big") % _IDS
+        with contextlib.suppress(OSError):  # an ordinary user before Linux 5.9, or /proc is read-only
+            linux.set_last_pid(first)
 
 
 def _run_plain(spec: Spec, control: socket.socket) -> int:

@@ -126,6 +126,13 @@ def set_host_name(name: str) -> None:
     _check(libc().sethostname(encoded, len(encoded)), "sethostname")
 
 
+def set_last_pid(number: int) -> None:
+    """The next process of the caller's PID namespace gets the id after this one (proc_sys_kernel(5), ns_last_pid).
+    Raises OSError."""
+    with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+        file.write(str(number))
+
+
 def prctl(option: int, value: int = 0) -> int:
     """prctl(2) with one argument. Raises OSError."""
     return _check(libc().prctl(option, value, 0, 0, 0), "prctl")

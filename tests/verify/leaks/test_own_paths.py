@@ -1,4 +1,4 @@
-"""An answer that shows a path of the process's own folders says where it ran; that is not state."""
+"""What is a process's own: its folders and its id. To show them is not state; to store under them is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.verify.leaks import clean
 from tests.verify.leaks.experiments import run, write_app, write_workload
-from tests.verify.leaks.leak import get, post
+from tests.verify.leaks.leak import Leak, get, post
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -54,3 +54,28 @@ def test_a_database_that_is_opened_at_boot_is_named_with_the_line_that_opens_it(
     (difference,) = run(app, tmp_path / "state", mode="boot").differences
     culprit = difference.culprit
     assert (culprit.file, culprit.written_at, culprit.confirmed) == ("notes.db", "app.py:5", True)
+
+
+BY_ID = """
+import os
+
+@route("POST", "/marks")
+def mark(call):
+    store().execute("INSERT INTO marks VALUES (?, ?)", (f"by-{os.getpid()}", call.json["text"]))
+    return 201, {}
+
+@route("GET", "/marks")
+def marks(call):
+    found = store().execute("SELECT text FROM marks WHERE by = ?", (f"by-{os.getpid()}",))
+    return {"marks": [text for text, in found]}
+"""
+MARKS = Leak(
+    "marks", BY_ID, "", (post("/marks", {"text": "one"}), get("/marks")), (0, 1), "", "CREATE TABLE marks (by, text);"
+)
+
+
+def test_what_is_stored_under_the_process_id_is_found_by_that_process_alone(tmp_path: Path) -> None:
+    findings = run(write_app(tmp_path / "app", [MARKS], mended=False), tmp_path / "state")
+    (difference,) = findings.differences
+    assert difference.requests == ("#0 POST /marks", "#1 GET /marks")
+    assert difference.culprit.where == "identity"

@@ -109,7 +109,7 @@ def holder(culprit: Culprit) -> str | None:
     if culprit.where == HASH_SEED:
         return "the process's own hash seed: hash() of a text, or the order of a set, is another in each process"
     if culprit.where == "identity":
-        return "the process's own identity (host name, folder, port)"
+        return "the process's own identity (host name, process id, folder, port)"
     return {"file": "a file", None: None}.get(culprit.where, culprit.where)
 
 
