@@ -184,8 +184,12 @@ class Experiment:
         self._say("importing the app to fork from")
         try:
             fork, first = await self._forked
-        except (Unforkable, BootFailure) as reason:
+        except Unforkable as reason:
             self._no_forks(str(reason))
+            return None
+        except BootFailure as failure:
+            said = failure.output.strip().splitlines()[-1:]
+            self._no_forks(": ".join([str(failure), *said]))
             return None
         for deviation in boot.deviations(first):
             if deviation.step is not None and deviation.place in ("status", "fault"):

@@ -97,6 +97,35 @@ def test_each_slot_has_its_own_place_and_the_two_imports_their_hash_seeds(bench:
     bench.run(scenario, lazy=False)
 
 
+LAZY = """
+from flask import Flask
+app = Flask(__name__)
+MADE = []
+
+class Lazy:
+    @property
+    def __class__(self):
+        MADE.append("made")
+        raise LookupError("it cannot be made yet")
+
+LATER = Lazy()
+
+@app.get("/made")
+def made():
+    return {"made": MADE}
+"""
+
+
+def test_an_object_that_is_made_when_it_is_looked_at_is_not_made(bench: Bench) -> None:
+    bench.write(web=LAZY)
+
+    async def scenario(birth: ForkBirth) -> None:
+        slot = await birth.bear(bench.site(0))
+        assert json.loads((await ask(slot.address, "/made")).body) == {"made": []}
+
+    bench.run(scenario)
+
+
 def test_an_attached_folder_shines_through(bench: Bench) -> None:
     store = bench.base / "store"
     store.mkdir()

@@ -141,8 +141,10 @@ class Memory:
         if not tried.writes and not tried.declared:
             tried = await self._put_back(way, guilty, watched=guilty[0])
         paths = [change.path for change in guilty]
+        # Of several that were not told apart in time, the first is only the likeliest.
+        is_least = len(guilty) == 1 or self._bench.goes_on(_MOST_RUNS + _MOST_MORE)
         return Proof(
-            _named(way, guilty[0], tried),
+            replace(_named(way, guilty[0], tried), confirmed=is_least),
             lambda question, shown: self._explained(way, paths, question, shown),
             simple=not way.rehearsed and not way.emptied,
             made=guilty[0].made and not way.each and not way.rehearsed and not way.emptied,

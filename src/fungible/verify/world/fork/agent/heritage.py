@@ -20,6 +20,7 @@ from typing import Any
 
 from . import safety
 from .listening import start_listeners, stop_listeners
+from .living import objects_of
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 
@@ -47,10 +48,8 @@ class Randomness:
         random.seed = shared.seed
         if self._is_seeded(shared):
             self._state = shared.getstate()
-        for each in gc.get_objects():
-            if not isinstance(each, random.Random) or isinstance(each, random.SystemRandom) or each is shared:
-                continue
-            if not self._is_seeded(each):
+        for each in objects_of(random.Random):
+            if each is not shared and not isinstance(each, random.SystemRandom) and not self._is_seeded(each):
                 self._own.append(each)
 
     def renew(self) -> None:
@@ -168,13 +167,12 @@ def close_pools() -> None:
     pool: Any = getattr(sys.modules.get("redis.connection"), "ConnectionPool", None)
     if engine is None and pool is None:
         return
-    for each in gc.get_objects():
+    for each in objects_of(*(kind for kind in (engine, pool) if kind is not None)):
         with contextlib.suppress(Exception):
-            if engine is not None and isinstance(each, engine):
-                if each.dialect.name != "sqlite" or not _in_memory(each.url.database or ""):
-                    each.dispose()
-            elif pool is not None and isinstance(each, pool):
+            if pool is not None and isinstance(each, pool):
                 each.disconnect()
+            elif each.dialect.name != "sqlite" or not _in_memory(each.url.database or ""):
+                each.dispose()
 
 
 def _takes_flag(django: Any) -> bool:
@@ -190,10 +188,9 @@ def _in_memory(database: str) -> bool:
 
 
 def _flush() -> None:
-    for each in gc.get_objects():
-        if isinstance(each, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
-            with contextlib.suppress(Exception):
-                each.flush()
+    for each in objects_of(io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom):
+        with contextlib.suppress(Exception):
+            each.flush()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

@@ -4,9 +4,10 @@ queue empty, and started anew in every child."""
 from __future__ import annotations
 
 import contextlib
-import gc
 import sys
 from typing import Any
+
+from .living import objects_of
 
 
 def stop_listeners() -> list[Any]:
@@ -15,9 +16,9 @@ def stop_listeners() -> list[Any]:
     if kind is None:
         return []
     running = []
-    for each in gc.get_objects():
+    for each in objects_of(kind):
         with contextlib.suppress(Exception):
-            if isinstance(each, kind) and getattr(each, "_thread", None) is not None:
+            if getattr(each, "_thread", None) is not None:
                 each.stop()
                 running.append(each)
     return running
