@@ -72,7 +72,7 @@ REQUESTS = {
         get("/me", headers={"Authorization": "token ${token}"}),
     ],
 }
-OBJECTS = {"tasks": r"<__main__\.main>\.<local desk>\.tasks", "secret": r"__main__\.Desk\.__init__: self\.secret$"}
+OBJECTS = {"tasks": r"<__main__\.main>\.<local desk>\.tasks", "secret": r"app\.Desk\.__init__: self\.secret$"}
 
 
 @pytest.mark.parametrize("name", REQUESTS)
