@@ -50,7 +50,8 @@ def is_token(text: str) -> bool:
 
     A UUID; a number of 12 and more digits; a word of 8 and more letters and digits that changes between the two
     at least twice, as hexadecimal does; or, also over separators, 8 and more characters of which both cases and
-    digits change places as often as in base64; without digits, 20 and more, about half of them capitals. So `chapter-10`, `iPhone-14-Pro`, `python3` and dates are none.
+    digits change places as often as in base64; without digits, 20 and more, about half of them capitals. So
+    `chapter-10`, `iPhone-14-Pro`, `python3` and dates are none.
     """
     if not MIN_TOKEN <= len(text) <= _MAX_TOKEN or _DATE.fullmatch(text):
         return False
