@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,18 +12,14 @@ from fungible.verify.compare import Deviation, Relations, Sensitivity, not_judge
 from fungible.verify.cuts import MOST_IMPORTED, MOST_LATE, late_cuts, writing_steps
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
-from fungible.verify.fitness import NotJudged, check_warm, statuses, strange, weak_spots
-from fungible.verify.pace import slow
+from fungible.verify.fitness import NotJudged
 from fungible.verify.reference import Reference
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
 from fungible.verify.schedule.schedule import Schedule
-from fungible.verify.workload.binding import infer_bindings
+from fungible.verify.warming import WarmUp
 from fungible.verify.workload.steps import Workload, step_text
-from fungible.verify.world.canary import EXPECTED
-from fungible.verify.world.fork.unforkable import Unforkable
-from fungible.verify.world.laboratory import Instrument, Laboratory
-from fungible.verify.world.slot import BootFailure
+from fungible.verify.world.laboratory import Laboratory
 from fungible.verify.world.world import Execution
 
 _Result = TypeVar("_Result")
@@ -62,26 +58,21 @@ class Experiment:
         self._say = say
         self._boot: Reference | None = None
         self._fork: Reference | None = None
-        self._imports: Reference | None = None
         self._meanwhile: list[asyncio.Task[Any]] = []
-        self._opening: asyncio.Task[Instrument] | None = None
-        self._loading: asyncio.Task[Instrument | None] | None = None
-        self._forked: asyncio.Task[tuple[Reference, Execution]] | None = None
-        self._warm: asyncio.Task[None] | None = None
         self._sensing: asyncio.Task[tuple[Relations, Sensitivity]] | None = None
         self._evidence: list[Evidence] = []
         self._examination: Examination | None = None
-        self._canaries: tuple[str, ...] = ()
         self._warnings: list[str] = []
+        self._warm_up = WarmUp(laboratory, workload, wishes.mode, begin=self._begin, say=say)
 
     async def run(self) -> Findings:
         """The whole experiment."""
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
-            self._boot = await self._warm_up()
+            self._boot = await self._warm_up.boots()
             self._sensing = self._begin(asyncio.to_thread(_sensed, self._boot))
-            self._fork = await self._warm_up_forks(self._boot)
+            self._fork = await self._warm_up.forks(self._boot)
             await self._run_worlds(self._boot)
             latest = self._budget + EXAMINE_LATEST
             self._examination = Examination(self._boot, self._evidence, latest=latest, say=self._say)
@@ -109,110 +100,6 @@ class Experiment:
         self._meanwhile.append(task)
         return task
 
-    async def _warm_up(self) -> Reference:
-        """Warm worlds on real boots; what the app made in the first is bound in all that follow. Where no world runs
-        the app is imported to fork from, and as soon as that is done a world of forks is under way; the canaries are
-        looked for while the slow world pauses."""
-        self._say("warm world")
-        laboratory, written = self._laboratory, self._written
-        schedule = schedules.warm(len(written.steps), written.quiet())
-        beginning = self._begin(laboratory.run(schedule, written, skew=False))
-        if self._wishes.mode != "boot" and len(written.steps) > 1:
-            self._opening = self._begin(laboratory.open_forks())
-            self._loading = self._begin(self._load(self._opening))
-        first = await beginning
-        check_warm(written, first)
-        self._warnings += weak_spots(written, first)
-        workload = infer_bindings(written, first.transcript)
-        # The slow one first: it takes longest, and its pauses are time for all others.
-        runs = [
-            self._begin(laboratory.run(schedule, each, defaults=first.variables))
-            for each in (slow(workload), workload)
-        ]
-        canaries = self._begin(laboratory.ground.canaries())
-        second = await runs[1]
-        alike = statuses(second) == statuses(first)
-        if alike:
-            self._fork_once(workload, second.variables)
-        # The first is one of its runs, too: what is bound came from its own answers, so it sent the same.
-        done = [second, await runs[0], first]
-        if not alike:
-            # A literal id whose maker never showed it: ids cannot be moved, so they stay where they are.
-            laboratory.skewed = False
-            second = await laboratory.run(schedule, workload, defaults=first.variables)
-            if statuses(second) != statuses(first):
-                workload = written
-                second = await laboratory.run(schedule, workload, defaults=first.variables)
-            done = [first, second]
-            self._fork_once(workload, second.variables)
-        reference = Reference(laboratory, laboratory.boot, workload, second.variables)
-        await reference.warm_up(done, paused=laboratory.skewed)
-        self._canaries = await canaries
-        blind = [each for each in EXPECTED if each not in self._canaries]
-        if blind:
-            raise NotJudged(
-                f"the planted {' and the '.join(blind)} were not found: this machine or set-up hides state, so "
-                "nothing can be said about the app (fungible doctor)"
-            )
-        return reference
-
-    async def _load(self, opening: asyncio.Task[Instrument]) -> Instrument | None:
-        """Load the app's packages, where that can be done, for processes that import it themselves."""
-        try:
-            await asyncio.shield(opening)
-            return await self._laboratory.open_imports()
-        except (Unforkable, BootFailure):
-            return None
-
-    def _fork_once(self, workload: Workload, defaults: Mapping[str, str]) -> None:
-        """Begin a warm world of forked processes, where any can be forked; what becomes of it is asked for later."""
-        opening = self._opening
-        if opening is None:
-            return
-
-        async def run() -> tuple[Reference, Execution]:
-            fork = Reference(self._laboratory, await asyncio.shield(opening), workload, defaults)
-            return fork, await fork.run(schedules.warm(len(workload.steps), workload.quiet()))
-
-        self._forked = self._begin(run())
-
-    async def _warm_up_forks(self, boot: Reference) -> Reference | None:
-        """A warm world of forked processes, where forking is possible and answers the same; others follow. Processes
-        that import the app themselves are held to what booted and forked ones have in common."""
-        if self._forked is None or self._loading is None:
-            return None
-        self._say("importing the app to fork from")
-        try:
-            fork, first = await self._forked
-        except Unforkable as reason:
-            self._no_forks(str(reason))
-            return None
-        except BootFailure as failure:
-            said = failure.output.strip().splitlines()[-1:]
-            self._no_forks(": ".join([str(failure), *said]))
-            return None
-        for deviation in boot.deviations(first):
-            if deviation.step is not None and deviation.place in ("status", "fault"):
-                self._no_forks(strange(boot.workload, deviation, first))
-                return None
-        importing = await self._loading
-        imports = None if importing is None else Reference(self._laboratory, importing, boot.workload, boot.defaults)
-        self._imports = imports
-
-        async def warm_up() -> None:
-            await fork.warm_up([first])
-            if imports is not None:
-                await asyncio.to_thread(imports.held_to, (boot, fork))
-
-        self._warm = self._begin(warm_up())
-        return fork
-
-    def _no_forks(self, reason: str) -> None:
-        text = f"processes were booted, which takes longer than to fork them: {reason}"
-        if self._wishes.mode == "fork":
-            raise NotJudged(text)
-        self._warnings.append(text)
-
     async def _run_worlds(self, boot: Reference) -> None:
         """All other worlds: masks first to last, so that a budget cuts coverage and never truth. Those that take
         longest begin first, unless somebody chose the budget: then no lane waits for another one at the end."""
@@ -225,11 +112,11 @@ class Experiment:
 
         async def judge(position: int, reference: Reference, execution: Execution) -> tuple[int, Evidence]:
             """In a thread: other worlds go on meanwhile."""
-            if self._warm is not None:
-                await asyncio.shield(self._warm)
+            if self._warm_up.learning is not None:
+                await asyncio.shield(self._warm_up.learning)
             async with one_by_one:
                 deviations = await asyncio.to_thread(reference.deviations, execution)
-            if reference is self._imports and _is_strange(execution, deviations):
+            if reference is self._warm_up.imports and _is_strange(execution, deviations):
                 return await judge(position, boot, await boot.run(execution.schedule))
             return position, Evidence(reference, execution, deviations)
 
@@ -257,7 +144,7 @@ class Experiment:
         wanted: list[tuple[Schedule, Reference]] = [(schedules.newborn(n, quiet=quiet), fast)]
         if self._wishes.masks:
             wanted += [(each, fast) for each in schedules.splits(n, quiet)]
-        late = self._imports or boot
+        late = self._warm_up.imports or boot
         cuts = late_cuts(workload, forked=fast is not boot, most=self._most_late)
         wanted += [(schedules.relieved(n, each, quiet), late) for each in (cuts[::2], cuts[1::2]) if each]
         if late is not boot:  # what packages read when they are loaded, and what a server reads itself
@@ -269,7 +156,7 @@ class Experiment:
 
     @property
     def _most_late(self) -> int:
-        return MOST_LATE if self._imports is None else MOST_IMPORTED
+        return MOST_LATE if self._warm_up.imports is None else MOST_IMPORTED
 
     @property
     def _budget(self) -> float:
@@ -300,10 +187,10 @@ class Experiment:
             notes=tuple(examined.notes) if examined else (),
             not_judged=not_judged(reference.relations) if reference else (),
             sensitivity=self._sensitivity(reference) if reference else None,
-            canaries=self._canaries,
+            canaries=self._warm_up.canaries,
             reasons=reasons,
             not_covered=LIMITS,
-            warnings=(*self._written.warnings, *self._warnings, *self._advice()),
+            warnings=(*self._written.warnings, *self._warm_up.warnings, *self._warnings, *self._advice()),
             mode="fork" if self._fork else "boot",
             grid=(
                 *(WorldRow(each.schedule.name, each.schedule.placement) for each in warm),
