@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -212,3 +213,15 @@ async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+def quiet(_: object) -> None:
+    """Takes what a router tells."""
+
+
+async def bodies(client: httpx.AsyncClient, count: int, path: str = "/", method: str = "GET") -> list[str]:
+    return [(await client.request(method, path)).text for _ in range(count)]
+
+
+def alternates(names: list[str]) -> bool:
+    return all(one != other for one, other in itertools.pairwise(names))
