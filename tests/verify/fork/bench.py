@@ -19,6 +19,36 @@ from fungible.sandbox.spec import Mount
 from fungible.verify.world.fork.birth import ForkBirth
 from fungible.verify.world.slot import Site
 
+FLASK = """
+import atexit, os, socket, sys, tempfile
+from flask import Flask, request
+app = Flask(__name__)
+SEEN = []
+print("imported", flush=True)
+
+@app.post("/seen/<name>")
+def add(name):
+    SEEN.append(name)
+    with open("seen.txt", "a") as file:
+        file.write(name)
+    return {"seen": SEEN, "file": open("seen.txt").read()}
+
+@app.get("/place")
+def place():
+    print("asked", file=sys.stderr, flush=True)
+    return {"hash": hash("x"), "host": socket.gethostname(), "home": os.environ["HOME"], "tmp": tempfile.gettempdir(),
+            "cwd": os.getcwd(), "seed": os.environ["PYTHONHASHSEED"], "threads": os.environ.get("OMP_NUM_THREADS"),
+            "port": os.environ["PORT"]}
+
+@app.post("/attached")
+def attached():
+    with open(os.environ["STORE"] + "/x", "a") as file:
+        file.write("y")
+    return open(os.environ["STORE"] + "/x").read()
+
+atexit.register(lambda: (print("at exit"), open(os.environ.get("STORE", ".") + "/exit", "w").close()))
+"""
+
 
 @dataclass(frozen=True)
 class Reply:
