@@ -20,7 +20,8 @@ def main(arguments: list[str]) -> int:
     app = Path(command[command.index("--app") + 1])
     done = subprocess.run([Path(sys.executable).with_name("fungible"), *command], stdout=subprocess.PIPE)
     report = done.stdout
-    corpus = resolve(parse_dotenv((app / ".env").read_text(), ".env"), {}, ".env").get("CORPUS")
+    assigned = parse_dotenv((app / ".env").read_text(), ".env")
+    corpus = resolve((each for each in assigned if each.name == "CORPUS"), {}, ".env").get("CORPUS")
     if corpus:
         report = report.replace(corpus.encode(), b"$CORPUS")
     folder.mkdir(parents=True, exist_ok=True)
