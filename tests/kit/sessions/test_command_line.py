@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -45,3 +47,23 @@ def test_what_has_ended_is_deleted_and_the_operator_is_told(
     said = capsys.readouterr().err
     assert said.startswith("fungible_kit.sessions: no session store") and said.count("\n") == 1
     assert main(["purge", "valkey://127.0.0.1:1"]) == 0  # such a store does it itself
+
+
+@pytest.mark.parametrize("store", ["valkey", "memcached"])
+def test_a_check_of_a_store_that_cannot_be_used_says_why(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{held.getsockname()[1]}"
+        assert main(["check", f"{store}://{place}"]) == 1
+    out, said = capsys.readouterr()
+    assert said.startswith(f"fungible_kit.sessions: {store} at {place} cannot be used: ") and "refused" in said
+    assert said.count("\n") == 1 and not out
+
+
+def test_a_check_with_a_wrong_password_says_so_and_keeps_it_to_itself(
+    valkey_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"127.0.0.1:{urlsplit(valkey_url).port}"
+    assert main(["check", f"valkey://:sesame@{place}"]) == 1
+    said = capsys.readouterr().err
+    assert f"valkey at {place} cannot be used: invalid username-password pair" in said and "sesame" not in said

@@ -518,8 +518,10 @@ def test_s15_the_operator_is_told_of_an_open_link(sqlite_url: str, valkey_url: s
         try:
             steps.send(None)
             steps.send({b"maxmemory-policy": facts.pop("policy", b"noeviction")})
+            saves = facts.pop("save", b"3600 1")
             info = {"aof_enabled": 1, "evicted_keys": 0, **facts}
             steps.send("".join(f"{name}:{value}\r\n" for name, value in info.items()).encode())
+            steps.send([b"save", saves])
         except StopIteration as end:
             words = " / ".join(end.value)
         return words
@@ -529,9 +531,12 @@ def test_s15_the_operator_is_told_of_an_open_link(sqlite_url: str, valkey_url: s
     )
     assert "the user 'default'" in said("valkeys://:pw@cache.example.org")
     assert said("valkeys://app:pw@cache.example.org") == "" == said("redis://127.0.0.1:6379/0")
-    assert "evicted before they end" in said("redis://localhost", policy=b"allkeys-lru")
+    assert said("redis://localhost", policy=b"allkeys-lru").startswith("maxmemory-policy is allkeys-lru: ")
+    assert "keeps nothing over a restart" in said("redis://localhost", aof_enabled=0, save=b"", rdb_last_save_time=1)
+    assert said("redis://localhost", aof_enabled=0) == ""
     assert "were evicted" in said("redis://localhost", evicted_keys=3)
-    assert all("\n" not in word for word in open_sessions(valkey_url).check())
+    (word,) = open_sessions(valkey_url).check()  # it is started without persistence
+    assert "keeps nothing over a restart" in word and "\n" not in word
     monkeypatch.setenv("DYNO", "web.1")
     assert "Heroku" in open_sessions(sqlite_url).check()[0]
 

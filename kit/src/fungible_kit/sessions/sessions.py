@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from fungible_kit.duration import Duration
 from fungible_kit.services.breaker import Breaker
 from fungible_kit.sessions.answer import Answer, OnOutage, Outage, answer_to, with_page
+from fungible_kit.sessions.availability import Availability, sentence
 from fungible_kit.sessions.codec import Codec, JsonCodec
 from fungible_kit.sessions.cookie import Cookie
 from fungible_kit.sessions.errors import Misconfigured, SessionError, StoreUnavailable
 from fungible_kit.sessions.exchange import Policy
+from fungible_kit.sessions.identity import key_of, new_id
 from fungible_kit.sessions.lifetime import Lifetime, setting
 from fungible_kit.sessions.record import MAX_BYTES, MAX_NAMES, Listed
 from fungible_kit.sessions.session import Session
@@ -109,11 +111,12 @@ class Sessions:
             clock,
             self._event,
         )
-        self._faces = _faces(store, limit)
+        self._store = _given(store)
+        self._faces = _faces(self._store, limit)
         self._sync: Store | None = None
         self._async: AsyncStore | None = None
         self._breaker = Breaker(StoreUnavailable, "the session store")
-        self._runner = Runner(self._sync_store, self._async_store, self._breaker, limit)
+        self._runner = Runner(self._sync_store, self._async_store, self._breaker, limit, Availability(self._store))
 
     # The ways in.
 
@@ -231,8 +234,16 @@ class Sessions:
         return self._sync_store().purge()
 
     def check(self) -> list[str]:
-        """What an operator should know about the store as it is set up, a sentence each."""
-        return self._sync_store().check()
+        """What an operator should know about the store as it is set up, a sentence each.
+
+        Raises `StoreUnavailable` that says which store cannot be used, and why.
+        """
+        store = self._sync_store()
+        try:
+            store.read(key_of(new_id()))
+        except StoreUnavailable as error:
+            raise StoreUnavailable(sentence(self._store, error), timed_out=error.timed_out) from error
+        return store.check()
 
     def close(self) -> None:
         if self._sync is not None:
@@ -269,11 +280,16 @@ class Sessions:
             self._on_event(name, public_id)
 
 
-def _faces(store: str | Store | AsyncStore | None, deadline: float) -> Faces:
-    if store is None:
-        store = os.environ.get(URL_VARIABLE)
-        if not store:
-            raise Misconfigured(f"where are sessions kept? Sessions('valkey://...') or {URL_VARIABLE}=valkey://...")
+def _given(store: str | Store | AsyncStore | None) -> str | Store | AsyncStore:
+    if store is not None:
+        return store
+    url = os.environ.get(URL_VARIABLE)
+    if not url:
+        raise Misconfigured(f"where are sessions kept? Sessions('valkey://...') or {URL_VARIABLE}=valkey://...")
+    return url
+
+
+def _faces(store: str | Store | AsyncStore, deadline: float) -> Faces:
     if isinstance(store, str):
         return open_store(store, deadline)
     read: Any = getattr(store, "read", None)

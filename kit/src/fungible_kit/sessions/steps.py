@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
 from fungible_kit.services.breaker import Breaker
+from fungible_kit.sessions.availability import Availability
 from fungible_kit.sessions.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -32,12 +33,18 @@ class Runner:
     """
 
     def __init__(
-        self, store: Callable[[], Any], async_store: Callable[[], Any], breaker: Breaker, deadline: float
+        self,
+        store: Callable[[], Any],
+        async_store: Callable[[], Any],
+        breaker: Breaker,
+        deadline: float,
+        availability: Availability,
     ) -> None:
         self._store = store
         self._async_store = async_store
         self._breaker = breaker
         self._deadline = deadline
+        self._availability = availability
 
     def run(self, steps: Steps[T]) -> T:
         """A call that fails is raised where it was asked for, and from here if it is not caught there."""
@@ -68,28 +75,46 @@ class Runner:
             return end.value  # type: ignore[no-any-return]
 
     def _call(self, ask: Ask) -> Any:
-        with self._breaker:
+        with self._breaker:  # what it refuses is no news of the store
             method = getattr(self._store(), ask.method)
             try:
-                return method(*ask.arguments)
+                try:
+                    answer = method(*ask.arguments)
+                except StoreUnavailable as error:
+                    if ask.method != "read" or error.timed_out:
+                        raise
+                    answer = method(*ask.arguments)
             except StoreUnavailable as error:
-                if ask.method != "read" or error.timed_out:
-                    raise
-                return method(*ask.arguments)
+                self._availability.failed(error)
+                raise
+            if self._availability.failing:
+                self._availability.answered()
+            return answer
 
     async def _acall(self, ask: Ask) -> Any:
         with self._breaker:
             store = self._async_store()
             method = getattr(store, ask.method)
-            if getattr(store, "bounded", False):
-                return await self._answer(method, ask)
             try:
-                async with asyncio.timeout(self._deadline):
-                    return await self._answer(method, ask)
-            except TimeoutError as error:
-                raise StoreUnavailable(
-                    f"the session store did not answer within {self._deadline * 1000:g} ms", timed_out=True
-                ) from error
+                if getattr(store, "bounded", False):
+                    answer = await self._answer(method, ask)
+                else:
+                    answer = await self._answer_in_time(method, ask)
+            except StoreUnavailable as error:
+                self._availability.failed(error)
+                raise
+            if self._availability.failing:
+                self._availability.answered()
+            return answer
+
+    async def _answer_in_time(self, method: Callable[..., Any], ask: Ask) -> Any:
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await self._answer(method, ask)
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"the session store did not answer within {self._deadline * 1000:g} ms", timed_out=True
+            ) from error
 
     async def _answer(self, method: Callable[..., Any], ask: Ask) -> Any:
         try:

@@ -105,19 +105,25 @@ def check(url: str) -> Dialogue[list[str]]:
     elif far and (address.username or "default") == "default":
         words.append("the session store is used as the user 'default', who may do everything; give it its own")
     try:
-        reply = yield ("CONFIG", "GET", "maxmemory-policy")
+        policy = _setting_in((yield ("CONFIG", "GET", "maxmemory-policy")))
         facts = yield ("INFO",)
+        saves = _setting_in((yield ("CONFIG", "GET", "save")))
     except StoreUnavailable:
         return words
-    policy = reply[1] if isinstance(reply, list) else next(iter(reply.values()), b"")
     facts = dict(line.split(":", 1) for line in facts.decode().splitlines() if ":" in line)
-    if (policy.decode() if isinstance(policy, bytes) else str(policy)).startswith("allkeys"):
-        words.append(f"maxmemory-policy is {policy!s}: sessions are evicted before they end; use noeviction")
+    if policy.startswith("allkeys"):
+        words.append(f"maxmemory-policy is {policy}: sessions are evicted before they end; use noeviction")
     if int(facts.get("evicted_keys", 0)):
         words.append(f"{facts['evicted_keys']} keys were evicted since the server started; give it more memory")
-    if not int(facts.get("aof_enabled", 0)) and not int(facts.get("rdb_last_save_time", 0)):
+    if not int(facts.get("aof_enabled", 0)) and not saves:  # a time of the last save is there from the start
         words.append("the server keeps nothing over a restart; turn on appendonly or save")
     return words
+
+
+def _setting_in(reply: Any) -> str:
+    """The value in an answer to CONFIG GET of one name, which is a list (RESP 2) or a mapping."""
+    value = (reply[1] if len(reply) > 1 else b"") if isinstance(reply, list) else next(iter(reply.values()), b"")
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _opened(face: Callable[..., C], url: str, deadline: float) -> C:

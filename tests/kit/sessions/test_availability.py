@@ -1,0 +1,124 @@
+"""What the log says of a store that cannot be used: once, with the reason, and never what opens the store."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from fungible_kit import Sessions
+from fungible_kit.sessions import StoreUnavailable
+from fungible_kit.sessions.availability import Availability, place, sentence
+from tests.kit.sessions import apps
+from tests.kit.sessions.clients import AsgiBrowser, Jar, WsgiBrowser
+
+ID = {"__Host-sid": "A" * 43}
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "fungible_kit.sessions" and record.levelno == logging.WARNING
+    ]
+
+
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [("password", "invalid username-password pair"), ("none", "Authentication required"), ("db", "out of range")],
+)
+def test_a_store_that_refuses_is_told_once_with_the_reason(
+    face: str, fault: str, says: str, valkey_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = urlsplit(valkey_url)
+    port = held.port
+    url = {
+        "password": f"valkey://:sesame@127.0.0.1:{port}",
+        "none": f"valkey://127.0.0.1:{port}",
+        "db": f"redis://:{held.password}@127.0.0.1:{port}/9999",
+    }[fault]
+    sessions = Sessions(url, deadline="5s")
+    browser: Any = (
+        WsgiBrowser(apps.wsgi(sessions), Jar(dict(ID)))
+        if face == "wsgi"
+        else AsgiBrowser(apps.asgi(sessions), Jar(dict(ID)))
+    )
+    for _ in range(3):
+        assert browser.get("/all").status == 503
+    (told,) = warnings_in(caplog)
+    assert told.startswith(f"{url.partition(':')[0]} at 127.0.0.1:{port} cannot be used: ") and says in told
+    assert "sesame" not in told and str(held.password) not in told
+
+
+def test_a_first_write_without_a_cookie_is_told_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        browser = WsgiBrowser(apps.wsgi(Sessions(f"valkey://127.0.0.1:{port}")))
+        for _ in range(5):
+            assert browser.get("/set/a/1").status == 503
+    (told,) = warnings_in(caplog)
+    assert told.startswith(f"valkey at 127.0.0.1:{port} cannot be used: ") and "refused" in told
+
+
+@pytest.mark.pure
+def test_an_outage_is_told_when_it_begins_each_minute_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    availability = Availability("valkey://u:pw@h", lambda: now[0])
+    away = StoreUnavailable("away")
+    said: list[int] = []
+    for moment, fails in ((0, True), (1, True), (59, True), (61, True), (62, False), (63, True), (64, False)):
+        now[0] = moment
+        availability.failed(away) if fails else availability.answered()
+        said.append(len(warnings_in(caplog)))
+    assert said == [1, 1, 1, 2, 3, 3, 3]  # what flaps is told once a minute
+    assert warnings_in(caplog)[1:] == ["valkey at h:6379 cannot be used: away", "valkey at h:6379 is back"]
+
+
+def test_a_store_that_is_back_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sessions = Sessions(f"sqlite:///{tmp_path}/folder/s.db")
+    browser = WsgiBrowser(apps.wsgi(sessions), Jar(dict(ID)))
+    (tmp_path / "folder").write_text("no folder yet")
+    assert browser.get("/all").status == 503
+    (tmp_path / "folder").unlink()
+    (tmp_path / "folder").mkdir()
+    assert [browser.get("/all").status for _ in range(2)] == [200, 200]
+    began, back = warnings_in(caplog)
+    assert "cannot be used: " in began and back == f"the file {tmp_path}/folder/s.db is back"
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("valkey://user:sesame@h:1/2?password=sesame", "valkey at h:1"),
+        ("rediss://:sesame@[::1]", "rediss at [::1]:6379"),
+        ("valkey://:ses/ame@h:1", "valkey"),
+        ("valkey://:ses@ame@h:1", "valkey at h:1"),
+        ("unix://:sesame@/run/valkey.sock?db=1", "valkey at /run/valkey.sock"),
+        ("memcached://a,b:2", "memcached at a:11211, b:2"),
+        ("postgres://u:sesame@a:1,b/d", "postgres at a:1, b:5432"),
+        ("postgres:///d?host=/run&password=sesame", "postgres"),
+        ("sqlite:////var/s.db?x=1", "the file /var/s.db"),
+    ],
+)
+def test_the_place_of_a_store_holds_nothing_that_opens_it(url: str, named: str) -> None:
+    assert place(url) == named
+
+
+@pytest.mark.pure
+def test_what_a_server_repeats_is_left_out() -> None:
+    def told(cause: Exception) -> str:
+        error = StoreUnavailable("the session store cannot be reached")
+        error.__cause__ = cause
+        return sentence("valkey://:se%20same@h", error).partition("used: ")[2]
+
+    assert told(ValueError("unknown command 'AUTH', with args beginning with: 'x'")) == "unknown command 'AUTH'"
+    assert told(ValueError("no such thing: 'se same'\nat all")) == "ValueError"
+    assert told(ValueError("DB index\nis out of range")) == "DB index is out of range"
+    assert told(ValueError()) == "ValueError"
