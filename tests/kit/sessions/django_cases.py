@@ -285,6 +285,18 @@ def away_page(outage: Any) -> str | None:
     return f"<h1>{outage.path} in {outage.retry_after} s</h1>" if outage.wants_html else None
 
 
+def misspelt() -> None:
+    for option, says in (("absolut", "'absolut'; did you mean 'absolute'?"), ("x", "'x'; there are store, cookie")):
+        sessions.cache_clear()
+        settings.FUNGIBLE_SESSIONS = {option: "30d"}
+        try:
+            sessions()
+        except ValueError as error:
+            assert f"the setting FUNGIBLE_SESSIONS has an unknown option {says}" in str(error), error
+        else:
+            raise AssertionError(option)
+
+
 def away() -> None:
     answer = _with("A" * 43).get("/show", secure=True, headers={"accept": "text/html"})
     assert answer.status_code == 503 and answer.content == b"<h1>/show in 1 s</h1>", answer.content

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from fungible_kit import Sessions
-from fungible_kit.sessions import StoreUnavailable
+from fungible_kit.sessions import Misconfigured, StoreUnavailable
 from fungible_kit.sessions.availability import Availability, place, sentence
+from fungible_kit.sessions.identity import key_of, public_id
 from tests.kit.sessions import apps
 from tests.kit.sessions.clients import AsgiBrowser, Jar, WsgiBrowser
 
@@ -122,3 +123,36 @@ def test_what_a_server_repeats_is_left_out() -> None:
     assert told(ValueError("no such thing: 'se same'\nat all")) == "ValueError"
     assert told(ValueError("DB index\nis out of range")) == "DB index is out of range"
     assert told(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize(
+    "url", ["valkey://127.0.0.1:abc", "redis://:ses/ame@h:1", "valkey://h:99999", "valkey://[::1"]
+)
+def test_a_port_that_is_none_is_refused_when_it_is_given(url: str) -> None:
+    with pytest.raises(Misconfigured, match="URL of the session store is n") as failed:
+        Sessions(url)
+    assert "ses" not in str(failed.value).replace("session", "")
+
+
+@pytest.mark.parametrize("face", ["wsgi", "asgi"])
+def test_what_was_not_saved_is_named(face: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a reader of the answer: it is an error of the app's already."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        sessions = Sessions(f"valkey://127.0.0.1:{held.getsockname()[1]}", on_store_error="anonymous")
+        browser: Any = (
+            WsgiBrowser(apps.wsgi(sessions, "500 Oops"), Jar(dict(ID)))
+            if face == "wsgi"
+            else AsgiBrowser(apps.asgi(sessions, 500, preload=False), Jar(dict(ID)))
+        )
+        browser.get("/logout")
+    assert f"the end of session {public_id(key_of('A' * 43))} was not saved: " in caplog.text
+
+
+@pytest.mark.pure
+def test_what_is_unsaved_has_a_name_before_the_session_has_one() -> None:
+    session = Sessions("valkey://h").open("")
+    session["a"] = 1
+    assert session.unsaved() == "a change of a new session"
+    session.login("ann")
+    assert session.unsaved() == "a login in a new session"

@@ -66,3 +66,7 @@ def test_s13_a_store_that_is_away_is_503_and_the_cookie_stays(tmp_path: Path) ->
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         assert run(f"valkey://127.0.0.1:{held.getsockname()[1]}", tmp_path, "away") == "away ok\n"
+
+
+def test_a_setting_that_is_misspelt_is_named(sqlite_url: str, tmp_path: Path) -> None:
+    assert run(sqlite_url, tmp_path, "misspelt") == "misspelt ok\n"

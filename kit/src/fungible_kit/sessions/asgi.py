@@ -152,9 +152,10 @@ class _Response:
         try:
             await self._session.asave()
         except SessionError as error:
+            what = self._session.unsaved()
             if isinstance(error, StoreUnavailable):
                 self._session.unavailable(error)
-            log.error("a change of session %s was not saved: %s", self._session.public_id, error)
+            log.error("%s was not saved: %s", what, error)
 
 
 def _below(path: str, prefixes: tuple[str, ...]) -> bool:

@@ -8,7 +8,9 @@ and the cookie is Django's (`SESSION_COOKIE_...`).
 
 from __future__ import annotations
 
+import inspect
 import time
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
 
@@ -21,7 +23,7 @@ from django.utils.http import http_date
 from django.utils.module_loading import import_string
 
 from fungible_kit.sessions.answer import Answer
-from fungible_kit.sessions.errors import SessionError, SessionTooLarge
+from fungible_kit.sessions.errors import Misconfigured, SessionError, SessionTooLarge
 from fungible_kit.sessions.identity import key_of, new_id, public_id, well_formed
 from fungible_kit.sessions.record import Applied, Move, Patch, Record, Refused
 from fungible_kit.sessions.sessions import Sessions
@@ -36,12 +38,22 @@ _USER = "_auth_user_id"  # django.contrib.auth.SESSION_KEY
 def sessions() -> Sessions:
     """The `Sessions` of this Django project: for `of` and `revoke`, and for the events."""
     given: dict[str, Any] = dict(getattr(settings, "FUNGIBLE_SESSIONS", {}))
+    _check_options(given)
     given.setdefault("absolute", "30d")
     given.setdefault("idle", float(settings.SESSION_COOKIE_AGE))
     given.setdefault("development", True)  # the cookie is Django's affair
     if isinstance(given.get("on_outage"), str):
         given["on_outage"] = import_string(given["on_outage"])
     return Sessions(**given)
+
+
+def _check_options(given: dict[str, Any]) -> None:
+    known = list(inspect.signature(Sessions).parameters)
+    for name in given:
+        if name not in known:
+            near = get_close_matches(str(name), known, 1)
+            mend = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise Misconfigured(f"the setting FUNGIBLE_SESSIONS has an unknown option {name!r}; {mend}")
 
 
 class SessionStore(SessionBase):  # type: ignore[misc]  # Django has no types

@@ -125,6 +125,13 @@ class Exchange:
         """Why the store could not be asked, where that was tried."""
         return self._failure
 
+    def unsaved(self) -> str:
+        """What the next save is about, for the log: `a login in a new session`; no names, no values."""
+        if self._doomed:
+            return f"the end of session {identity.public_id(self._doomed[-1])}"
+        what = "a login in" if self._login is not None else "the new id of" if self._rotate else "a change of"
+        return f"{what} session {self.public_id}" if self._key is not None else f"{what} a new session"
+
     def discard(self) -> None:
         """The response is an error of the server: drop changes; a logout stays."""
         self._changes.drop()

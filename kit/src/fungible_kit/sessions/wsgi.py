@@ -177,6 +177,7 @@ def end(sessions: Sessions, session: Session, *, failed: bool) -> None:
     try:
         sessions.runner.run(session.save_steps())
     except SessionError as error:
+        what = session.unsaved()
         if isinstance(error, StoreUnavailable):
             session.unavailable(error)
-        log.error("a change of session %s was not saved: %s", session.public_id, error)
+        log.error("%s was not saved: %s", what, error)

@@ -113,10 +113,24 @@ def open_store(url: str, deadline: float = 0.25) -> Faces:
     """The store that a URL names: `valkey://`, `redis://`, `valkeys://`, `rediss://`, `unix://`, `memcached://`,
     `postgres://`, `sqlite://`. Nothing is connected and no client is imported before the first use.
 
-    `deadline` is in seconds, for connecting and for each answer. Raises `Misconfigured` for other schemes.
+    `deadline` is in seconds, for connecting and for each answer. Raises `Misconfigured` for other schemes, and for a
+    port that is none; the URL is not repeated, since it may hold a password.
     """
-    scheme = urlsplit(url).scheme.lower()
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        raise Misconfigured(
+            "the URL of the session store is none: look at its host; an IPv6 address stands between [ and ]"
+        ) from None
+    scheme = address.scheme.lower()
     if scheme in VALKEY:
+        try:
+            _ = address.port
+        except ValueError:
+            raise Misconfigured(
+                f"the port in the {scheme}:// URL of the session store is no number from 1 to 65535; "
+                f"write {scheme}://host:port, and / in a password as %2F"
+            ) from None
         from fungible_kit.sessions.stores import valkey
 
         return Faces(lambda: valkey.ValkeyStore(url, deadline), lambda: valkey.AsyncValkeyStore(url, deadline))
