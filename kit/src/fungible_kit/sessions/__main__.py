@@ -11,7 +11,7 @@ from fungible_kit.sessions.sessions import URL_VARIABLE, Sessions
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0: done; 1: the store did not answer; 2: bad input."""
+    """Exit code 0: done, whatever `check` has to say; 1: the store cannot be used; 2: bad input."""
     parser = argparse.ArgumentParser(
         prog="python -m fungible_kit.sessions", description="Sessions, outside a request."
     )
