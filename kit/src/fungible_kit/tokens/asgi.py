@@ -32,7 +32,22 @@ class Middleware:
             except (TokenError, StoreUnavailable) as error:
                 await self._refuse(scope, receive, send, error)
                 return
-        await self._app({**scope, GRANT: grant}, receive, send)
+        if scope["type"] == "websocket":
+            await self._app({**scope, GRANT: grant}, receive, send)
+            return
+        started = False
+
+        async def noting(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app({**scope, GRANT: grant}, receive, noting)
+        except (TokenError, StoreUnavailable) as error:
+            if started:
+                raise
+            await self._refuse(scope, receive, send, error)
 
     async def _refuse(self, scope: Any, receive: Any, send: Any, error: TokenError | StoreUnavailable) -> None:
         answer = self._tokens.answer(error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response, current_app, g, request
 
+from fungible_kit.tokens.answers import has_handler
 from fungible_kit.tokens.errors import StoreUnavailable, TokenError
 
 if TYPE_CHECKING:
@@ -29,8 +30,17 @@ class Decorator:
             try:
                 g.grant = self._tokens.verify(request.environ, *self._scopes)
             except (TokenError, StoreUnavailable) as error:
-                answer = self._tokens.answer(error)
-                return Response(answer.body, answer.status, list(answer.headers))
-            return current_app.ensure_sync(view)(*arguments, **words)
+                return self._refuse(error)
+            try:
+                return current_app.ensure_sync(view)(*arguments, **words)
+            except (TokenError, StoreUnavailable) as error:  # of `g.grant.require`, or of tokens that the view asked
+                handlers = current_app.error_handler_spec
+                if any(has_handler(error, handlers[name][None]) for name in (*request.blueprints, None)):
+                    raise
+                return self._refuse(error)
 
         return guarded
+
+    def _refuse(self, error: TokenError | StoreUnavailable) -> Response:
+        answer = self._tokens.answer(error)
+        return Response(answer.body, answer.status, list(answer.headers))

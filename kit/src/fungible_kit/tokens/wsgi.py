@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from fungible_kit.tokens.errors import StoreUnavailable, TokenError
@@ -22,11 +23,30 @@ class Middleware:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ[GRANT] = None
-        if not is_public(environ.get("PATH_INFO", ""), self._public):
+        started = False
+
+        def noting(*arguments: Any, **words: Any) -> Any:
+            nonlocal started
+            started = True
+            return start_response(*arguments, **words)
+
+        def refuse(error: TokenError | StoreUnavailable) -> list[bytes]:
+            if started:
+                raise error
+            answer = self._tokens.answer(error)
+            start_response(f"{answer.status} {answer.reason}", list(answer.headers))
+            return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
+
+        def guarded(chunks: Iterable[bytes]) -> Iterator[bytes]:
             try:
-                environ[GRANT] = self._tokens.verify(environ, *self._scopes)
+                yield from chunks
             except (TokenError, StoreUnavailable) as error:
-                answer = self._tokens.answer(error)
-                start_response(f"{answer.status} {answer.reason}", list(answer.headers))
-                return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
-        return self._app(environ, start_response)  # type: ignore[no-any-return]
+                yield from refuse(error)
+
+        try:
+            if not is_public(environ.get("PATH_INFO", ""), self._public):
+                environ[GRANT] = self._tokens.verify(environ, *self._scopes)
+            body: Iterable[bytes] = self._app(environ, noting)
+        except (TokenError, StoreUnavailable) as error:
+            return refuse(error)
+        return guarded(body) if isinstance(body, GeneratorType) else body  # one runs when the server asks for it
