@@ -263,6 +263,11 @@ def test_flask_views_may_be_async_and_the_decorator_wants_its_brackets(make: Cal
     tokens = make()
     with pytest.raises(TypeError, match="brackets"):
         tokens.flask()("read")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="brackets"):
+        tokens.flask(lambda: "data")  # type: ignore[arg-type]
+    for guard in (tokens.flask, tokens.bearer):
+        with pytest.raises(ValueError, match="each scope is a text"):
+            guard(["read"])  # type: ignore[arg-type]
     app = flask.Flask("app")
 
     @app.get("/<int:number>")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fungible_kit.tokens.errors import StoreUnavailable, TokenError
 from fungible_kit.tokens.public import is_public
+from fungible_kit.tokens.record import each_a_text
 
 if TYPE_CHECKING:
     from fungible_kit.tokens.tokens import Tokens
@@ -19,7 +20,7 @@ class Middleware:
     """See `Tokens.asgi`."""
 
     def __init__(self, tokens: Tokens, app: Any, scopes: Collection[str], public: Collection[str]) -> None:
-        self._tokens, self._app, self._scopes, self._public = tokens, app, tuple(scopes), tuple(public)
+        self._tokens, self._app, self._scopes, self._public = tokens, app, each_a_text(scopes), tuple(public)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from fungible_kit.tokens.answers import has_handler
 from fungible_kit.tokens.errors import StoreUnavailable, TokenError
-from fungible_kit.tokens.record import Grant
+from fungible_kit.tokens.record import Grant, each_a_text
 
 if TYPE_CHECKING:
     from fungible_kit.tokens.tokens import Tokens
@@ -21,7 +21,7 @@ class Bearer(HTTPBearer):
 
     def __init__(self, tokens: "Tokens", scopes: Collection[str]) -> None:
         super().__init__(scheme_name="bearer", auto_error=False)
-        self._tokens, self._scopes = tokens, tuple(scopes)
+        self._tokens, self._scopes = tokens, each_a_text(scopes)
 
     async def __call__(self, request: HTTPConnection) -> AsyncIterator[Grant]:  # type: ignore[override]
         try:
