@@ -10,11 +10,11 @@ import flask
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
 from fastapi.testclient import TestClient
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocketDisconnect
 from werkzeug.test import Client
 
-from fungible_kit.tokens import Grant, MissingScope, StoreUnavailable, TokenError, Tokens
+from fungible_kit.tokens import Busy, Grant, MissingScope, StoreUnavailable, TokenError, Tokens
 from tests.kit.tokens.conftest import Clock
 
 Ask = Callable[..., tuple[int, dict[str, str], bytes]]
@@ -395,6 +395,33 @@ def test_a_handler_of_the_apps_own_answers_what_a_view_raises(make: Callable[...
     header = {"Authorization": f"Bearer {tokens.issue('ann').secret}"}
     for ask in (flask_that_asks(tokens, app), fastapi_that_asks(tokens, api)):
         assert ask("/data", header)[::2] == (418, b"mine")
+
+
+def test_a_login_while_the_store_is_away_is_a_503_by_the_handlers_of_the_page() -> None:
+    tokens = Tokens(Down(), prefix="acme")
+    app = FastAPI()
+
+    @app.exception_handler(TokenError)
+    @app.exception_handler(StoreUnavailable)
+    async def refused(request: Any, error: TokenError | StoreUnavailable) -> Response:
+        answer = tokens.answer(error)
+        return Response(answer.body, answer.status, dict(answer.headers))
+
+    @app.exception_handler(Busy)
+    async def busy(request: Any, error: Busy) -> Response:
+        return Response(status_code=503, headers={"Retry-After": "1"})
+
+    @app.get("/login")
+    async def login() -> str:
+        return (await tokens.aissue("ann")).secret
+
+    @app.get("/busy")
+    def many() -> None:
+        raise Busy("many")
+
+    for path in ("/login", "/busy"):
+        status, headers, _ = _test_client(app)(path, {})
+        assert status == 503 and int(headers["retry-after"]) > 0
 
 
 def test_an_error_after_the_answer_has_begun_is_raised(make: Callable[..., Tokens]) -> None:
