@@ -37,6 +37,8 @@ def test_a_space_is_there_in_the_block_and_nothing_is_left_after_it(base: Path) 
         tmp.open("x", "w")
     with pytest.raises(ScratchError, match="entered once"), tmp:
         pass
+    with pytest.raises(ScratchError, match=r"not open: .*for_transaction\(\)"):
+        scratch() / "x"
 
 
 def test_f1_folders_are_private_and_have_names_of_our_own(base: Path) -> None:

@@ -10,10 +10,11 @@ import flask
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
 from fastapi.testclient import TestClient
+from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocketDisconnect
 from werkzeug.test import Client
 
-from fungible_kit.tokens import Grant, StoreUnavailable, Tokens
+from fungible_kit.tokens import Busy, Grant, MissingScope, StoreUnavailable, TokenError, Tokens
 from tests.kit.tokens.conftest import Clock
 
 Ask = Callable[..., tuple[int, dict[str, str], bytes]]
@@ -262,6 +263,11 @@ def test_flask_views_may_be_async_and_the_decorator_wants_its_brackets(make: Cal
     tokens = make()
     with pytest.raises(TypeError, match="brackets"):
         tokens.flask()("read")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="brackets"):
+        tokens.flask(lambda: "data")  # type: ignore[arg-type]
+    for guard in (tokens.flask, tokens.bearer):
+        with pytest.raises(ValueError, match="each scope is a text"):
+            guard(["read"])  # type: ignore[arg-type]
     app = flask.Flask("app")
 
     @app.get("/<int:number>")
@@ -293,3 +299,144 @@ def test_one_request_of_fastapi_asks_the_store_once_for_the_same_scopes(make: Ca
     secret = tokens.issue("ann").secret
     assert TestClient(app).get("/data", headers={"Authorization": f"Bearer {secret}"}).json() == "ann"
     assert len(asked) == 1
+
+
+def _plain(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    environ["fungible.grant"].require("write")
+    start_response("200 OK", [])
+    return [b"written"]
+
+
+def wsgi_that_asks(tokens: Tokens) -> Ask:
+    return _werkzeug(tokens.wsgi(_plain))
+
+
+def wsgi_generator_that_asks(tokens: Tokens) -> Ask:
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        yield from _plain(environ, start_response)
+
+    return _werkzeug(tokens.wsgi(app))
+
+
+def asgi_that_asks(tokens: Tokens) -> Ask:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["fungible.grant"].require("write")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"written"})
+
+    return _test_client(tokens.asgi(app))
+
+
+def flask_that_asks(tokens: Tokens, app: flask.Flask | None = None) -> Ask:
+    app = app or flask.Flask("app")
+
+    @app.get("/data")
+    @tokens.flask()
+    def data() -> str:
+        flask.g.grant.require("write")
+        return "written"
+
+    return _werkzeug(app)
+
+
+def fastapi_that_asks(tokens: Tokens, app: FastAPI | None = None) -> Ask:
+    app = app or FastAPI()
+
+    @app.get("/data")
+    async def data(grant: Annotated[Grant, Depends(tokens.bearer())]) -> str:
+        grant.require("write")
+        return "written"
+
+    return _test_client(app)
+
+
+def fastapi_dependency_that_asks(tokens: Tokens) -> Ask:
+    app = FastAPI()
+
+    def writer(grant: Annotated[Grant, Depends(tokens.bearer())]) -> None:
+        grant.require("write")
+
+    @app.get("/data", dependencies=[Depends(writer)])
+    def data() -> str:
+        return "written"
+
+    return _test_client(app)
+
+
+ASKING = (
+    wsgi_that_asks,
+    wsgi_generator_that_asks,
+    asgi_that_asks,
+    flask_that_asks,
+    fastapi_that_asks,
+    fastapi_dependency_that_asks,
+)
+
+
+@pytest.mark.parametrize("build", ASKING)
+def test_t9_a_scope_that_the_handler_asks_for_is_a_403_too(
+    build: Callable[[Tokens], Ask], make: Callable[..., Tokens]
+) -> None:
+    tokens = make()
+    ask = build(tokens)
+    status, headers, body = ask("/data", {"Authorization": f"Bearer {tokens.issue('ann').secret}"})
+    assert status == 403 and b"written" not in body
+    assert headers["www-authenticate"] == 'Bearer realm="acme", error="insufficient_scope", scope="write"'
+    writer = tokens.issue("ann", scopes={"write"}).secret
+    status, _, body = ask("/data", {"Authorization": f"Bearer {writer}"})
+    assert (status, body.strip(b'"')) == (200, b"written")
+
+
+def test_a_handler_of_the_apps_own_answers_what_a_view_raises(make: Callable[..., Tokens]) -> None:
+    tokens = make()
+    app, api = flask.Flask("app"), FastAPI()
+    app.register_error_handler(TokenError, lambda error: ("mine", 418))
+    api.add_exception_handler(TokenError, lambda request, error: PlainTextResponse("mine", 418))
+    header = {"Authorization": f"Bearer {tokens.issue('ann').secret}"}
+    for ask in (flask_that_asks(tokens, app), fastapi_that_asks(tokens, api)):
+        assert ask("/data", header)[::2] == (418, b"mine")
+
+
+def test_a_login_while_the_store_is_away_is_a_503_by_the_handlers_of_the_page() -> None:
+    tokens = Tokens(Down(), prefix="acme")
+    app = FastAPI()
+
+    @app.exception_handler(TokenError)
+    @app.exception_handler(StoreUnavailable)
+    async def refused(request: Any, error: TokenError | StoreUnavailable) -> Response:
+        answer = tokens.answer(error)
+        return Response(answer.body, answer.status, dict(answer.headers))
+
+    @app.exception_handler(Busy)
+    async def busy(request: Any, error: Busy) -> Response:
+        return Response(status_code=503, headers={"Retry-After": "1"})
+
+    @app.get("/login")
+    async def login() -> str:
+        return (await tokens.aissue("ann")).secret
+
+    @app.get("/busy")
+    def many() -> None:
+        raise Busy("many")
+
+    for path in ("/login", "/busy"):
+        status, headers, _ = _test_client(app)(path, {})
+        assert status == 503 and int(headers["retry-after"]) > 0
+
+
+def test_an_error_after_the_answer_has_begun_is_raised(make: Callable[..., Tokens]) -> None:
+    tokens = make()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        yield b"begun"
+        environ["fungible.grant"].require("write")
+
+    async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        scope["fungible.grant"].require("write")
+
+    header = {"Authorization": f"Bearer {tokens.issue('ann').secret}"}
+    for ask in (_werkzeug(tokens.wsgi(app)), _test_client(tokens.asgi(asgi_app))):
+        with pytest.raises(MissingScope):
+            ask("/data", header)

@@ -26,6 +26,8 @@ def files_of(example: str) -> dict[str, str]:
     """The files that the page shows below a folder."""
     shown = re.findall(r"^`([\w.]+)/([\w.]+)`\n\n```\w*\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     found = {name: text for folder, name, text in shown if folder == example}
+    if example == "fastapi_sqlite":
+        found = files_of("flask") | {"Procfile": files_of("fastapi")["Procfile"]} | found
     assert {"Procfile", "fungible.toml"} < set(found)
     return found
 
@@ -71,7 +73,10 @@ def prepare(home: Home, request: pytest.FixtureRequest) -> Callable[[str], None]
         home.write(files_of(example))
         if example == "node":
             shutil.copytree(request.getfixturevalue("node_modules"), home.app / "node_modules")
-        if example != "flask":  # a URL that is set is taken, so the tests' server does for both
+        if example not in (
+            "flask",
+            "fastapi_sqlite",
+        ):  # a URL that is set is taken, so the tests' server does for both
             home.environment["DATABASE_URL"] = request.getfixturevalue("database_url")
 
     return put
@@ -81,7 +86,7 @@ def get_data(formation: Formation, token: str | None) -> httpx.Response:
     return formation.get("/data", headers={"Authorization": f"Bearer {token}"} if token else {})
 
 
-@pytest.mark.parametrize("example", ["fastapi", "flask", "node"])
+@pytest.mark.parametrize("example", ["fastapi", "fastapi_sqlite", "flask", "node"])
 def test_the_user_is_found_by_the_token_though_the_process_that_gave_it_was_killed(
     example: str, home: Home, prepare: Callable[[str], None]
 ) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import valkey
 
-from fungible_kit.tokens import Expired, Invalid, MissingScope, Reused, Revoked, TokenError, Tokens
+from fungible_kit.tokens import Expired, Invalid, Missing, MissingScope, Reused, Revoked, TokenError, Tokens
 from tests.kit.tokens.conftest import Clock, Face
 
 HOUR, DAY = 3600, 86400
@@ -267,6 +267,20 @@ def test_what_expired_is_purged_from_a_table(face: Face, kind: str, url: str, cl
     assert face.verify(bearer(kept))
 
 
+def test_a_secret_in_place_of_an_id_or_of_a_header_is_told_and_not_shown(face: Face) -> None:
+    issued = face.issue("ann", kind="api")
+    with pytest.raises(ValueError, match="give its id") as refused:
+        face.revoke(issued.secret)
+    assert issued.secret not in str(refused.value) and face.verify_secret(issued.secret).token_id == issued.id
+    with pytest.raises(Missing, match="give a secret to verify_secret") as missing:
+        face.verify(issued.secret)
+    assert issued.secret not in str(missing.value)
+    with pytest.raises(ValueError, match="each scope is a text"):
+        face.verify(bearer(issued), ["read"])
+    with pytest.raises(ValueError, match="each scope is a text"):
+        face.verify_secret(issued.secret).require({"read"})
+
+
 def test_in_valkey_nothing_outlives_its_expiry(valkey_url: str) -> None:
     tokens = Tokens(valkey_url, prefix="acme", name="expiring")
     tokens.refresh(bearer(tokens.issue("ann", ttl="1h", renew_for="1d", label="x")))
@@ -285,6 +299,8 @@ def test_in_valkey_nothing_outlives_its_expiry(valkey_url: str) -> None:
         ({"user_id": "u" * 256}, "user_id"),
         ({"kind": "admin"}, "these tokens have the kinds login"),
         ({"scopes": "read"}, "a collection"),
+        ({"scopes": None}, "scopes None: a collection"),
+        ({"scopes": [["read"]]}, "each scope is a text"),
         ({"scopes": ["a b"]}, "scopes"),
         ({"scopes": ['a"b']}, "scopes"),
         ({"scopes": [str(number) for number in range(51)]}, "scopes"),

@@ -367,7 +367,7 @@ class Scratch:
         path, quota = self._path, self._quota
         if path is None or quota is None:
             raise ScratchError(
-                "this space is not open: use it inside `with scratch() as tmp`"
+                "this space is not open: use `with scratch() as tmp`, or `scratch().for_transaction()`"
                 if quota is None
                 else f"this space, made at {self._made_at}, has ended"
             )

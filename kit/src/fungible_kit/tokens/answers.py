@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import dataclass
 
+from fungible_kit.services.errors import ServiceUnavailable
 from fungible_kit.tokens.errors import MissingScope, StoreUnavailable, TokenError
 
 
@@ -28,6 +30,12 @@ def answer_to(error: TokenError | StoreUnavailable, realm: str) -> Answer:
     return _answer(
         error.status, {"error": error.code or "unauthorized"}, ("WWW-Authenticate", challenge(error, realm))
     )
+
+
+def has_handler(error: Exception, handlers: Container[object]) -> bool:
+    """Whether an app registered a handler of its own for this error, by more than `Exception`."""
+    ours = (kind for kind in type(error).__mro__ if issubclass(kind, (TokenError, ServiceUnavailable)))
+    return any(kind in handlers for kind in ours)
 
 
 def challenge(error: TokenError, realm: str) -> str:

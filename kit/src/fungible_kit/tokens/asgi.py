@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fungible_kit.tokens.errors import StoreUnavailable, TokenError
 from fungible_kit.tokens.public import is_public
+from fungible_kit.tokens.record import each_a_text
 
 if TYPE_CHECKING:
     from fungible_kit.tokens.tokens import Tokens
@@ -19,7 +20,7 @@ class Middleware:
     """See `Tokens.asgi`."""
 
     def __init__(self, tokens: Tokens, app: Any, scopes: Collection[str], public: Collection[str]) -> None:
-        self._tokens, self._app, self._scopes, self._public = tokens, app, tuple(scopes), tuple(public)
+        self._tokens, self._app, self._scopes, self._public = tokens, app, each_a_text(scopes), tuple(public)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -32,7 +33,22 @@ class Middleware:
             except (TokenError, StoreUnavailable) as error:
                 await self._refuse(scope, receive, send, error)
                 return
-        await self._app({**scope, GRANT: grant}, receive, send)
+        if scope["type"] == "websocket":
+            await self._app({**scope, GRANT: grant}, receive, send)
+            return
+        started = False
+
+        async def noting(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app({**scope, GRANT: grant}, receive, noting)
+        except (TokenError, StoreUnavailable) as error:
+            if started:
+                raise
+            await self._refuse(scope, receive, send, error)
 
     async def _refuse(self, scope: Any, receive: Any, send: Any, error: TokenError | StoreUnavailable) -> None:
         answer = self._tokens.answer(error)

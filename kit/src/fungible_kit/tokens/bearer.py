@@ -25,6 +25,10 @@ def secret_in(source: Any) -> str:
         raise Invalid("the Authorization header is too long")
     header = header.strip(" \t")
     if header[:7].lower() not in ("bearer ", "bearer"):
+        if isinstance(source, str) and header and " " not in header:
+            raise Missing(
+                "no bearer token: a text is read as an Authorization header; give a secret to verify_secret"
+            )
         raise Missing("no bearer token")  # of another scheme
     found = _CREDENTIALS.fullmatch(header)
     if found is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from fungible_kit.tokens import secret as secrets_of
 from fungible_kit.tokens.errors import Expired, Invalid, MissingScope, Reused, Revoked, StoreUnavailable
-from fungible_kit.tokens.record import Grant, Issued, Login, Row, logins
+from fungible_kit.tokens.record import Grant, Issued, Login, Row, each_a_text, logins
 from fungible_kit.tokens.store import (
     Create,
     Find,
@@ -73,6 +73,7 @@ class Policy:
 
     def verify(self, secret: str, scopes: Collection[str]) -> Plan[Grant]:
         """One look-up; none for junk."""
+        each_a_text(scopes)
         row = yield from self._find(secret)
         now = self._now
         if row.revoked is not None or self._beyond_grace(row, now):
@@ -127,6 +128,10 @@ class Policy:
 
     def revoke(self, token_id: str) -> Plan[int]:
         """Until nothing is left to revoke: a refresh that ran beside it may have added one that it did not see."""
+        if isinstance(token_id, str) and self._a_secret.search(token_id):
+            raise ValueError(
+                "token_id: this is a secret; give its id, such as issued.id or verify_secret(secret).token_id"
+            )
         total = 0
         while count := (yield RevokeLogin(token_id, self._now)):
             total += count
@@ -146,6 +151,10 @@ class Policy:
 
     def create(self) -> Plan[None]:
         yield Create()
+
+    @property
+    def _a_secret(self) -> re.Pattern[str]:
+        return re.compile(secrets_of.pattern(self.prefix))
 
     @property
     def _now(self) -> int:
@@ -184,7 +193,9 @@ def _text(what: str, given: str) -> str:
 def _scopes(given: Collection[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         raise ValueError(f"scopes {given!r}: a collection of texts, such as {{{given!r}}}")
-    found = sorted(set(given))
+    if not isinstance(given, Iterable):
+        raise ValueError(f"scopes {given!r}: a collection of texts, empty for none")
+    found = sorted(set(each_a_text(given)))
     if len(found) > _MOST_SCOPES or any(not _SCOPE.fullmatch(scope) for scope in found):
         raise ValueError(
             f"scopes {found}: {_MOST_SCOPES} at most, each of printable ASCII without space, quote, backslash"

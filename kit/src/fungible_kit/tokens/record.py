@@ -58,7 +58,7 @@ class Grant:
 
     def require(self, *scopes: str) -> None:
         """Raises MissingScope unless the token has all of these."""
-        if not self.scopes.issuperset(scopes):
+        if not self.scopes.issuperset(each_a_text(scopes)):
             raise MissingScope(scopes)
 
 
@@ -73,6 +73,15 @@ class Login:
     created: int
     expires: int
     last_used: int
+
+
+def each_a_text(scopes: Iterable[str]) -> tuple[str, ...]:
+    """The scopes, if each of them is a text; raises ValueError."""
+    found = tuple(scopes)
+    for scope in found:
+        if not isinstance(scope, str):
+            raise ValueError(f'scope {scope!r}: each scope is a text of its own, such as "read", "write"')
+    return found
 
 
 def logins(rows: Iterable[Row]) -> list[Login]:

@@ -18,6 +18,7 @@ from fungible_kit.duration import Duration, whole_seconds
 from fungible_kit.tokens.answers import Answer, answer_to
 from fungible_kit.tokens.bearer import secret_in
 from fungible_kit.tokens.errors import Expired, Invalid, MissingScope, StoreUnavailable, TokenError
+from fungible_kit.tokens.record import each_a_text
 
 if TYPE_CHECKING:
     from joserfc.jwk import Key, KeySet
@@ -53,7 +54,7 @@ class SignedGrant:
 
     def require(self, *scopes: str) -> None:
         """Raises MissingScope unless the token has all of these."""
-        if not self.scopes.issuperset(scopes):
+        if not self.scopes.issuperset(each_a_text(scopes)):
             raise MissingScope(scopes)
 
 
