@@ -65,6 +65,7 @@ def test_a_database_that_cut_its_connections_is_written_to_and_never_twice(serve
                 assert (await loop.aget(f"/set/b/{turn}")).status == 200
                 other.execute(cut)
             assert threads.get("/all").text == '{"a": 2, "b": 2}'
+            assert (await loop.aget("/set/b/2")).status == 200  # a connection that lives, for what is not tried again
             other.execute("CREATE SEQUENCE attempts")
             with pytest.raises(StoreUnavailable):
                 sessions._sync_store()._connections.run([suicide], again=False)  # type: ignore[attr-defined]
