@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,20 @@ def write_app(folder: Path, modules: Sequence[Leak], *, mended: bool) -> Path:
     (folder / "fungible.toml").write_text(_SETTINGS)
     (folder / "Procfile").write_text("web: python app.py\n")
     write_workload(folder, [request for each in modules for request in each.requests])
+    return folder
+
+
+def write_program(
+    folder: Path, source: str, requests: Sequence[dict[str, Any]], *, settings: str = "", web: str = "python app.py"
+) -> Path:
+    """An app of one program beside `web.py`, and its workload; returns its folder."""
+    folder.mkdir(parents=True)
+    shutil.copy(_HERE / "web.py", folder)
+    (folder / "app.py").write_text(textwrap.dedent(source).lstrip())
+    (folder / "Procfile").write_text(f"web: {web}\n")
+    if settings:
+        (folder / "fungible.toml").write_text(settings)
+    write_workload(folder, requests)
     return folder
 
 

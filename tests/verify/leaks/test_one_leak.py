@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
-from pathlib import Path
-
 import pytest
 
 from fungible.verify.findings import Findings
-from tests.verify.leaks.experiments import run, write_workload
+from tests.verify.leaks.experiments import run, write_program
 from tests.verify.leaks.leak import get, post
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("one leak")]
@@ -63,13 +59,9 @@ APP = """
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     folder = tmp_path_factory.mktemp("one")
-    app = folder / "app"
-    app.mkdir()
-    shutil.copy(Path(__file__).with_name("web.py"), app)
-    (app / "app.py").write_text(textwrap.dedent(APP).lstrip())
-    (app / "Procfile").write_text("web: python app.py\n")
-    write_workload(
-        app,
+    app = write_program(
+        folder / "app",
+        APP,
         [
             post("/login", {"user": "ann"}),
             get("/account"),

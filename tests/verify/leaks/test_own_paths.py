@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.verify.leaks import clean
-from tests.verify.leaks.experiments import run, write_app, write_workload
+from tests.verify.leaks.experiments import run, write_app, write_program
 from tests.verify.leaks.leak import Leak, get, post
 
 pytestmark = pytest.mark.timeout(600)
@@ -45,12 +44,7 @@ serve()
 
 
 def test_a_database_that_is_opened_at_boot_is_named_with_the_line_that_opens_it(tmp_path: Path) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    shutil.copy(Path(__file__).with_name("web.py"), app)
-    (app / "app.py").write_text(NOTES.lstrip())
-    (app / "Procfile").write_text("web: python app.py\n")
-    write_workload(app, [post("/notes", {"text": "one"}), get("/notes")])
+    app = write_program(tmp_path / "app", NOTES, [post("/notes", {"text": "one"}), get("/notes")])
     (difference,) = run(app, tmp_path / "state", mode="boot").differences
     culprit = difference.culprit
     assert (culprit.file, culprit.written_at, culprit.confirmed) == ("notes.db", "app.py:5", True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.verify.leaks.experiments import run, write_workload
+from tests.verify.leaks.experiments import run, write_program
 from tests.verify.leaks.leak import MARK, get, post
 
 pytestmark = pytest.mark.timeout(600)
@@ -77,11 +76,7 @@ OBJECTS = {"tasks": r"<__main__\.main>\.<local desk>\.tasks", "secret": r"app\.D
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_what_a_running_function_holds_is_named_with_its_line(tmp_path: Path, name: str) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    (app / "app.py").write_text(SERVER)
-    (app / "Procfile").write_text("web: python app.py\n")
-    write_workload(app, REQUESTS[name])
+    app = write_program(tmp_path / "app", SERVER, REQUESTS[name])
     (difference,) = run(app, tmp_path / "state").differences
     culprit = difference.culprit
     assert culprit.confirmed
@@ -111,11 +106,7 @@ LOOP = DESKS + textwrap.dedent("""
 
 
 def test_what_a_loop_binds_anew_is_named_by_what_keeps_it(tmp_path: Path) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    (app / "app.py").write_text(LOOP)
-    (app / "Procfile").write_text("web: python app.py\n")
-    write_workload(app, REQUESTS["tasks"])
+    app = write_program(tmp_path / "app", LOOP, REQUESTS["tasks"])
     (difference,) = run(app, tmp_path / "state", mode="boot").differences
     assert difference.culprit.confirmed
     assert ".desks['a'].tasks" in (difference.culprit.object or ""), difference.culprit
@@ -152,13 +143,8 @@ def add(item):
 
 
 def test_what_a_module_holds_that_the_first_request_imports_is_named(tmp_path: Path) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    (app / "app.py").write_text(LAZY)
+    app = write_program(tmp_path / "app", LAZY, [post("/cart", {"item": "tea"}), get("/cart")])
     (app / "cart.py").write_text(CART)
-    (app / "Procfile").write_text("web: python app.py\n")
-    shutil.copy(Path(__file__).with_name("web.py"), app)
-    write_workload(app, [post("/cart", {"item": "tea"}), get("/cart")])
     (difference,) = run(app, tmp_path / "state").differences
     culprit = difference.culprit
     assert culprit.confirmed and culprit.object is not None and culprit.object.startswith("cart.ITEMS"), culprit

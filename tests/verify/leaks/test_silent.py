@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.verify.leaks.experiments import run, write_workload
+from tests.verify.leaks.experiments import run, write_program
 from tests.verify.leaks.leak import get, post
 
 pytestmark = pytest.mark.timeout(600)
@@ -58,14 +56,10 @@ APP = """
 def test_processes_without_the_agent_are_asked_for_it_once_and_what_one_request_leaves_is_told_once(
     tmp_path: Path,
 ) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    shutil.copy(Path(__file__).with_name("web.py"), app)
-    (app / "app.py").write_text(textwrap.dedent(APP).lstrip())
-    # -I: neither PYTHONPATH nor sitecustomize is heeded, as by a program in another language.
-    (app / "Procfile").write_text("web: python -I app.py\n")
     names = [post("/names", {"name": "ann"}), get("/names"), get("/hello")]
-    write_workload(app, [*names, post("/draft", {"text": "Dear"}), get("/draft")])
+    requests = [*names, post("/draft", {"text": "Dear"}), get("/draft")]
+    # -I: neither PYTHONPATH nor sitecustomize is heeded, as by a program in another language.
+    app = write_program(tmp_path / "app", APP, requests, web="python -I app.py")
     said: list[str] = []
     findings = run(app, tmp_path / "state", mode="boot", said=said)
     first, second = findings.differences

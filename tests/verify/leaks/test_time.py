@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.verify.leaks.experiments import run, write_workload
+from tests.verify.leaks.experiments import run, write_program
 from tests.verify.leaks.leak import get, post
 
 pytestmark = pytest.mark.timeout(600)
 
-NOTES = textwrap.dedent("""
+SQLITE = '[services]\nDATABASE_URL = "sqlite"\n'
+NOTES = """
     import time
 
     from web import route, serve, store
@@ -41,24 +40,19 @@ NOTES = textwrap.dedent("""
 
 
     serve()
-    """).lstrip()
+    """
 
 
 def test_an_age_that_grows_while_processes_boot_is_no_difference(tmp_path: Path) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    (app / "app.py").write_text(NOTES)
-    (app / "Procfile").write_text("web: python app.py\n")
-    (app / "fungible.toml").write_text('[services]\nDATABASE_URL = "sqlite"\n')
-    shutil.copy(Path(__file__).with_name("web.py"), app)
     # The slow warm run pauses at a third and two thirds of the steps: not between these two.
     home = get("/")
-    write_workload(app, [home, home, home, post("/note"), get("/note"), home, home, home, home])
+    requests = [home, home, home, post("/note"), get("/note"), home, home, home, home]
+    app = write_program(tmp_path / "app", NOTES, requests, settings=SQLITE)
     findings = run(app, tmp_path / "state", mode="boot")
     assert findings.verdict == "no_difference", (findings.differences, findings.reasons)
 
 
-KEPT = textwrap.dedent("""
+KEPT = """
     import time
 
     from web import route, serve, store
@@ -91,18 +85,12 @@ KEPT = textwrap.dedent("""
 
 
     serve()
-    """).lstrip()
+    """
 
 
-@pytest.mark.xfail(strict=False, reason="on a busy machine the look outlasts what is kept, and another is named")
 def test_what_is_kept_for_less_time_than_it_takes_to_look_is_blamed_or_nothing_is(tmp_path: Path) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    (app / "app.py").write_text(KEPT)
-    (app / "Procfile").write_text("web: python app.py\n")
-    (app / "fungible.toml").write_text('[services]\nDATABASE_URL = "sqlite"\n')
-    shutil.copy(Path(__file__).with_name("web.py"), app)
-    write_workload(app, [post("/price", {"price": 1}), get("/price"), post("/price", {"price": 2}), get("/price")])
+    requests = [post("/price", {"price": 1}), get("/price"), post("/price", {"price": 2}), get("/price")]
+    app = write_program(tmp_path / "app", KEPT, requests, settings=SQLITE)
     (difference,) = run(app, tmp_path / "state", mode="boot").differences
     assert difference.culprit.confirmed
     assert (difference.culprit.object or "").startswith("app.SHOWN"), difference.culprit
@@ -111,13 +99,10 @@ def test_what_is_kept_for_less_time_than_it_takes_to_look_is_blamed_or_nothing_i
 def test_what_there_was_no_time_to_examine_is_not_called_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
     kept = 'from web import route, serve\nNAMES = []\n@route("GET", "/")\ndef add(call):\n    NAMES.append(1)\n'
-    (app / "app.py").write_text(f"{kept}    return {{'names': len(NAMES)}}\nserve()\n")
-    (app / "Procfile").write_text("web: python app.py\n")
-    shutil.copy(Path(__file__).with_name("web.py"), app)
-    write_workload(app, [get("/"), get("/")])
+    app = write_program(
+        tmp_path / "app", f"{kept}    return {{'names': len(NAMES)}}\nserve()\n", [get("/"), get("/")]
+    )
     monkeypatch.setattr("fungible.verify.experiment.EXAMINE_LATEST", -1e9)
     findings = run(app, tmp_path / "state", mode="boot")
     assert findings.verdict == "not_judged"

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable
 from time import monotonic
+from types import TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,11 +21,10 @@ log = logging.getLogger("fungible_kit.sessions")
 
 
 class Availability:
-    """Told of each call that failed and, after one has, of one that did not; tells the log: once when an outage
-    begins, again at most every minute while it lasts, and once when it is over.
+    """Tells the log once when an outage begins, again at most every minute while it lasts, and once when it is over.
 
-    `store` is a URL, or the app's own object. One for each process: an observation of the store, no state of the
-    app.
+    Used as a context manager around each call, inside the breaker: what that refuses is no news of the store. `store`
+    is a URL, or the app's own object. One for each process: an observation of the store, no state of the app.
     """
 
     def __init__(self, store: object, clock: Callable[[], float] = monotonic) -> None:
@@ -32,25 +32,32 @@ class Availability:
         self._clock = clock
         self._lock = threading.Lock()
         self._told: float | None = None
-        self._open = False  # the log's last word is that the store cannot be used
-        self.failing = False
-        """Whether the last call failed, and `answered` is to be told of one that does not."""
+        self._is_out = False  # the log's last word is that the store cannot be used
 
-    def failed(self, error: StoreUnavailable) -> None:
+    def __enter__(self) -> None:
+        """Nothing is known before the call."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, StoreUnavailable):
+            self._failed(error)
+        elif self._is_out and error is None:  # no lock on the usual way
+            self._answered()
+
+    def _failed(self, error: StoreUnavailable) -> None:
         with self._lock:
-            self.failing = True
             now = self._clock()
             if self._told is not None and now - self._told < AGAIN:
                 return
-            self._told, self._open = now, True
+            self._told, self._is_out = now, True
         log.warning("%s", sentence(self._store, error))
 
-    def answered(self) -> None:
+    def _answered(self) -> None:
         with self._lock:
-            self.failing = False
-            if not self._open:
+            if not self._is_out:
                 return
-            self._open = False
+            self._is_out = False
         log.warning("%s is back", place(self._store))
 
 

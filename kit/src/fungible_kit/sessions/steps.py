@@ -75,46 +75,28 @@ class Runner:
             return end.value  # type: ignore[no-any-return]
 
     def _call(self, ask: Ask) -> Any:
-        with self._breaker:  # what it refuses is no news of the store
+        with self._breaker, self._availability:
             method = getattr(self._store(), ask.method)
             try:
-                try:
-                    answer = method(*ask.arguments)
-                except StoreUnavailable as error:
-                    if ask.method != "read" or error.timed_out:
-                        raise
-                    answer = method(*ask.arguments)
+                return method(*ask.arguments)
             except StoreUnavailable as error:
-                self._availability.failed(error)
-                raise
-            if self._availability.failing:
-                self._availability.answered()
-            return answer
+                if ask.method != "read" or error.timed_out:
+                    raise
+                return method(*ask.arguments)
 
     async def _acall(self, ask: Ask) -> Any:
-        with self._breaker:
+        with self._breaker, self._availability:
             store = self._async_store()
             method = getattr(store, ask.method)
-            try:
-                if getattr(store, "bounded", False):
-                    answer = await self._answer(method, ask)
-                else:
-                    answer = await self._answer_in_time(method, ask)
-            except StoreUnavailable as error:
-                self._availability.failed(error)
-                raise
-            if self._availability.failing:
-                self._availability.answered()
-            return answer
-
-    async def _answer_in_time(self, method: Callable[..., Any], ask: Ask) -> Any:
-        try:
-            async with asyncio.timeout(self._deadline):
+            if getattr(store, "bounded", False):
                 return await self._answer(method, ask)
-        except TimeoutError as error:
-            raise StoreUnavailable(
-                f"the session store did not answer within {self._deadline * 1000:g} ms", timed_out=True
-            ) from error
+            try:
+                async with asyncio.timeout(self._deadline):
+                    return await self._answer(method, ask)
+            except TimeoutError as error:
+                raise StoreUnavailable(
+                    f"the session store did not answer within {self._deadline * 1000:g} ms", timed_out=True
+                ) from error
 
     async def _answer(self, method: Callable[..., Any], ask: Ask) -> Any:
         try:

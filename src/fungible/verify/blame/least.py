@@ -38,13 +38,24 @@ async def least(
         return None
     if answer is not None and len(answer) == 1:
         return list(answer)
-    while len(found) > 1 and goes_on():
-        middle = len(found) // 2
-        half = await first_of((found[:middle], found[middle:]), matters)
+    return await halved(found, matters, goes_on)
+
+
+async def halved(
+    found: Sequence[Suspect],
+    matters: Callable[[Sequence[Suspect]], Awaitable[bool]],
+    goes_on: Callable[[], bool],
+) -> list[Suspect]:
+    """Of several suspects, known to matter together, the smallest half of halves that still does, while `goes_on`
+    allows it."""
+    left = list(found)
+    while len(left) > 1 and goes_on():
+        middle = len(left) // 2
+        half = await first_of((left[:middle], left[middle:]), matters)
         if half is None:
             break
-        found = list(half)
-    return found
+        left = list(half)
+    return left
 
 
 async def without_the_needless(
@@ -52,10 +63,18 @@ async def without_the_needless(
     matters: Callable[[Sequence[Suspect]], Awaitable[bool]],
     goes_on: Callable[[], bool],
 ) -> list[Suspect]:
-    """Those of several suspects, known to matter together, without whom the others do not matter."""
+    """Those of several suspects, known to matter together, without whom the others do not matter: what is not needed
+    is left out chunk by chunk, then one by one, while `goes_on` allows it."""
     needed = list(found)
-    for each in found:
-        rest = [other for other in needed if other is not each]
-        if rest and goes_on() and await matters(rest):
-            needed = rest
+    size = max(1, len(needed) // 2)
+    while goes_on():
+        for at in range(0, len(needed), size):
+            rest = needed[:at] + needed[at + size :]
+            if rest and goes_on() and await matters(rest):
+                needed = rest
+                break
+        else:
+            if size == 1:
+                break
+            size = max(1, size // 2)
     return needed

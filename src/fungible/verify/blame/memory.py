@@ -17,7 +17,7 @@ from fungible.verify.blame.agent.naming import ObjectPath, rank
 from fungible.verify.blame.agent.told import Change, Write
 from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question, Ran, Visit
 from fungible.verify.blame.culprit import Culprit, Line, container_of, culprit_of_object
-from fungible.verify.blame.least import first_of
+from fungible.verify.blame.least import halved, without_the_needless
 from fungible.verify.blame.mention import Mention, words_of
 from fungible.verify.blame.proof import Proof, places_at
 from fungible.verify.blame.way import Way, ways
@@ -142,7 +142,7 @@ class Memory:
             tried = await self._put_back(way, guilty, watched=guilty[0])
         paths = [change.path for change in guilty]
         # Of several that were not told apart in time, the first is only the likeliest.
-        is_least = len(guilty) == 1 or self._bench.goes_on(_MOST_RUNS + _MOST_MORE)
+        is_least = len(guilty) == 1 or self._goes_on_longer()
         return Proof(
             replace(_named(way, guilty[0], tried), confirmed=is_least),
             lambda question, shown: self._explained(way, paths, question, shown),
@@ -169,13 +169,13 @@ class Memory:
         watches = not self._is_disturbed(way)  # to trace takes time as well
 
         async def alone_with(change: Change) -> _Tried:
-            return await self._put_back(way, [change], watched=change if watches else None)
+            return await self._surely(way, [change], watched=change if watches else None)
 
         if len(changes) < 2:
             tried = await alone_with(changes[0]) if changes else nothing
             return tried, changes if tried.matters else []
         likely = changes[:1] if changes[0].in_app and not changes[0].path.private else []
-        together, *alone = await asyncio.gather(self._put_back(way, changes), *map(alone_with, likely))
+        together, *alone = await asyncio.gather(self._surely(way, changes), *map(alone_with, likely))
         if alone and alone[0].matters:
             return alone[0], likely
         if not together.matters:
@@ -186,30 +186,19 @@ class Memory:
                 return tried, [each]
 
         async def matters(some: Sequence[Change]) -> bool:
-            return (await self._put_back(way, some)).matters
+            return (await self._surely(way, some)).matters
 
-        while len(changes) > 1 and self._bench.goes_on(_MOST_RUNS):
-            middle = len(changes) // 2
-            half = await first_of((changes[:middle], changes[middle:]), matters)
-            if half is None:
-                return nothing, await self._without_needless(way, changes)
-            changes = list(half)
-        return nothing, changes
+        changes = await halved(changes, matters, lambda: self._bench.goes_on(_MOST_RUNS))
+        return nothing, await without_the_needless(changes, matters, self._goes_on_longer)
 
-    async def _without_needless(self, way: Way, changes: list[Change]) -> list[Change]:
-        """More than one object is needed: leave out what is not, chunk by chunk."""
-        size = max(1, len(changes) // 2)
-        while self._bench.goes_on(_MOST_RUNS + _MOST_MORE):
-            for at in range(0, len(changes), size):
-                rest = changes[:at] + changes[at + size :]
-                if rest and (await self._put_back(way, rest)).matters:
-                    changes = rest
-                    break
-            else:
-                if size == 1:
-                    break
-                size = max(1, size // 2)
-        return changes
+    def _goes_on_longer(self) -> bool:
+        """Whether there is time to tell several objects apart that matter together."""
+        return self._bench.goes_on(_MOST_RUNS + _MOST_MORE)
+
+    async def _surely(self, way: Way, changes: Sequence[Change], watched: Change | None = None) -> _Tried:
+        """`_put_back`; where looking alone was seen to change the answer, what matters has to matter twice."""
+        tried = await self._put_back(way, changes, watched)
+        return await self._put_back(way, changes, watched) if tried.matters and self._is_disturbed(way) else tried
 
     async def _put_back(self, way: Way, changes: Sequence[Change], watched: Change | None = None) -> _Tried:
         """Whether putting these objects back changes the observer's answer to the other one."""
