@@ -109,7 +109,8 @@ def test_two_processes_of_one_name_are_told_apart_and_counted_together() -> None
         {**shared, **rest, "instance": "aaaaaaaaaaaa", "state": "draining"},
         {**shared, **rest, "instance": "bbbbbbbbbbbb", "state": "ready"},
     ]
-    document = {"release": "v1", "url": None, "wanted": {"web": 1}, "processes": processes, "resting": []}
+    document = {"release": "v1", "url": None, "wanted": {"web": 1}, "processes": processes}
+    document |= {"resting": [], "services": []}
     rows = [line.split()[0] for line in formation_table(document).splitlines()[2:]]
     assert rows == ["web.1/aaaaaa", "web.1/bbbbbb"]
     lines = list(formation_lines(document))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -311,3 +312,71 @@ def test_url_and_port_are_unknown_before_start(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError):
             _ = one(kind, tmp_path).url
     assert set(SERVERS) < set(KINDS)
+
+
+@pytest.mark.parametrize("kind", ["valkey", "postgres"])
+def test_a_killed_server_is_started_again_at_its_address_with_its_data(kind: str, tmp_path: Path) -> None:
+    service = one(kind, tmp_path)
+    assert isinstance(service, EmbeddedServer)
+
+    async def scene() -> None:
+        url, pid = service.url, service.pid
+        assert pid is not None
+        await asyncio.to_thread(put, kind, url)
+        os.kill(pid, signal.SIGKILL)
+        end = await service.ended()
+        assert (end.pid, end.status) == (pid, -9) and "eady to accept connections" in end.said
+        await service.start_again()
+        assert service.url == url and service.pid not in (None, pid)
+        assert "yes" in str(await service.dump())
+
+    started(service, scene)
+
+
+def test_a_valkey_of_a_release_that_only_saved_keeps_its_data_and_from_then_on_loses_none(tmp_path: Path) -> None:
+    async def write() -> None:
+        await asyncio.to_thread(put, "valkey", first.url)
+
+    first = one("valkey", tmp_path)
+    started(first, write)
+    folder = tmp_path / "STORE_URL"
+    shutil.rmtree(folder / "appendonlydir")
+    saved = one("valkey", tmp_path)
+    assert isinstance(saved, EmbeddedServer)
+
+    async def scene() -> None:
+        assert saved.brought_back().startswith("with what it had saved at ")
+        manifest = folder / "appendonlydir" / "appendonly.aof.manifest"
+        while not manifest.exists():
+            await asyncio.sleep(0.02)
+        with valkey.Valkey.from_url(saved.url) as client:
+            client.set("later", "as well")
+        assert saved.pid is not None
+        os.kill(saved.pid, signal.SIGKILL)
+        await saved.ended()
+        await saved.start_again()
+        assert saved.brought_back().startswith("with its data")
+        assert list(await saved.dump()) == ["key kept", "key later"]
+
+    started(saved, scene)
+
+
+def test_a_port_that_was_taken_meanwhile_is_told_and_had_again_later(tmp_path: Path) -> None:
+    service = one("valkey", tmp_path)
+    assert isinstance(service, EmbeddedServer)
+
+    async def scene() -> None:
+        url, pid = service.url, service.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await service.ended()
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", service.port))
+            other.listen()
+            with pytest.raises(Problem, match=f"STORE_URL: .* port {service.port} is taken"):
+                await service.start_again()
+        await service.start_again()
+        assert service.url == url
+
+    started(service, scene)

@@ -11,10 +11,12 @@ from fungible.build.releases import Sealed
 from fungible.runtime.process.memory import memory_of
 from fungible.runtime.process.process import Process
 from fungible.runtime.start import Running
+from fungible.runtime.upkeep import Standing
 
 
 async def formation_document(running: Running) -> dict[str, Any]:
-    """The contract of `ps --json`; besides, how many of each type are wanted, and which names wait after crashes."""
+    """The contract of `ps --json`; besides, how many of each type are wanted, which names wait after crashes, and the
+    embedded servers."""
     formation = running.formation
     has_router = running.url() is not None
     in_flight = await running.router.in_flight() if has_router else {}
@@ -37,6 +39,7 @@ async def formation_document(running: Running) -> dict[str, Any]:
             }
             for (type, number), streak in sorted(formation.resting().items())
         ],
+        "services": [await _service(each, running.upkeep.clock()) for each in running.upkeep.standings],
     }
 
 
@@ -57,6 +60,22 @@ async def _process(running: Running, process: Process, now: float, in_flight: An
         "memory_bytes": memory,
         "requests": requests.get(process.instance, 0),
         "in_flight": in_flight.get(process.instance, 0),
+    }
+
+
+async def _service(standing: Standing, now: float) -> dict[str, Any]:
+    memory = await asyncio.to_thread(memory_of, standing.pid) if standing.pid is not None else None
+    return {
+        "name": standing.name,
+        "kind": standing.kind,
+        "state": standing.state.value,
+        "pid": standing.pid,
+        "uptime_s": round(now - standing.since, 1) if standing.pid is not None else None,
+        "restarts": standing.restarts,
+        "last_end": standing.last_end,
+        "memory_bytes": memory,
+        "failure": standing.failure,
+        "next_start_s": None if standing.next_start is None else round(max(0.0, standing.next_start - now), 1),
     }
 
 

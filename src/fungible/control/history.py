@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from fungible.runtime.events import Event
-from fungible.runtime.formation.standing import describe_end
+from fungible.runtime.formation.standing import describe_end, describe_status
 from fungible.runtime.process.place import Facts
 
 _ENTRIES = 200
@@ -41,7 +41,8 @@ def entry_of(event: Event) -> dict[str, Any] | None:
     kind, text = _told(event)
     if text is None:
         return None
-    return {"at": round(event.at, 3), "kind": kind, "name": event.process, "release": event.release, "text": text}
+    name = event.process or event.data.get("service")
+    return {"at": round(event.at, 3), "kind": kind, "name": name, "release": event.release, "text": text}
 
 
 def _told(event: Event) -> tuple[str, str | None]:
@@ -60,6 +61,12 @@ def _told(event: Event) -> tuple[str, str | None]:
             return "release", "serves"
         case "release.abandoned":
             return "abandoned", "abandoned"
+        case "service.ended":
+            return "crash", describe_status(data["status"])
+        case "service.failed":
+            return "notice", str(data["error"])
+        case "service.ready":
+            return "ready", f"serves again after {data['after_s']:g} s, {data['data']}"
         case "router.died":
             return "crash", f"the router died: {data.get('said')}"
         case "router.restarted":

@@ -34,7 +34,17 @@ _LINES = 400
 """The most requests and log lines in one message."""
 _CHARACTERS = 4000
 """The longest line."""
-_LOUD = frozenset({"process.failed", "process.boot_timeout", "process.memory", "router.died", "formation.failed"})
+_LOUD = frozenset(
+    {
+        "process.failed",
+        "process.boot_timeout",
+        "process.memory",
+        "router.died",
+        "formation.failed",
+        "service.ended",
+        "service.failed",
+    }
+)
 """Events that are shown as bad news, besides crashes."""
 
 
@@ -66,7 +76,7 @@ class Live:
 
     def __call__(self, event: Event) -> None:
         """Take an event; never blocks."""
-        if event.kind.startswith(("process.", "release.", "formation.", "router.")):
+        if event.kind.startswith(("process.", "release.", "formation.", "router.", "service.")):
             self._history(event)
             self._hurry.set()
 

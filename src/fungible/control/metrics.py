@@ -120,6 +120,15 @@ def formation_lines(document: Mapping[str, Any]) -> Iterable[str]:
     resting = Counter({_labels(type=type): 0 for type in document["wanted"]})
     resting.update(_labels(type=each["type"]) for each in document["resting"])
     yield from metric("fungible_processes_resting", "gauge", "Processes that wait after crashes.", resting)
+    services = [(_labels(service=each["name"], kind=each["kind"]), each) for each in document["services"]]
+    up = {labels: int(each["state"] == "ready") for labels, each in services}
+    yield from metric("fungible_service_up", "gauge", "Whether an embedded backing service answers.", up)
+    again = {labels: each["restarts"] for labels, each in services}
+    help = "Starts of an embedded backing service after it had ended by itself."
+    yield from metric("fungible_service_restarts_total", "counter", help, again)
+    held = {labels: each["memory_bytes"] for labels, each in services if each["memory_bytes"] is not None}
+    help = "Memory that an embedded backing service has for itself."
+    yield from metric("fungible_service_memory_bytes", "gauge", help, held)
     release = {_labels(release=document["release"]): 1}
     yield from metric("fungible_release", "gauge", "The release that serves.", release)
 

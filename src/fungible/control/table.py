@@ -21,7 +21,7 @@ def formation_table(document: dict[str, Any]) -> str:
             str(each["pid"] or "-"),
             duration(each["uptime_s"]),
             str(each["restarts"]),
-            f"{round(each['memory_bytes'] / 2**20)} MiB" if each["memory_bytes"] is not None else "-",
+            _memory(each),
             str(each["requests"]),
             str(each["in_flight"]),
             each["last_end"] or "-",
@@ -35,7 +35,38 @@ def formation_table(document: dict[str, Any]) -> str:
         f"{each['next_start_s']:g} s"
         for each in document["resting"]
     ]
-    return "\n".join([head, *(aligned((columns, *rows)) if rows else ["no process runs"]), *rests])
+    return "\n".join(
+        [head, *(aligned((columns, *rows)) if rows else ["no process runs"]), *rests, *_services(document)]
+    )
+
+
+def _services(document: dict[str, Any]) -> list[str]:
+    """The embedded servers, below an empty line."""
+    services = document.get("services")  # a formation that an older release of Fungible runs tells of none
+    if not services:
+        return []
+    columns = ("SERVICE", "STATE", "KIND", "PID", "UP", "RESTARTS", "MEMORY", "LAST END")
+    rows = [
+        (
+            each["name"],
+            each["state"],
+            each["kind"],
+            str(each["pid"] or "-"),
+            duration(each["uptime_s"]) if each["uptime_s"] is not None else "-",
+            str(each["restarts"]),
+            _memory(each),
+            each["last_end"] or "-",
+        )
+        for each in services
+    ]
+    fails = [
+        f"{each['failure']}; next start in {each['next_start_s'] or 0:g} s" for each in services if each["failure"]
+    ]
+    return ["", *aligned((columns, *rows)), *fails]
+
+
+def _memory(each: dict[str, Any]) -> str:
+    return f"{round(each['memory_bytes'] / 2**20)} MiB" if each["memory_bytes"] is not None else "-"
 
 
 def duration(seconds: float) -> str:

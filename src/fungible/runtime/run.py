@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fungible.app.model import App, ProcessType
+from fungible.runtime.events import Event
 from fungible.runtime.ground.backing import attach_services
 from fungible.runtime.ground.folders import Folders, folders_for
 from fungible.runtime.ground.session import Session
 from fungible.runtime.ground.stage import choose_isolation, load_config, look_at, prepare_draft
-from fungible.runtime.logs.console import lost
+from fungible.runtime.logs.console import lost, text_of
 from fungible.runtime.process.limits import rlimits
 from fungible.runtime.process.one_off import Outcome, run_one_off
 from fungible.runtime.process.port import Ports
+from fungible.runtime.upkeep import Upkeep
 
 _FORWARDED = (
     signal.SIGINT,
@@ -64,24 +66,25 @@ async def _run(
 
     backing = await attach_services(app, folders, load_config(folders), operating_system, join=True)
     try:
-        with Session(folders.processes) as processes:
-            built = await _built(app, folders, processes, operating_system)
-            release = prepare_draft(app, folders, processes, isolation, backing, operating_system, built)
-            outcome = await run_one_off(
-                argv,
-                release,
-                processes,
-                name=f"{type.name if type else 'run'}.1",
-                on_start=pass_signals_on,
-                given={"PORT": str(ports.take())} if type and type.listen == "port" else None,
-                unix=type is not None and type.listen == "unix",
-                limits=rlimits(type) if type else None,
-            )
-        waiting = asyncio.ensure_future(backing.without_guests(_say_that_it_waits))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, waiting.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await waiting
+        async with Upkeep(backing.services, _say):
+            with Session(folders.processes) as processes:
+                built = await _built(app, folders, processes, operating_system)
+                release = prepare_draft(app, folders, processes, isolation, backing, operating_system, built)
+                outcome = await run_one_off(
+                    argv,
+                    release,
+                    processes,
+                    name=f"{type.name if type else 'run'}.1",
+                    on_start=pass_signals_on,
+                    given={"PORT": str(ports.take())} if type and type.listen == "port" else None,
+                    unix=type is not None and type.listen == "unix",
+                    limits=rlimits(type) if type else None,
+                )
+            waiting = asyncio.ensure_future(backing.without_guests(_say_that_it_waits))
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, waiting.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
         return outcome
     finally:
         ports.close()
@@ -97,6 +100,10 @@ async def _built(app: App, folders: Folders, processes: Path, operating_system: 
     builder = Builder(folders, processes, operating_system, publish=lambda _: None)
     found = await builder.find(app, await asyncio.to_thread(look_at, app, folders))
     return found.build.content if found is not None else None
+
+
+def _say(event: Event) -> None:
+    sys.stderr.write(f"fungible: {text_of(event)}\n")
 
 
 def _say_that_it_waits() -> None:

@@ -39,6 +39,7 @@ from fungible.runtime.router.access_log import Requests
 from fungible.runtime.router.listener import listen
 from fungible.runtime.router.model import RouterSettings
 from fungible.runtime.router.router import Router
+from fungible.runtime.upkeep import Upkeep
 
 __all__ = ["SAME_SIGNAL", "Attend", "Options", "Running", "start"]
 
@@ -70,6 +71,7 @@ class Running:
     requests: Bus[Requests]
     tail: Tail
     folders: Folders
+    upkeep: Upkeep
     stop: Callable[[], None]
     url: Callable[[], str | None]
 
@@ -203,9 +205,10 @@ async def _release(
         )
         if options.watch and is_proved(app) and WEB in app.types:
             ground.say("--watch: no build is booted for its proof; `fungible release` and `fungible build` do that")
-        ready = await releasing.first(prove=not options.watch)
-        await releasing.run_command(ready)
-        return await _run(app, options, ground, ready.release, releasing, router)
+        async with Upkeep(backing.services, ground.bus.publish) as upkeep:
+            ready = await releasing.first(prove=not options.watch)
+            await releasing.run_command(ready)
+            return await _run(app, options, ground, ready.release, releasing, router, upkeep)
     finally:
         await backing.stop()
 
@@ -240,7 +243,13 @@ async def _routed(app: App, options: Options, ground: _Ground) -> AsyncIterator[
 
 
 async def _run(
-    app: App, options: Options, ground: _Ground, release: Release, releasing: Releasing, router: Router
+    app: App,
+    options: Options,
+    ground: _Ground,
+    release: Release,
+    releasing: Releasing,
+    router: Router,
+    upkeep: Upkeep,
 ) -> int:
     folders, bus = ground.folders, ground.bus
     ports = Ports()
@@ -274,6 +283,7 @@ async def _run(
         requests=ground.requests,
         tail=ground.tail,
         folders=folders,
+        upkeep=upkeep,
         stop=ending.asked_to_stop,
         url=lambda: url,
     )

@@ -43,6 +43,9 @@ class MemcachedServer(EmbeddedServer):
         """It refuses to run as root, and its own -u would clear the request for the death signal."""
         return unprivileged("nobody")
 
+    def brought_back(self) -> str:
+        return "empty: memcached keeps nothing over a restart"
+
     async def answers(self) -> bool:
         try:
             async with memcached_content.connected("127.0.0.1", self.port) as wire:

@@ -121,8 +121,17 @@ class PostgresServer(EmbeddedServer):
         return await PostgresDatabase(self.name, self.admin, "postgres").answers()
 
     async def opened(self) -> None:
+        import psycopg
+
         self._database = PostgresDatabase(self.name, self.admin, APP, owner=APP)
-        await self._database.prepare(self._password)
+        try:
+            await self._database.prepare(self._password)
+        except psycopg.Error as error:
+            said = " ".join(str(error).split())
+            raise Problem(f"{self.name}: its database could not be prepared: {said}", Exit.NOT_ALLOWED) from None
+
+    def brought_back(self) -> str:
+        return "with all that was committed"
 
     async def stop(self) -> None:
         await super().stop()

@@ -9,7 +9,8 @@ import pwd
 import shutil
 import signal
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fungible.app.problem import Exit, Problem
@@ -18,6 +19,16 @@ from fungible.services.spawn import Child, Spawn, spawn_process
 from fungible.services.store import Store
 
 _ATTEMPTS = 4  # at a port that another process took between our look and the server's bind
+_MOST_SAID = 300  # characters
+
+
+@dataclass(frozen=True)
+class End:
+    """How a server ended unasked: its pid, its exit code or minus the signal, and its last lines (none: empty)."""
+
+    pid: int
+    status: int
+    said: str
 
 
 class EmbeddedServer(Store):
@@ -27,6 +38,8 @@ class EmbeddedServer(Store):
     """
 
     boot_seconds = 30.0
+    recovery_seconds = 300.0
+    """One that starts again may have its data to mend first: ended too soon, it would begin that anew."""
     lock_seconds = 5.0
     stop_seconds = 15.0
     stop_signal = signal.SIGTERM
@@ -70,7 +83,11 @@ class EmbeddedServer(Store):
         """Whether the server answers a request of ours now."""
 
     async def opened(self) -> None:
-        """What is left to do once it answers for the first time since `start`."""
+        """What is left to do once it answers for the first time since its start."""
+
+    @abstractmethod
+    def brought_back(self) -> str:
+        """What of its content is there again after `start_again`, as the end of a sentence."""
 
     def environment(self) -> Mapping[str, str]:
         """The server's whole environment: nothing of the user's."""
@@ -89,13 +106,32 @@ class EmbeddedServer(Store):
             return
         place.private_folder(self.folder)
         held = await place.lock(self.folder, self.name, self.lock_seconds)
+        await self._boot_with(held, self._boot)
+
+    async def ended(self) -> End:
+        """Wait until the server ends, though nobody stopped it; raises RuntimeError before `start`."""
+        if self._child is None:
+            raise RuntimeError(f"{self.name} does not run")
+        status = await self._child.wait()
+        return End(self._child.pid, status, " | ".join(_lines(self.log)[-2:])[:_MOST_SAID])
+
+    async def start_again(self) -> None:
+        """Start the server that ended once more, at the address and with the data that it had.
+
+        What it left behind, such as a process that writes its data, gets `lock_seconds` to end. Raises `Problem` or
+        OSError where it does not start; may then be tried again.
+        """
+        self._child = None
+        place.private_folder(self.folder)
         try:
-            await self._boot(held)
-        except BaseException:
-            await self._end()
+            held = await place.lock(self.folder, self.name, self.lock_seconds)
+        except Problem:
+            place.end_holders(self.folder)
+            held = await place.lock(self.folder, self.name, self.lock_seconds)
+        except BaseException:  # nobody will look after it any more
+            place.end_holders(self.folder)
             raise
-        finally:
-            os.close(held)  # from here on, the server alone holds it
+        await self._boot_with(held, self._boot_again)
 
     async def stop(self) -> None:
         await self._end()
@@ -109,6 +145,15 @@ class EmbeddedServer(Store):
         if self._child is not None:
             self._child.signal(self.stop_signal)
 
+    async def _boot_with(self, held: int, boot: Callable[[int], Awaitable[None]]) -> None:
+        try:
+            await boot(held)
+        except BaseException:
+            await self._end()
+            raise
+        finally:
+            os.close(held)  # from here on, the server alone holds it
+
     async def _boot(self, held: int) -> None:
         kept = self.folder / "port"
         preferred: int | None = None
@@ -118,17 +163,29 @@ class EmbeddedServer(Store):
         for attempt in range(_ATTEMPTS):
             self._port = place.free_port(preferred, taken)
             taken.add(self._port)
-            self.log.unlink(missing_ok=True)
-            argv = await self.command(self._port)
-            self._child = await self.spawn(argv, held)
-            said = await self._wait_until_it_answers(self._child)
+            said = await self._boot_at(self._port, held, self.boot_seconds)
             if said is None:
                 place.write_private(kept, f"{self._port}\n")
                 await self.opened()
                 return
-            self._child = None
             if "in use" not in said.lower() or attempt == _ATTEMPTS - 1:
                 raise Problem(self._failure(said), Exit.NOT_ALLOWED)
+
+    async def _boot_again(self, held: int) -> None:
+        said = await self._boot_at(self.port, held, self.recovery_seconds)
+        if said is not None:
+            raise Problem(self._failure(said), Exit.NOT_ALLOWED)
+        await self.opened()
+
+    async def _boot_at(self, port: int, held: int, seconds: float) -> str | None:
+        """Run it; None once it answers, what it said last if it ended instead."""
+        self.log.unlink(missing_ok=True)
+        argv = await self.command(port)
+        self._child = child = await self.spawn(argv, held)
+        said = await self._wait_until_it_answers(child, seconds)
+        if said is not None:
+            self._child = None
+        return said
 
     async def spawn(self, argv: Sequence[str], *keep: int) -> Child:
         """Run a program of this service, as its user, with its output in the log."""
@@ -142,17 +199,17 @@ class EmbeddedServer(Store):
             keep=(*keep, *self.descriptors()),
         )
 
-    async def _wait_until_it_answers(self, child: Child) -> str | None:
-        """None once it answers; what it said last, if it ended instead."""
+    async def _wait_until_it_answers(self, child: Child, seconds: float) -> str | None:
+        """None once it answers; what it said last, if it ended instead. Raises `Problem` after `seconds`."""
         ended = asyncio.ensure_future(child.wait())
-        deadline = asyncio.get_running_loop().time() + self.boot_seconds
+        deadline = asyncio.get_running_loop().time() + seconds
         pause = 0.004
         asked: asyncio.Future[bool] | None = None
         try:
             while asyncio.get_running_loop().time() < deadline:
                 # Side by side: at a port that another process took, its answer may never come.
                 asked = asyncio.ensure_future(self.answers())
-                await asyncio.wait([ended, asked], timeout=self.boot_seconds, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([ended, asked], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     return last_words(self.log)
                 if asked.done() and asked.result():
@@ -165,12 +222,14 @@ class EmbeddedServer(Store):
                 asked.cancel()
                 await asyncio.wait([asked])
         raise Problem(
-            f"{self.name}: the embedded {self.kind} server did not answer within {self.boot_seconds:g} s; "
+            f"{self.name}: the embedded {self.kind} server did not answer within {seconds:g} s; "
             f"it said: {last_words(self.log)}",
             Exit.NOT_ALLOWED,
         )
 
     def _failure(self, said: str) -> str:
+        if "in use" in said.lower():
+            return f"{self.name}: the embedded {self.kind} server did not start: port {self.port} is taken ({said})"
         return (
             f"{self.name}: the embedded {self.kind} server did not start and said: {said}; "
             f"if its data is damaged, move {self.folder} away to begin afresh"
@@ -205,14 +264,19 @@ def unprivileged(*names: str) -> tuple[int, int] | None:
 
 def last_words(log: Path) -> str:
     """The most telling of a log's last lines, in one piece of at most 300 characters."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
+    lines = _lines(log)
     telling = [
         line for line in lines if any(w in line for w in ("FATAL", "PANIC", "in use", "rror", "Short read", "ailed"))
     ]
     chosen = (telling or lines or ["nothing"])[-1 if not telling else 0]
-    return chosen[:300]
+    return chosen[:_MOST_SAID]
+
+
+def _lines(log: Path) -> list[str]:
+    """The lines at the end of a log that say something."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            return [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        return []

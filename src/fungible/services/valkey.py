@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -19,11 +21,13 @@ class ValkeyServer(EmbeddedServer):
     """A Valkey server with its data in `folder`.
 
     It listens on loopback TCP with a random password (the URL, `redis://:...@127.0.0.1:PORT/0`, which every
-    client knows) and on a Unix socket of mode 0600. It saves at `stop`, at the supervisor's death, and
-    otherwise every five minutes; not where `durable` is False.
+    client knows) and on a Unix socket of mode 0600. Unless `durable` is False it appends every write to a file,
+    and saves at `stop`, at the supervisor's death, and otherwise every five minutes.
     """
 
     kind = "valkey"
+
+    _begins_with_appended = False
 
     @property
     def url(self) -> str:
@@ -33,6 +37,10 @@ class ValkeyServer(EmbeddedServer):
     async def command(self, port: int) -> Sequence[str]:
         program = binaries.require("valkey", binaries.valkey_server(), self.name)
         sockets = self.sockets
+        # With `appendonly` it reads nothing but what was appended: what an older release saved would be forgotten.
+        self._begins_with_appended = self.durable and (self._appended.exists() or not self._saved.exists())
+        if self.durable:
+            place.private_folder(self._appended.parent)
         # `save` decides as well whether SIGTERM, the signal of the supervisor's death, saves.
         settings: dict[str, object] = {
             "bind": "127.0.0.1",
@@ -41,9 +49,9 @@ class ValkeyServer(EmbeddedServer):
             "unixsocketperm": 600,
             "requirepass": self._password,
             "dir": _quoted(self.folder),
-            "dbfilename": "dump.rdb",
+            "dbfilename": self._saved.name,
             "save": "300 1" if self.durable else '""',
-            "appendonly": "no",
+            "appendonly": "yes" if self._begins_with_appended else "no",
             "daemonize": "no",
             "stop-writes-on-bgsave-error": "no",
         }
@@ -57,6 +65,21 @@ class ValkeyServer(EmbeddedServer):
                 return bool(await wire.ask("PING"))
         except (ValkeyError, OSError):
             return False
+
+    async def opened(self) -> None:
+        if self.durable and not self._begins_with_appended:
+            with contextlib.suppress(ValkeyError, OSError):  # then it saves as before, and is asked the next time
+                async with valkey_content.connected(self._socket_url) as wire:
+                    await wire.ask("CONFIG", "SET", "appendonly", "yes")
+
+    def brought_back(self) -> str:
+        if self._begins_with_appended:
+            return "with its data (of what was written last, two seconds at most are missing)"
+        try:
+            saved = time.strftime("%H:%M:%S", time.localtime(self._saved.stat().st_mtime))
+        except OSError:
+            return "empty: it had saved nothing yet"
+        return f"with what it had saved at {saved}"
 
     async def ask_to_stop(self) -> None:
         try:
@@ -101,6 +124,15 @@ class ValkeyServer(EmbeddedServer):
                 f"{name}: its content cannot be copied into a server of our own: {error}", Exit.NOT_ALLOWED
             ) from None
         return clone
+
+    @property
+    def _saved(self) -> Path:
+        return self.folder / "dump.rdb"
+
+    @property
+    def _appended(self) -> Path:
+        """Written when what is appended is complete (from Redis 7 on)."""
+        return self.folder / "appendonlydir" / "appendonly.aof.manifest"
 
     @property
     def _password(self) -> str:

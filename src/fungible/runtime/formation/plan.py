@@ -89,15 +89,24 @@ class Plan:
     wake_at: float | None = None
 
 
-def after_crash(streak: Streak | None, uptime: float, now: float, jitter: float, *, hopeless: bool = False) -> Streak:
-    """The streak after one more crash. `uptime` in seconds; `jitter` is a random number from 0 to 1.
+def after_crash(
+    streak: Streak | None,
+    uptime: float,
+    now: float,
+    jitter: float,
+    *,
+    hopeless: bool = False,
+    longest: float = LONGEST_DELAY,
+) -> Streak:
+    """The streak after one more crash. `uptime` and the `longest` delay in seconds; `jitter` is a random number from
+    0 to 1.
 
     A `hopeless` start (there is no such program) is not tried again at once.
     """
     crashes = 1 if streak is None or uptime >= STEADY_AFTER else streak.crashes + 1
     if crashes == 1 and not hopeless:
         return Streak(1, now)
-    delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(max(0, crashes - 2), 16))
+    delay = min(longest, FIRST_DELAY * 2.0 ** min(max(0, crashes - 2), 16))
     return Streak(crashes, now + delay * (0.5 + jitter / 2))
 
 

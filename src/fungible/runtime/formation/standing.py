@@ -25,9 +25,12 @@ def describe_end(facts: Facts) -> str:
         return wrong_port(facts.listens_on)
     if facts.cause in CAUSES:
         return CAUSES[facts.cause]
-    if facts.status is None:
-        return "could not be started"
-    return f"signal {-facts.status}" if facts.status < 0 else f"exit code {facts.status}"
+    return "could not be started" if facts.status is None else describe_status(facts.status)
+
+
+def describe_status(status: int) -> str:
+    """An exit code, or minus a signal, in words: `exit code 3`, `signal 9`."""
+    return f"signal {-status}" if status < 0 else f"exit code {status}"
 
 
 def wrong_port(listens_on: Sequence[str]) -> str:

@@ -99,6 +99,12 @@ def text_of(event: Event) -> str | None:
             return f"killing {_processes(data['processes'])}"
         case "router.died" | "router.restarted" | "formation.failed" | "router.dropped":
             return f"{event.kind.replace('.', ' ')} {json.dumps(dict(data)) if data else ''}".rstrip()
+        case "service.ended":
+            return _service_ended(data)
+        case "service.ready":
+            return f"{data['service']}: {data['kind']} answers again after {data['after_s']:g} s, {data['data']}"
+        case "service.failed":
+            return f"{data['error']}; it is tried again (told once a minute)"
         case "metrics.url":
             return f"metrics are at {data['url']}"
         case "router.request":
@@ -128,10 +134,20 @@ def _processes(count: int) -> str:
     return "1 process" if count == 1 else f"{count} processes"
 
 
+def _service_ended(data: Mapping[str, Any]) -> str:
+    then = f"started again in {data['delay_s']:g} s" if data["delay_s"] else "started again"
+    said = f". It said last: {data['said']}" if data["said"] else ""
+    return f"{data['service']}: {data['kind']} (pid {data['pid']}) {_how(data['status'])}: {then}{said}"
+
+
+def _how(status: int) -> str:
+    return f"ended by {_signal(-status)}" if status < 0 else f"exited with {status}"
+
+
 def _ended(event: Event) -> str:
     data = event.data
     status = data.get("status")
-    how = "ended" if status is None else f"ended by {_signal(-status)}" if status < 0 else f"exited with {status}"
+    how = "ended" if status is None else _how(status)
     if "cannot_start" in data:
         return f"{how}: {data['cannot_start']}"
     if data.get("crashed"):
