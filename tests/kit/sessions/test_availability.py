@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 from pathlib import Path
@@ -12,8 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fungible_kit import Sessions
-from fungible_kit.sessions import Misconfigured, StoreUnavailable
-from fungible_kit.sessions.availability import Availability, place, sentence
+from fungible_kit.sessions import Misconfigured
 from fungible_kit.sessions.identity import key_of, public_id
 from tests.kit.sessions import apps
 from tests.kit.sessions.clients import AsgiBrowser, Jar, WsgiBrowser
@@ -68,22 +66,6 @@ def test_a_first_write_without_a_cookie_is_told_as_well(caplog: pytest.LogCaptur
     assert told.startswith(f"valkey at 127.0.0.1:{port} cannot be used: ") and "refused" in told
 
 
-@pytest.mark.pure
-def test_an_outage_is_told_when_it_begins_each_minute_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
-    now = [0.0]
-    availability = Availability("valkey://u:pw@h", lambda: now[0])
-    away = StoreUnavailable("away")
-    said: list[int] = []
-    for moment, fails in ((0, True), (1, True), (59, True), (61, True), (62, False), (63, True), (64, False)):
-        now[0] = moment
-        with contextlib.suppress(StoreUnavailable), availability:
-            if fails:
-                raise away
-        said.append(len(warnings_in(caplog)))
-    assert said == [1, 1, 1, 2, 3, 3, 3]  # what flaps is told once a minute
-    assert warnings_in(caplog)[1:] == ["valkey at h:6379 cannot be used: away", "valkey at h:6379 is back"]
-
-
 def test_a_store_that_is_back_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sessions = Sessions(f"sqlite:///{tmp_path}/folder/s.db")
     browser = WsgiBrowser(apps.wsgi(sessions), Jar(dict(ID)))
@@ -94,38 +76,6 @@ def test_a_store_that_is_back_is_told(tmp_path: Path, caplog: pytest.LogCaptureF
     assert [browser.get("/all").status for _ in range(2)] == [200, 200]
     began, back = warnings_in(caplog)
     assert "cannot be used: " in began and back == f"the file {tmp_path}/folder/s.db is back"
-
-
-@pytest.mark.pure
-@pytest.mark.parametrize(
-    ("url", "named"),
-    [
-        ("valkey://user:sesame@h:1/2?password=sesame", "valkey at h:1"),
-        ("rediss://:sesame@[::1]", "rediss at [::1]:6379"),
-        ("valkey://:ses/ame@h:1", "valkey"),
-        ("valkey://:ses@ame@h:1", "valkey at h:1"),
-        ("unix://:sesame@/run/valkey.sock?db=1", "valkey at /run/valkey.sock"),
-        ("memcached://a,b:2", "memcached at a:11211, b:2"),
-        ("postgres://u:sesame@a:1,b/d", "postgres at a:1, b:5432"),
-        ("postgres:///d?host=/run&password=sesame", "postgres"),
-        ("sqlite:////var/s.db?x=1", "the file /var/s.db"),
-    ],
-)
-def test_the_place_of_a_store_holds_nothing_that_opens_it(url: str, named: str) -> None:
-    assert place(url) == named
-
-
-@pytest.mark.pure
-def test_what_a_server_repeats_is_left_out() -> None:
-    def told(cause: Exception) -> str:
-        error = StoreUnavailable("the session store cannot be reached")
-        error.__cause__ = cause
-        return sentence("valkey://:se%20same@h", error).partition("used: ")[2]
-
-    assert told(ValueError("unknown command 'AUTH', with args beginning with: 'x'")) == "unknown command 'AUTH'"
-    assert told(ValueError("no such thing: 'se same'\nat all")) == "ValueError"
-    assert told(ValueError("DB index\nis out of range")) == "DB index is out of range"
-    assert told(ValueError()) == "ValueError"
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,9 @@ def test_a_secret_in_place_of_an_id_or_of_a_header_is_told_and_not_shown(face: F
     with pytest.raises(ValueError, match="give its id") as refused:
         face.revoke(issued.secret)
     assert issued.secret not in str(refused.value) and face.verify_secret(issued.secret).token_id == issued.id
+    with pytest.raises(ValueError, match="keep: this is a secret; give its id") as refused:
+        face.revoke_user("ann", keep=issued.secret)
+    assert issued.secret not in str(refused.value) and face.verify_secret(issued.secret)
     with pytest.raises(Missing, match="give a secret to verify_secret") as missing:
         face.verify(issued.secret)
     assert issued.secret not in str(missing.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import re
@@ -91,6 +92,47 @@ def test_after_three_failures_a_store_that_is_away_is_not_asked(
         with pytest.raises(Invalid):
             face.verify("Bearer junk")  # needs no store
         runner.run(tokens.aclose())
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "valkey"])
+@pytest.mark.parametrize("way", ["threads", "loop"])
+def test_a_store_that_is_away_is_told_once_with_its_place_and_the_reason(
+    scheme: str, way: str, well_formed: str, closed_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = Tokens(f"{scheme}://u:sesame@127.0.0.1:{closed_port}/0", prefix="acme")
+    with asyncio.Runner() as runner:
+        face = Face(tokens, None if way == "threads" else runner)
+        for _ in range(5):
+            with pytest.raises(StoreUnavailable):
+                face.verify(well_formed)
+        runner.run(tokens.aclose())
+    (told,) = warnings_in(caplog)
+    assert told.startswith(f"{scheme} at 127.0.0.1:{closed_port} cannot be used: ")
+    assert re.search("refused|Error 111" if scheme == "valkey" else "no answer in time", told)  # the pool says why
+    assert "sesame" not in told and well_formed not in told
+
+
+def test_a_store_that_is_back_is_told(tmp_path: Path, well_formed: str, caplog: pytest.LogCaptureFixture) -> None:
+    tokens = Tokens(f"sqlite:///{tmp_path}/folder/t.db", prefix="acme")
+    (tmp_path / "folder").write_text("no folder yet")
+    with pytest.raises(StoreUnavailable):
+        tokens.verify(well_formed)
+    (tmp_path / "folder").unlink()
+    (tmp_path / "folder").mkdir()
+    for _ in range(2):
+        with pytest.raises(Invalid):
+            tokens.verify(well_formed)
+    tokens.close()
+    began, back = warnings_in(caplog)
+    assert "cannot be used: " in began and back == f"the file {tmp_path}/folder/t.db is back"
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "fungible_kit.tokens" and record.levelno == logging.WARNING
+    ]
 
 
 @pytest.mark.parametrize("way", ["threads", "loop"])

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fungible_kit.duration import Duration
+from fungible_kit.services.availability import Availability, sentence
 from fungible_kit.services.breaker import Breaker
 from fungible_kit.sessions.answer import Answer, OnOutage, Outage, answer_to, with_page
-from fungible_kit.sessions.availability import Availability, sentence
 from fungible_kit.sessions.codec import Codec, JsonCodec
 from fungible_kit.sessions.cookie import Cookie
 from fungible_kit.sessions.errors import Misconfigured, SessionError, StoreUnavailable
@@ -23,7 +23,7 @@ from fungible_kit.sessions.lifetime import Lifetime, setting
 from fungible_kit.sessions.record import MAX_BYTES, MAX_NAMES, Listed
 from fungible_kit.sessions.session import Session
 from fungible_kit.sessions.steps import Runner
-from fungible_kit.sessions.stores import AsyncStore, Faces, Store, open_store
+from fungible_kit.sessions.stores import WHAT, AsyncStore, Faces, Store, open_store
 from fungible_kit.sessions.stores.threaded import ThreadedStore
 
 if TYPE_CHECKING:
@@ -115,8 +115,9 @@ class Sessions:
         self._faces = _faces(self._store, limit)
         self._sync: Store | None = None
         self._async: AsyncStore | None = None
-        self._breaker = Breaker(StoreUnavailable, "the session store")
-        self._runner = Runner(self._sync_store, self._async_store, self._breaker, limit, Availability(self._store))
+        self._breaker = Breaker(StoreUnavailable, WHAT)
+        availability = Availability(self._store, WHAT, log)
+        self._runner = Runner(self._sync_store, self._async_store, self._breaker, limit, availability)
 
     # The ways in.
 
@@ -242,7 +243,7 @@ class Sessions:
         try:
             store.read(key_of(new_id()))
         except StoreUnavailable as error:
-            raise StoreUnavailable(sentence(self._store, error), timed_out=error.timed_out) from error
+            raise StoreUnavailable(sentence(self._store, WHAT, error), timed_out=error.timed_out) from error
         return store.check()
 
     def close(self) -> None:

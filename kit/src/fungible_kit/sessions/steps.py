@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
+from fungible_kit.services.availability import Availability
 from fungible_kit.services.breaker import Breaker
-from fungible_kit.sessions.availability import Availability
 from fungible_kit.sessions.errors import StoreUnavailable
 
 T = TypeVar("T")

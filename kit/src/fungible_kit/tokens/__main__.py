@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 
-from fungible_kit.tokens import StoreUnavailable, Tokens, new_keys
+from fungible_kit.services.availability import sentence
+from fungible_kit.tokens import StoreUnavailable, new_keys
 from fungible_kit.tokens.secret import check_word, pattern
 from fungible_kit.tokens.sql import Table
+from fungible_kit.tokens.store import WHAT, Create, Purge
+from fungible_kit.tokens.tokens import open_store
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"fungible_kit.tokens: {error}", file=sys.stderr)  # noqa: T201
         return 2
     except StoreUnavailable as error:
-        print(f"fungible_kit.tokens: {error}", file=sys.stderr)  # noqa: T201
+        print(f"fungible_kit.tokens: {sentence(given.url, WHAT, error)}", file=sys.stderr)  # noqa: T201
         return 1
     print("\n".join(lines))  # noqa: T201
     return 0
@@ -55,14 +59,14 @@ def _do(given: argparse.Namespace) -> tuple[str, ...]:
         return new_keys(given.algorithm)
     if not given.url:
         raise ValueError("no URL: give one, or set DATABASE_URL")
-    tokens = Tokens(given.url, prefix="any", name=given.name, schema=given.schema)
+    store = open_store(given.url, given.name, schema=given.schema)
     try:
         if given.verb == "purge":
-            return (f"{tokens.purge()} deleted",)
-        tokens.create()
+            return (f"{store.execute(Purge(int(time.time())))} deleted",)
+        store.execute(Create())
         return (f"table {given.name}: there",)
     finally:
-        tokens.close()
+        store.close()
 
 
 if __name__ == "__main__":

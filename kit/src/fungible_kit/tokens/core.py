@@ -128,16 +128,14 @@ class Policy:
 
     def revoke(self, token_id: str) -> Plan[int]:
         """Until nothing is left to revoke: a refresh that ran beside it may have added one that it did not see."""
-        if isinstance(token_id, str) and self._a_secret.search(token_id):
-            raise ValueError(
-                "token_id: this is a secret; give its id, such as issued.id or verify_secret(secret).token_id"
-            )
+        self._no_secret("token_id", token_id)
         total = 0
         while count := (yield RevokeLogin(token_id, self._now)):
             total += count
         return total
 
     def revoke_user(self, user_id: str | int, keep: str | None) -> Plan[int]:
+        self._no_secret("keep", keep)
         total, user = 0, _user(user_id)
         while count := (yield RevokeUser(user, self._now, keep)):
             total += count
@@ -153,12 +151,15 @@ class Policy:
         yield Create()
 
     @property
-    def _a_secret(self) -> re.Pattern[str]:
-        return re.compile(secrets_of.pattern(self.prefix))
-
-    @property
     def _now(self) -> int:
         return int(self.clock())
+
+    def _no_secret(self, what: str, token_id: str | None) -> None:
+        """Raises ValueError where a secret is given in place of an id: no login would be found by it."""
+        if isinstance(token_id, str) and re.search(secrets_of.pattern(self.prefix), token_id):
+            raise ValueError(
+                f"{what}: this is a secret; give its id, such as issued.id or verify_secret(secret).token_id"
+            )
 
     def _find(self, secret: str) -> Plan[Row]:
         if secrets_of.kind_of(secret, self.prefix, self.kinds) is None:

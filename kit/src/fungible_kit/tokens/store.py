@@ -11,6 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from fungible_kit.services.availability import Availability
 from fungible_kit.services.breaker import Breaker
 from fungible_kit.tokens.record import Row
 
@@ -86,6 +87,8 @@ class Create:
     """Make what the store needs before the first token: the table."""
 
 
+WHAT = "the token store"
+"""What messages call it."""
 MOST = 1000
 Operation = Find | Insert | Replace | Touch | RevokeLogin | RevokeUser | OfUser | Purge | Create
 
@@ -111,11 +114,13 @@ def check_name(name: str, what: str = "name") -> str:
 
 
 class Runner:
-    """Carries plans out against a store, behind a breaker: while the store is away no request waits for it."""
+    """Carries plans out against a store, behind a breaker: while the store is away no request waits for it, and the
+    log tells of that."""
 
-    def __init__(self, store: Store, breaker: Breaker) -> None:
+    def __init__(self, store: Store, breaker: Breaker, availability: Availability) -> None:
         self._store = store
         self._breaker = breaker
+        self._availability = availability
 
     def run(self, plan: Plan[T]) -> T:
         """In this thread."""
@@ -123,7 +128,7 @@ class Runner:
             operation = next(plan)
             while True:
                 try:
-                    with self._breaker:
+                    with self._breaker, self._availability:
                         result = self._store.execute(operation)
                 except Exception as error:
                     operation = plan.throw(error)
@@ -138,7 +143,7 @@ class Runner:
             operation = next(plan)
             while True:
                 try:
-                    with self._breaker:
+                    with self._breaker, self._availability:
                         result = await self._store.aexecute(operation)
                 except Exception as error:
                     operation = plan.throw(error)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from fungible_kit.duration import Duration, seconds, whole_seconds
 from fungible_kit.services import POSTGRES, SQLITE, VALKEY
+from fungible_kit.services.availability import Availability
 from fungible_kit.services.breaker import Breaker
 from fungible_kit.tokens import secret as secrets_of
 from fungible_kit.tokens.answers import Answer, answer_to
 from fungible_kit.tokens.bearer import secret_in
-from fungible_kit.tokens.core import Policy
+from fungible_kit.tokens.core import Policy, log
 from fungible_kit.tokens.errors import StoreUnavailable, TokenError
 from fungible_kit.tokens.record import Grant, Issued, Login
-from fungible_kit.tokens.store import Plan, Runner, Store
+from fungible_kit.tokens.store import WHAT, Plan, Runner, Store
 
 if TYPE_CHECKING:
     from fungible_kit.tokens.fastapi import Bearer
@@ -75,7 +76,7 @@ class Tokens:
         self._realm = prefix if realm is None else realm
         limit = None if deadline is None else seconds("deadline", deadline)
         self._store = open_store(store, name, limit, schema) if isinstance(store, str) else store
-        self._runner = Runner(self._store, Breaker(StoreUnavailable, "the token store"))
+        self._runner = Runner(self._store, Breaker(StoreUnavailable, WHAT), Availability(store, WHAT, log))
 
     def issue(
         self,
@@ -143,7 +144,8 @@ class Tokens:
         return await self._runner.arun(self._policy.revoke(token_id))
 
     def revoke_user(self, user_id: str | int, *, keep: str | None = None) -> int:
-        """End every login of a user (of this store, whatever its kind), but not the one with the id `keep`."""
+        """End every login of a user (of this store, whatever its kind), but not the one with the id `keep`; their
+        secrets are counted as by `revoke`."""
         return self._runner.run(self._policy.revoke_user(user_id, keep))
 
     async def arevoke_user(self, user_id: str | int, *, keep: str | None = None) -> int:

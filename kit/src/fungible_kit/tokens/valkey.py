@@ -17,6 +17,7 @@ from fungible_kit.tokens.errors import StoreUnavailable
 from fungible_kit.tokens.record import Row
 from fungible_kit.tokens.store import (
     MOST,
+    WHAT,
     Create,
     Find,
     Insert,
@@ -155,8 +156,8 @@ class ValkeyStore:
 
     def __init__(self, url: str, name: str, deadline: float) -> None:
         self.layout = Layout(name)
-        self._connections = Connections(url, deadline, StoreUnavailable, "the token store")
-        self._aconnections = AsyncConnections(url, deadline, StoreUnavailable, "the token store")
+        self._connections = Connections(url, deadline, StoreUnavailable, WHAT)
+        self._aconnections = AsyncConnections(url, deadline, StoreUnavailable, WHAT)
 
     def execute(self, operation: Operation) -> Any:
         return self._connections.hold(self._dialogue(operation))

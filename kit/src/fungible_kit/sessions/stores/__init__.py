@@ -15,6 +15,9 @@ from fungible_kit.services import MEMCACHED, POSTGRES, SQLITE, VALKEY
 from fungible_kit.sessions.errors import Misconfigured
 from fungible_kit.sessions.record import Listed, Move, Outcome, Patch, Record, Refused
 
+WHAT = "the session store"
+"""What messages call it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caps:

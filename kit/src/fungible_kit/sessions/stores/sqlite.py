@@ -28,7 +28,7 @@ from fungible_kit.sessions.record import (
     unpacked,
     without,
 )
-from fungible_kit.sessions.stores import Caps
+from fungible_kit.sessions.stores import WHAT, Caps
 
 _PLATFORMS = {"DYNO": "Heroku", "KUBERNETES_SERVICE_HOST": "Kubernetes", "K_SERVICE": "Cloud Run"}
 
@@ -50,7 +50,7 @@ class SqliteStore:
 
     def __init__(self, url: str, busy: float = 5.0, clock: Callable[[], float] = time.time) -> None:
         try:
-            self._connections = Connections(url, busy, _SCHEMA, StoreUnavailable, "the session store")
+            self._connections = Connections(url, busy, _SCHEMA, StoreUnavailable, WHAT)
         except ValueError as error:
             raise Misconfigured(str(error)) from None
         self._clock = clock

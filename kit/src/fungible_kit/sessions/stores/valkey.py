@@ -12,7 +12,7 @@ from fungible_kit.services.valkey import AsyncConnections, Connections, Dialogue
 from fungible_kit.sessions.errors import Misconfigured, StoreUnavailable
 from fungible_kit.sessions.identity import public_id, user_key
 from fungible_kit.sessions.record import Listed, Move, Outcome, Patch, Record, Refused, pointer
-from fungible_kit.sessions.stores import Caps
+from fungible_kit.sessions.stores import WHAT, Caps
 from fungible_kit.sessions.stores import valkey_script as script
 
 C = TypeVar("C")
@@ -128,7 +128,7 @@ def _setting_in(reply: Any) -> str:
 
 def _opened(face: Callable[..., C], url: str, deadline: float) -> C:
     try:
-        return face(url, deadline, StoreUnavailable, "the session store")
+        return face(url, deadline, StoreUnavailable, WHAT)
     except ImportError as missing:
         raise Misconfigured(str(missing)) from None
 

@@ -12,23 +12,24 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from fungible_kit.services import MEMCACHED, POSTGRES, SQLITE, VALKEY
-from fungible_kit.sessions.errors import StoreUnavailable
+from fungible_kit.services.errors import ServiceUnavailable
 
 AGAIN = 60.0  # seconds between two warnings, whatever happens meanwhile
 _LONGEST = 300  # characters of a cause
-
-log = logging.getLogger("fungible_kit.sessions")
 
 
 class Availability:
     """Tells the log once when an outage begins, again at most every minute while it lasts, and once when it is over.
 
     Used as a context manager around each call, inside the breaker: what that refuses is no news of the store. `store`
-    is a URL, or the app's own object. One for each process: an observation of the store, no state of the app.
+    is a URL, or the app's own object, which is then named as `what`: "the session store". One for each process: an
+    observation of the store, no state of the app.
     """
 
-    def __init__(self, store: object, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, store: object, what: str, log: logging.Logger, clock: Callable[[], float] = monotonic) -> None:
         self._store = store
+        self._what = what
+        self._log = log
         self._clock = clock
         self._lock = threading.Lock()
         self._told: float | None = None
@@ -40,38 +41,38 @@ class Availability:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, StoreUnavailable):
+        if isinstance(error, ServiceUnavailable):
             self._failed(error)
         elif self._is_out and error is None:  # no lock on the usual way
             self._answered()
 
-    def _failed(self, error: StoreUnavailable) -> None:
+    def _failed(self, error: ServiceUnavailable) -> None:
         with self._lock:
             now = self._clock()
             if self._told is not None and now - self._told < AGAIN:
                 return
             self._told, self._is_out = now, True
-        log.warning("%s", sentence(self._store, error))
+        self._log.warning("%s", sentence(self._store, self._what, error))
 
     def _answered(self) -> None:
         with self._lock:
             if not self._is_out:
                 return
             self._is_out = False
-        log.warning("%s is back", place(self._store))
+        self._log.warning("%s is back", place(self._store, self._what))
 
 
-def sentence(store: object, error: StoreUnavailable) -> str:
+def sentence(store: object, what: str, error: ServiceUnavailable) -> str:
     """`valkey at 127.0.0.1:1 cannot be used: Connection refused`; without what opens the store."""
-    return f"{place(store)} cannot be used: {_cause(store, error)}"
+    return f"{place(store, what)} cannot be used: {_cause(store, error)}"
 
 
-def place(store: object) -> str:
+def place(store: object, what: str) -> str:
     """A store's kind, host and port; a URL's user, password and options are left out."""
     if not isinstance(store, str):
-        return f"the session store {type(store).__name__}"
-    scheme, _, rest = store.partition("://")
-    scheme = scheme.lower()
+        return f"{what} {type(store).__name__}"
+    rest = store.partition("://")[2]
+    scheme = _scheme(store)
     if scheme in SQLITE:
         return f"the file {unquote(rest.removeprefix('/').partition('?')[0])}"
     if scheme == "unix":
@@ -85,9 +86,14 @@ def place(store: object) -> str:
     return f"{scheme} at {', '.join(named)}"
 
 
-def _cause(store: object, error: StoreUnavailable) -> str:
+def _scheme(url: str) -> str:
+    """Without the driver that SQLAlchemy names in it (`postgresql+psycopg`)."""
+    return url.partition("://")[0].partition("+")[0].lower()
+
+
+def _cause(store: object, error: ServiceUnavailable) -> str:
     """The client's or the server's own words where ours say less than they do, in one line."""
-    scheme = store.partition("://")[0].lower() if isinstance(store, str) else ""
+    scheme = _scheme(store) if isinstance(store, str) else ""
     cause, said = error.__cause__, str(error)
     if scheme in (*VALKEY, *MEMCACHED) and cause is not None and not error.timed_out:
         said = str(cause) or type(cause).__name__
