@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -137,6 +138,26 @@ def test_the_page_outlives_the_supervisor_and_says_so(home: Home, browser: Brows
             other.goto(dashboard.url)
             expect(other.locator("#banner")).to_contain_text("`fungible dashboard` printed")
             assert formation.stop() == 0
+
+
+def test_backing_services_are_seen(home: Home, browser: Browser) -> None:
+    home.write({"Procfile": "worker: sleep 600\n", "fungible.toml": '[services]\nCACHE_URL = "valkey"\n'})
+    complaints: list[str] = []
+    with home.start() as formation, dashboard_of(home) as dashboard:
+        page = opened(browser, dashboard, complaints)
+        row = page.locator("#services-rows tr")
+        expect(row).to_have_count(1)
+        expect(row.locator("th")).to_have_text("CACHE_URL")
+        expect(row.locator(".state")).to_have_text("ready")
+        os.kill(json.loads(home.run("ps", "--json").stdout)["services"][0]["pid"], signal.SIGKILL)
+        expect(row.locator("[data-title='Last end']")).to_have_text("signal 9")
+        expect(row.locator("[data-title=Restarts]")).to_have_text("1")
+        expect(page.locator("#history .crash")).to_contain_text("CACHE_URL signal 9")
+        expect(page.locator("#history .ready")).to_contain_text(["CACHE_URL serves again after"])
+        page.set_viewport_size({"width": 320, "height": 800})
+        assert width_beyond(page) <= 0
+        assert formation.stop() == 0
+    assert complaints == []
 
 
 def _worker() -> str:

@@ -64,7 +64,7 @@ def _told(event: Event) -> tuple[str, str | None]:
         case "service.ended":
             return "crash", describe_status(data["status"])
         case "service.failed":
-            return "notice", str(data["error"])
+            return "notice", str(data["error"]).removeprefix(f"{data['service']}: ")
         case "service.ready":
             return "ready", f"serves again after {data['after_s']:g} s, {data['data']}"
         case "router.died":

@@ -128,7 +128,7 @@ class _Keeper:
                 break
             except Exception as error:  # an error of ours is no reason to give a service up
                 self._crashed(0.0)
-                said = error.message if isinstance(error, Problem) else f"{self._server.name}: {error!r}"
+                said = error.message if isinstance(error, Problem) else f"{self._server.name}: {_words(error)}"
                 self._turn(ServiceState.RESTING, self._clock(), failure=said)
                 if self._clock() - told_at >= _TOLD_AGAIN:
                     told_at = self._clock()
@@ -158,3 +158,10 @@ class _Keeper:
     def _tell(self, what: str, **data: Any) -> None:
         head = {"service": self._server.name, "kind": self._server.kind}
         self._publish(Event(f"service.{what}", data=head | data))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename2 or error.filename})" if error.filename else ""
+        return f"it cannot be started: {error.strerror}{where}"
+    return f"it cannot be started: {error!r}"

@@ -7,6 +7,7 @@ import { ask, follow, token } from "./link.js";
 import { Log } from "./log.js";
 import { byId, clock, plain, setText } from "./parts.js";
 import { Processes } from "./processes.js";
+import { Services } from "./services.js";
 
 const LINKS = {
   live: ["live", ""],
@@ -19,6 +20,7 @@ const lanes = new Lanes();
 const log = new Log();
 const history = new History();
 const processes = new Processes(operate, confirmed);
+const services = new Services();
 let supervisor = null;
 let restarted = "";
 let state = null;
@@ -42,7 +44,7 @@ function meet(hello) {
   const known = supervisor;
   supervisor = hello;
   pending = [];
-  for (const part of [lanes, log, history, processes]) part.clear();
+  for (const part of [lanes, log, history, processes, services]) part.clear();
   state = null;
   if (known && (known.pid !== hello.pid || known.started_at !== hello.started_at)) {
     restarted = `The supervisor was restarted at ${clock(hello.started_at)}; this is the new one.`;
@@ -71,6 +73,7 @@ function draw() {
   showFigures(traffic, formation, history.entries, last.at);
   lanes.show(all("requests"), formation.processes);
   processes.show(formation);
+  services.show(formation.services);
   log.show(all("lines"), messages.reduce((sum, message) => sum + message.lines_missed, 0));
   showHead(formation);
   if (!first) announce(entries);
