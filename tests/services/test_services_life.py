@@ -19,7 +19,7 @@ import pytest
 import valkey
 
 from fungible.app.problem import Exit, Problem
-from fungible.services import binaries
+from fungible.services import binaries, place
 from fungible.services.attach import KINDS, open_services
 from fungible.services.server import EmbeddedServer
 from fungible.services.store import Service, Store
@@ -215,8 +215,6 @@ def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None
 def test_a_server_that_loses_the_race_for_its_port_tries_another(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fungible.services import place
-
     honest = place.free_port
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -378,5 +376,28 @@ def test_a_port_that_was_taken_meanwhile_is_told_and_had_again_later(tmp_path: P
                 await service.start_again()
         await service.start_again()
         assert service.url == url
+
+    started(service, scene)
+
+
+@pytest.mark.parametrize("kind", ["valkey", "memcached"])
+def test_a_start_that_is_given_up_half_way_leaves_nobody_behind(kind: str, tmp_path: Path) -> None:
+    service = one(kind, tmp_path)
+    assert isinstance(service, EmbeddedServer)
+
+    async def scene() -> None:
+        url = service.url
+        for pause in (0.0, 0.001, 0.01, 0.03, 0.1):
+            assert service.pid is not None
+            os.kill(service.pid, signal.SIGKILL)
+            await service.ended()
+            starting = asyncio.create_task(service.start_again())
+            await asyncio.sleep(pause)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            if service.pid is None:  # it was faster than we in the other case
+                os.close(await place.lock(service.folder, "whoever holds this lives", 0))
+                await service.start_again()
+            assert service.url == url
 
     started(service, scene)

@@ -116,22 +116,29 @@ async def lock(folder: Path, what: str, patience: float) -> int:
     if it is held longer; `what` names the service in it.
     """
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = asyncio.get_running_loop().time() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                os.close(descriptor)
-                raise Problem(f"{what}: cannot lock {folder}: {error.strerror}", Exit.NOT_ALLOWED) from None
-        if asyncio.get_running_loop().time() > deadline:
-            os.close(descriptor)
-            raise Problem(
-                f"{what}: its data in {folder} is in use by another running formation; stop that one first",
-                Exit.NOT_ALLOWED,
-            )
-        await asyncio.sleep(0.05)
+    try:
+        deadline = asyncio.get_running_loop().time() + patience
+        while not _is_taken(descriptor, folder, what):
+            if asyncio.get_running_loop().time() > deadline:
+                raise Problem(
+                    f"{what}: its data in {folder} is in use by another running formation; stop that one first",
+                    Exit.NOT_ALLOWED,
+                )
+            await asyncio.sleep(0.05)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_taken(descriptor: int, folder: Path, what: str) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise Problem(f"{what}: cannot lock {folder}: {error.strerror}", Exit.NOT_ALLOWED) from None
+        return False
+    return True
 
 
 def end_holders(folder: Path) -> None:
