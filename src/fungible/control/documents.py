@@ -39,7 +39,7 @@ async def formation_document(running: Running) -> dict[str, Any]:
             }
             for (type, number), streak in sorted(formation.resting().items())
         ],
-        "services": [await _service(each, running.upkeep.clock()) for each in running.upkeep.standings],
+        "services": [await _service(running, each) for each in running.upkeep.standings],
     }
 
 
@@ -63,7 +63,8 @@ async def _process(running: Running, process: Process, now: float, in_flight: An
     }
 
 
-async def _service(standing: Standing, now: float) -> dict[str, Any]:
+async def _service(running: Running, standing: Standing) -> dict[str, Any]:
+    now = running.upkeep.clock()
     memory = await asyncio.to_thread(memory_of, standing.pid) if standing.pid is not None else None
     return {
         "name": standing.name,
@@ -74,7 +75,7 @@ async def _service(standing: Standing, now: float) -> dict[str, Any]:
         "restarts": standing.restarts,
         "last_end": standing.last_end,
         "memory_bytes": memory,
-        "failure": standing.failure,
+        "failure": None if standing.failure is None else running.tail.conceal(standing.failure),
         "next_start_s": None if standing.next_start is None else round(max(0.0, standing.next_start - now), 1),
     }
 

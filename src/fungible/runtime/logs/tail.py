@@ -57,6 +57,10 @@ class Tail:
         """The event with secrets struck out."""
         return replace(event, data=_masked(event.data, self._mask))
 
+    def conceal(self, text: str) -> str:
+        """The text with secrets struck out."""
+        return self._mask(text)
+
     def since(self, number: int, most: int) -> tuple[int, list[Event]]:
         """How many events have been taken, and what is kept of those after the first `number`, at most the last
         `most`: whoever keeps the number misses what it asks for too late, and costs nothing."""
