@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import json
 import os
 import re
 import shutil
 import stat
+import sys
 import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
+from fungible.build.byte_code import compile_byte_code
 from fungible.build.digests import contents_of
 from fungible.build.store import KEPT, Record, Store, read_record
 from tests.build.apps import FLASK_WITH_KIT
@@ -70,6 +74,38 @@ def test_what_went_in_is_written_down_and_byte_code_is_compiled(home: Home) -> N
     assert contents_of(folder).digest == record.digest == folder.parent.name
     (byte_code,) = (folder / "__pycache__").glob("a.*.pyc")
     assert byte_code.read_bytes()[4:8] == b"\1\0\0\0", "by digest, not by time, and taken as it is (PEP 552)"
+
+
+def test_byte_code_of_files_that_are_the_same_is_taken_over(tmp_path: Path) -> None:
+    """What is taken over shows by a mark at its end, which no compiler makes."""
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}"}
+    files = {"same.py": "A = 1\n", "shop/same.py": "B = 1\n", "other.py": "C = 1\n", "foreign.py": "D = 1\n"}
+    for made in ("first", "second"):
+        for name, text in files.items():
+            path = tmp_path / made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    first, second = tmp_path / "first", tmp_path / "second"
+    asyncio.run(compile_byte_code(first, sorted(files), environment))
+    compiled = {name: code.read_bytes() for name in files for code in [byte_code_of(first / name)]}
+    for name in files:
+        with byte_code_of(first / name).open("ab") as code:
+            code.write(b"mark")
+    code = byte_code_of(first / "foreign.py")
+    code.write_bytes(b"\0\0\r\n" + code.read_bytes()[4:])  # of another interpreter
+    (second / "other.py").write_text("C = 2\n")
+    (second / "new.py").write_text("E = 1\n")
+    (second / "same.py").chmod(0o444)
+    asyncio.run(compile_byte_code(second, [*sorted(files), "new.py"], environment, first))
+    for name in ("same.py", "shop/same.py"):
+        assert byte_code_of(second / name).read_bytes() == compiled[name] + b"mark"
+    assert not byte_code_of(second / "other.py").read_bytes().endswith(b"mark")
+    assert byte_code_of(second / "foreign.py").read_bytes() == compiled["foreign.py"]
+    assert byte_code_of(second / "new.py").exists()
+
+
+def byte_code_of(source: Path) -> Path:
+    return Path(importlib.util.cache_from_source(str(source)))
 
 
 def test_out_is_a_read_only_tree_that_keeps_what_was_there_before(home: Home) -> None:

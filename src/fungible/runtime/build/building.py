@@ -20,6 +20,7 @@ from fungible.build.byte_code import compile_byte_code, sources_of
 from fungible.build.digests import contents_of, input_key
 from fungible.build.environment import build_environment, telling, withheld_name
 from fungible.build.links import delete
+from fungible.build.releases import list_releases
 from fungible.build.seal import Tree, copy_tree
 from fungible.build.store import Build, Record, Store
 from fungible.build.tools import bound_packages, identity, installs_node_modules, programs_of, versions
@@ -219,7 +220,8 @@ class Builder:
     ) -> None:
         files = await asyncio.to_thread(sources_of, content, bound)
         if files:
-            await compile_byte_code(content, files, environment)
+            last = next(reversed(list_releases(self._folders.releases)), None)
+            await compile_byte_code(content, files, environment, last.content if last is not None else None)
 
     def _record(
         self,
