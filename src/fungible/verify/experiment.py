@@ -70,10 +70,12 @@ class Experiment:
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
-            self._boot = await self._warm_up.boots()
-            self._sensing = self._begin(asyncio.to_thread(_sensed, self._boot))
-            self._fork = await self._warm_up.forks(self._boot)
-            await self._run_worlds(self._boot)
+            boot = await self._warm_up.boots()
+            self._fork = await self._warm_up.forks(boot)
+            self._sensing = self._begin(self._sense(boot))
+            await self._run_worlds(boot)
+            await self._warm_up.learned()
+            self._boot = boot
             latest = self._budget + EXAMINE_LATEST
             self._examination = Examination(self._boot, self._evidence, latest=latest, say=self._say)
             await self._examination.run()
@@ -100,6 +102,11 @@ class Experiment:
         self._meanwhile.append(task)
         return task
 
+    async def _sense(self, boot: Reference) -> tuple[Relations, Sensitivity]:
+        """How well the comparison can see, found while worlds run."""
+        await self._warm_up.learned()
+        return await asyncio.to_thread(_sensed, boot)
+
     async def _run_worlds(self, boot: Reference) -> None:
         """All other worlds: masks first to last, so that a budget cuts coverage and never truth. Those that take
         longest begin first, unless somebody chose the budget: then no lane waits for another one at the end."""
@@ -112,8 +119,7 @@ class Experiment:
 
         async def judge(position: int, reference: Reference, execution: Execution) -> tuple[int, Evidence]:
             """In a thread: other worlds go on meanwhile."""
-            if self._warm_up.learning is not None:
-                await asyncio.shield(self._warm_up.learning)
+            await self._warm_up.learned()
             async with one_by_one:
                 deviations = await asyncio.to_thread(reference.deviations, execution)
             if reference is self._warm_up.imports and _is_strange(execution, deviations):

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from fungible.app.wording import nearest
-from fungible.verify.compare import Deviation
 from fungible.verify.workload.steps import Request, Workload, step_text
 from fungible.verify.world.world import Execution
 
@@ -45,15 +44,24 @@ def check_warm(workload: Workload, first: Execution) -> None:
         )
 
 
-def strange(workload: Workload, deviation: Deviation, forked: Execution) -> str:
-    """Why forked processes cannot stand for booted ones: what was answered, and what they said of it."""
-    step = deviation.step or 0
-    text = (
-        f"a forked process answers {step_text(workload, step)} with {deviation.got or 'nothing'} where a booted one "
-        f"answers {deviation.expected or 'nothing'}"
-    )
-    errors = [line for line in _last_words(forked, 200).splitlines() if _ERROR.match(line)]
-    return f"{text} (it said: {errors[-1][:200]})" if errors else text
+def strange(workload: Workload, booted: Sequence[Execution], forked: Execution) -> str | None:
+    """Why forked processes cannot stand for booted ones, if they cannot: the first status or fault that no booted one
+    answered with, and what was said of it."""
+    known = zip(*(statuses(each) for each in booted), strict=True)
+    for step, (got, expected) in enumerate(zip(statuses(forked), known, strict=True)):
+        if got in expected:
+            continue
+        text = (
+            f"a forked process answers {step_text(workload, step)} with {_answered(got)} where a booted one "
+            f"answers {_answered(expected[0])}"
+        )
+        errors = [line for line in _last_words(forked, 200).splitlines() if _ERROR.match(line)]
+        return f"{text} (it said: {errors[-1][:200]})" if errors else text
+    return None
+
+
+def _answered(status: tuple[int, str | None]) -> str:
+    return status[1] or str(status[0] or "nothing")
 
 
 def _last_words(execution: Execution, most: int = 12) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from fungible.verify.fitness import NotJudged, check_warm, statuses, strange, weak_spots
@@ -31,7 +31,7 @@ class WarmUp:
     """Warm worlds on real boots, then of forked processes, where the app can be forked (`mode`: see `Wishes`).
 
     `canaries` are the planted leaks that were found, `imports` the reference of processes that import the app
-    themselves, `learning` what has to end before forked worlds can be compared, `warnings` what users should know.
+    themselves, `warnings` what users should know. No world can be compared before `learned`.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class WarmUp:
     ) -> None:
         self.canaries: tuple[str, ...] = ()
         self.imports: Reference | None = None
-        self.learning: asyncio.Task[None] | None = None
+        self._learning: asyncio.Task[None] | None = None
         self.warnings: list[str] = []
         self._laboratory = laboratory
         self._written = written
@@ -49,11 +49,12 @@ class WarmUp:
         self._opening: asyncio.Task[Instrument] | None = None
         self._loading: asyncio.Task[Instrument | None] | None = None
         self._forked: asyncio.Task[tuple[Reference, Execution]] | None = None
+        self._booted: tuple[Execution, ...] = ()
 
     async def boots(self) -> Reference:
         """Warm worlds on real boots; what the app made in the first is bound in all that follow. Where no world runs
-        the app is imported to fork from, and as soon as that is done a world of forks is under way; the canaries are
-        looked for while the slow world pauses. Raises NotJudged."""
+        the app is imported to fork from, and as soon as that is done a world of forks is under way. One warm world is
+        slow: it goes on, with the search for the canaries, while others run. Raises NotJudged."""
         self._say("warm world")
         laboratory, written = self._laboratory, self._written
         schedule = schedules.warm(len(written.steps), written.quiet())
@@ -66,28 +67,39 @@ class WarmUp:
         self.warnings += weak_spots(written, first)
         workload = infer_bindings(written, first.transcript)
         # The slow one first: it takes longest, and its pauses are time for all others.
-        runs = [
+        pausing, running = (
             self._begin(laboratory.run(schedule, each, defaults=first.variables))
             for each in (slow(workload), workload)
-        ]
+        )
         canaries = self._begin(laboratory.ground.canaries())
-        second = await runs[1]
-        alike = statuses(second) == statuses(first)
-        if alike:
-            self._fork_once(workload, second.variables)
-        # The first is one of its runs, too: what is bound came from its own answers, so it sent the same.
-        done = [second, await runs[0], first]
-        if not alike:
+        second = await running
+        paused: asyncio.Task[Execution] | None = pausing
+        if statuses(second) != statuses(first):
             # A literal id whose maker never showed it: ids cannot be moved, so they stay where they are.
+            await pausing
+            paused = None
             laboratory.skewed = False
             second = await laboratory.run(schedule, workload, defaults=first.variables)
             if statuses(second) != statuses(first):
                 workload = written
                 second = await laboratory.run(schedule, workload, defaults=first.variables)
-            done = [first, second]
-            self._fork_once(workload, second.variables)
+        self._fork_once(workload, second.variables)
         reference = Reference(laboratory, laboratory.boot, workload, second.variables)
-        await reference.warm_up(done, paused=laboratory.skewed)
+        # The first is one of its runs, too: what is bound came from its own answers, so it sent the same.
+        self._learning = self._begin(self._learn(reference, [second, first], paused, canaries))
+        self._booted = (second, first)
+        return reference
+
+    async def _learn(
+        self,
+        reference: Reference,
+        done: Sequence[Execution],
+        paused: asyncio.Task[Execution] | None,
+        canaries: asyncio.Task[tuple[str, ...]],
+    ) -> None:
+        """What warm worlds have in common, the slow one among them. Raises NotJudged without the canaries."""
+        slow_one = [] if paused is None else [await paused]
+        await reference.warm_up([*done, *slow_one], paused=bool(slow_one))
         self.canaries = await canaries
         blind = [each for each in EXPECTED if each not in self.canaries]
         if blind:
@@ -95,7 +107,6 @@ class WarmUp:
                 f"the planted {' and the '.join(blind)} were not found: this machine or set-up hides state, so "
                 "nothing can be said about the app (fungible doctor)"
             )
-        return reference
 
     async def _load(self, opening: asyncio.Task[Instrument]) -> Instrument | None:
         """Load the app's packages, where that can be done, for processes that import it themselves."""
@@ -120,33 +131,42 @@ class WarmUp:
     async def forks(self, boot: Reference) -> Reference | None:
         """A warm world of forked processes, where forking is possible and answers the same; others follow. Processes
         that import the app themselves are held to what booted and forked ones have in common."""
-        if self._forked is None or self._loading is None:
+        if self._forked is None or self._loading is None or self._learning is None:
             return None
         self._say("importing the app to fork from")
         try:
             fork, first = await self._forked
-        except Unforkable as reason:
-            self._no_forks(str(reason))
+        except Unforkable as unforkable:
+            self._no_forks(str(unforkable))
             return None
         except BootFailure as failure:
             said = failure.output.strip().splitlines()[-1:]
             self._no_forks(": ".join([str(failure), *said]))
             return None
-        for deviation in boot.deviations(first):
-            if deviation.step is not None and deviation.place in ("status", "fault"):
-                self._no_forks(strange(boot.workload, deviation, first))
-                return None
+        reason = strange(boot.workload, self._booted, first)
+        if reason is not None:
+            self._no_forks(reason)
+            return None
         importing = await self._loading
         imports = None if importing is None else Reference(self._laboratory, importing, boot.workload, boot.defaults)
         self.imports = imports
+        again, booted = self._begin(fork.run(first.schedule)), self._learning
 
-        async def warm_up() -> None:
-            await fork.warm_up([first])
+        async def learn() -> None:
+            # What only the clock moves has been seen in booted processes: forks need not wait for it as well.
+            runs = [first, await again]
+            await booted
+            await fork.warm_up([*runs, *boot.warm[-1:]], paused=True)
             if imports is not None:
                 await asyncio.to_thread(imports.held_to, (boot, fork))
 
-        self.learning = self._begin(warm_up())
+        self._learning = self._begin(learn())
         return fork
+
+    async def learned(self) -> None:
+        """When it is known what warm worlds have in common. Raises NotJudged without the canaries."""
+        if self._learning is not None:
+            await asyncio.shield(self._learning)
 
     def _no_forks(self, reason: str) -> None:
         text = f"processes were booted, which takes longer than to fork them: {reason}"

@@ -33,6 +33,9 @@ else:
     from fungible_sandbox.spec import Spec
 
 _NAMES_AT_ONCE = 500
+_RARELY = (1_000_000, 10, 10)
+"""Thresholds of the garbage collector while the app is imported: what an import makes stays, and looking at it over
+and over is a fifth of the import's time. `collect` comes before the first fork."""
 
 
 def main(control_at: int) -> int:
@@ -123,12 +126,14 @@ class _Import:
         self._randomness = Randomness()
         self._folder = spec.target or os.getcwd()
         self._origins = Origins(self._folder)
+        self._thresholds = gc.get_threshold()
 
     def run(self) -> None:
         """Import and serve; returns where that failed."""
         boot = self._boot
         sys.argv = list(boot.argv) or [""]
         sys.modules["__main__"] = types.ModuleType("__main__")
+        gc.set_threshold(*_RARELY)
         try:
             if boot.chdir is not None:
                 os.chdir(boot.chdir)
@@ -166,6 +171,8 @@ class _Import:
                 self._refuse(*found)
             for name in self._boot.only_at_import:
                 os.environ.pop(name, None)
+            if gc.get_threshold() == _RARELY:  # else the app has set some itself
+                gc.set_threshold(*self._thresholds)
             gc.collect()
             gc.freeze()  # a collection in a child would write to every object's header, and so copy its page
             imported = newborn.Imported(
