@@ -26,11 +26,18 @@ CARTS = {}  # declared: dict
 LOCAL = threading.local()
 
 
-class Store:
+class Base:
     __slots__ = ("rows", "__dict__")
 
     def __init__(self):
         self.rows = []  # declared: slot
+
+
+class Store(Base):
+    __slots__ = ()
+
+    def clear(self):
+        self.rows = []
 
 
 store = Store()

@@ -45,7 +45,7 @@ async def file_written(bench: Bench, question: Question) -> Culprit | None:
     target = "" if sent is None else sent.target
     _, event, slot = min(candidates, key=lambda each: (not is_asked_for(each[1].path, target), each[0]))
     path = readable(event.path, ran.sites[slot].environment)
-    return culprit_of_file(path, ran.root(slot), event.written_at, event.called_from, confirmed=True)
+    return culprit_of_file(path, ran.root(slot), event.written_at, event.called_from or event.through, confirmed=True)
 
 
 async def file_of_workers(bench: Bench, question: Question, schedule: Schedule) -> Culprit | None:
@@ -71,7 +71,7 @@ async def file_of_workers(bench: Bench, question: Question, schedule: Schedule) 
         return None
     _, event = min(candidates, key=lambda each: each[0])
     path = readable(event.path, ran.sites[BACKGROUND].environment)
-    return culprit_of_file(path, root, event.written_at, event.called_from)
+    return culprit_of_file(path, root, event.written_at, event.called_from or event.through)
 
 
 def _inside(path: str, root: str) -> str:

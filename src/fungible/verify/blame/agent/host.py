@@ -184,6 +184,7 @@ class AgentServer(Connections):
                 _place(one["written_at"]),
                 _place(one["called_from"]),
                 one["size"],
+                _place(one["through"]),
             )
             for pid, answer in await self.ask_all("files")
             for one in answer["files"]

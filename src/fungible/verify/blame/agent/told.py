@@ -114,7 +114,8 @@ class FileEvent:
     """A file opened for writing, renamed, removed, or a database connected to; places as in `Write`.
 
     `event` is the audit event of CPython (`open`, `os.rename`, `sqlite3.connect`, `tempfile.mkstemp`, ...); `size` is
-    that of the file when it is asked for, in bytes, None where there is none."""
+    that of the file when it is asked for, in bytes, None where there is none. Where none of the app's lines is on the
+    way, `through` is what called the code that wrote."""
 
     pid: int
     path: str
@@ -122,6 +123,7 @@ class FileEvent:
     written_at: tuple[str, int] | None
     called_from: tuple[str, int] | None
     size: int | None = None
+    through: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)

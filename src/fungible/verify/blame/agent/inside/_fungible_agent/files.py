@@ -65,11 +65,13 @@ def _note(event: str, path: Any) -> None:
         path = os.fsdecode(path)
     if type(path) is not str or path in _QUIET or len(_seen) >= _LIMIT or "__pycache__" in path:
         return
-    written, called, _ = places.of_frame(sys._getframe(2))
+    frame = sys._getframe(2)
+    written, called, _ = places.of_frame(frame)
     if written is None and path.startswith("/proc/"):
         return
     where = path if event == "sqlite3.connect" and (not path or path.startswith((":", "file:"))) else _absolute(path)
-    _seen.setdefault((where, event, written, called), None)
+    through = places.through(frame, written) if called is None else None
+    _seen.setdefault((where, event, written, called, through), None)
 
 
 def _absolute(path: str) -> str:
@@ -105,6 +107,13 @@ def _size(path: str) -> int | None:
 def files() -> list[dict[str, Any]]:
     """What was written up to now, without repetition, each with its size now (None for no file)."""
     return [
-        {"path": path, "event": event, "written_at": written, "called_from": called, "size": _size(path)}
-        for path, event, written, called in list(_seen)
+        {
+            "path": path,
+            "event": event,
+            "written_at": written,
+            "called_from": called,
+            "through": through,
+            "size": _size(path),
+        }
+        for path, event, written, called, through in list(_seen)
     ]

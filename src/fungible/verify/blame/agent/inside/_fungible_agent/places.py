@@ -87,6 +87,16 @@ def of_frame(frame: FrameType | None, line: int | None = None) -> tuple[Place | 
     return written, called, function
 
 
+def through(frame: FrameType | None, written: Place | None) -> Place | None:
+    """For where no line of the app is on the way: the nearest caller of `written` in another file."""
+    while frame is not None and written is not None:
+        file = frame.f_code.co_filename
+        if kind_of(file) == FOREIGN and absolute(file) != written[0]:
+            return absolute(file), frame.f_lineno or frame.f_code.co_firstlineno
+        frame = frame.f_back
+    return None
+
+
 def key_of(written: Place, called: Place | None) -> str:
     """What names these two places alike in every process, wherever its app's folder is."""
     return ", ".join(f"{_relative(file)}:{line}" for file, line in (written, called or written))

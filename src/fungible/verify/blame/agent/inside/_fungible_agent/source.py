@@ -18,6 +18,7 @@ Line = tuple[str, int]
 _Body = Union[ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef]  # noqa: UP007  # Python 3.9
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_MAKERS = ("__init__", "__new__", "__post_init__")
 _LARGEST = 2_000_000
 
 _trees: dict[str, ast.Module | None] = {}
@@ -115,32 +116,35 @@ def _scope(file: str, qualname: str) -> _Body | None:
 
 def _of_class_attribute(kind: type, name: str) -> Line | None:
     for base in say.mro(kind):
-        file = _file(say.type_module(base))
-        body = None if file is None else _scope(file, type.__dict__["__qualname__"].__get__(base))
+        file, body = _body_of(base)
         line = None if body is None else _line_of_name(body, name)
-        if file is not None and line is not None:
+        if line is not None:
             return file, line
     return None
 
 
 def _of_attribute(kind: type, name: str) -> Line | None:
-    """`self.name = ...` in a method of the class or its bases, `__init__` before others, else in the class."""
-    for base in say.mro(kind):
-        file = _file(say.type_module(base))
-        body = None if file is None else _scope(file, type.__dict__["__qualname__"].__get__(base))
-        if file is None or body is None:
-            continue
-        methods = [node for node in _here(body) if isinstance(node, _FUNCTIONS)]
-        for method in sorted(methods, key=lambda one: one.name not in ("__init__", "__new__")):
-            for node in ast.walk(method):
-                for target in _targets(node):
-                    if (
-                        isinstance(target, ast.Attribute)
-                        and target.attr == name
-                        and isinstance(target.ctx, ast.Store)
-                    ):
-                        return file, int(getattr(node, "lineno", target.lineno))
-    return _of_class_attribute(kind, name)
+    """`self.name = ...` where an instance of the class or its bases is made, else in the class, else in a method."""
+    bodies = [(file, body) for file, body in map(_body_of, say.mro(kind)) if body is not None]
+    methods = [(file, node) for file, body in bodies for node in _here(body) if isinstance(node, _FUNCTIONS)]
+    makers = [(file, method) for file, method in methods if method.name in _MAKERS]
+    others = [(file, method) for file, method in methods if method.name not in _MAKERS]
+    return _first_binding(makers, name) or _of_class_attribute(kind, name) or _first_binding(others, name)
+
+
+def _first_binding(methods: Sequence[tuple[str, ast.AST]], name: str) -> Line | None:
+    for file, method in methods:
+        for node in ast.walk(method):
+            for target in _targets(node):
+                if isinstance(target, ast.Attribute) and target.attr == name and isinstance(target.ctx, ast.Store):
+                    return file, int(getattr(node, "lineno", target.lineno))
+    return None
+
+
+def _body_of(kind: type) -> tuple[str, _Body | None]:
+    """The file and the source of a class."""
+    file = _file(say.type_module(kind))
+    return file or "", None if file is None else _scope(file, type.__dict__["__qualname__"].__get__(kind))
 
 
 def _of_closure(function: Any, name: str) -> Line | None:
