@@ -411,3 +411,47 @@ def test_a_launcher_passes_it_on(tmp_path: Path) -> None:
             return server
 
     asyncio.run(run())
+
+
+KEEPER = {
+    "server.py": "import sys; from keeper import web; web.serve(int(sys.argv[1]))",
+    "lib/site-packages/keeper/__init__.py": "",
+    "lib/site-packages/keeper/disk.py": """
+        def save(path):
+            with open(path, "w") as file:  # writes
+                file.write("kept")
+    """,
+    "lib/site-packages/keeper/web.py": """
+        import socketserver
+
+        from keeper import disk
+
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                self.rfile.readline()
+                disk.save("kept.txt")  # calls
+                self.wfile.write(b"HTTP/1.0 200 OK\\r\\n\\r\\n")
+
+
+        def serve(port):
+            socketserver.ThreadingTCPServer(("127.0.0.1", port), Handler).serve_forever()
+    """,
+}
+
+
+def test_a_file_that_only_libraries_write_tells_what_called_its_writer(tmp_path: Path) -> None:
+    files = {name: _write(tmp_path, name, text) for name, text in KEEPER.items()}
+    library = "lib/site-packages"
+
+    async def run() -> None:
+        command = [sys.executable, "server.py", "{port}"]
+        async with serving(tmp_path, command, tmp_path, python_path=str(tmp_path / library)) as server:
+            await server.get("/")
+            event = next(one for one in await server.agent.files() if one.path == str(tmp_path / "kept.txt"))
+            disk, web = (files[f"{library}/keeper/{name}.py"] for name in ("disk", "web"))
+            assert event.written_at == (str(disk), line_of(disk, "writes"))
+            assert event.called_from is None
+            assert event.through == (str(web), line_of(web, "calls"))
+
+    asyncio.run(run())
