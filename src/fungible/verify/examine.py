@@ -6,6 +6,7 @@ processes show is confirmed on real boots as well.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -115,6 +116,8 @@ class Examination:
             shrunk = await self._shrink(case, deviation, evidence, likely_writers(self._workload, observer))
             if self._listed(shrunk.case, deviation) or await self._follows(shrunk.case, deviation, evidence):
                 return
+            if await self._explained(shrunk.case, deviation, evidence):
+                return
             if await self._settle(shrunk.case, deviation, evidence, shrunk.minimal):
                 return
 
@@ -160,6 +163,27 @@ class Examination:
         differing = {case.kept[each.step] for each in deviations if each.step is not None}
         for index, steps in known:
             if steps & differing:
+                self._list_with(index, case.observer)
+                return True
+        return False
+
+    async def _explained(self, case: Case, like: Deviation, evidence: Evidence) -> bool:
+        """Whether what confirmed a known difference that shares a writer with this case explains all of it, though it
+        takes other requests: then this observer is listed with that one, and nothing is looked for anew."""
+        writers = set(case.kept[:-1])
+        known = [
+            (index, each)
+            for index, each in enumerate(self.differences)
+            if each.culprit.confirmed and like.step is not None and writers & {*each.case.kept[:-1], *each.also}
+        ]
+        if not known:
+            return False
+        deviations, question = await asyncio.gather(
+            evidence.reference.deviations_of(case, like), ask(self._boot, evidence.reference, case, like)
+        )
+        shown = places_at(deviations, question.last)
+        for index, each in known:
+            if shown and await self._blame.explained(each.culprit, question, shown) >= shown:
                 self._list_with(index, case.observer)
                 return True
         return False

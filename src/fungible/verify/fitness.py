@@ -63,9 +63,9 @@ def check_enough(workload: Workload, warm: Execution) -> None:
     if unmeant and left < 2:
         count = f"{len(unmeant)} of {len(unmeant) + left} requests failed"
         raise NotJudged(
-            f"no difference was seen, but {count} in one warm process ({_listed(unmeant)}), and what one request leaves "
-            "for another takes two: check the path, a login, or add a `setup`; where that answer is meant, give the "
-            "request its `status`"
+            f"no difference was seen, but {count} in one warm process ({_listed(unmeant)}), and it takes two to see "
+            "what one request leaves for another: check the path, a login, or add a `setup`; where that answer is "
+            "meant, give the request its `status`"
         )
 
 

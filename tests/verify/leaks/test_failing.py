@@ -76,7 +76,7 @@ def test_a_workload_that_answers_is_judged(tmp_path: Path, requests: list[dict[s
 
 
 def test_what_failed_may_still_be_a_difference(tmp_path: Path) -> None:
-    tries = "TRIES = []\n\n\n    @route(\"POST\", \"/login\")\n    def login(call):\n        TRIES.append(1)\n"
+    tries = 'TRIES = []\n\n\n    @route("POST", "/login")\n    def login(call):\n        TRIES.append(1)\n'
     counting = APP.replace('@route("POST", "/login")\n    def login(call):\n', tries).replace(
         "return 401,", "return 429 if len(TRIES) > 1 else 401,"
     )

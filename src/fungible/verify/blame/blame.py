@@ -15,7 +15,7 @@ from fungible.verify.blame.agent.connections import AgentError
 from fungible.verify.blame.bench import Bench, Question
 from fungible.verify.blame.constants import Constants
 from fungible.verify.blame.culprit import Culprit, container_of
-from fungible.verify.blame.files import file_in_layer, file_of_workers, file_written
+from fungible.verify.blame.files import file_in_layer, file_of_workers, prove_file
 from fungible.verify.blame.memory import Memory
 from fungible.verify.blame.proof import Proof
 from fungible.verify.blame.randomness import Randomness
@@ -68,12 +68,11 @@ class Blame:
         found = None
         try:
             looking.result()
-            proof = None
             if where == "file":
-                found = await file_written(self._bench, question)
+                proof = await prove_file(self._bench, question)
             else:
                 proof = await memory.prove(asked)
-            if found is None and proof is None:
+            if proof is None:
                 found = await self._known(question)
             if found is None and proof is None and self._bench.goes_on() and not memory.is_disturbed:
                 proof = await self._slowly(question, memory, asked, where)
