@@ -308,9 +308,14 @@ class Examination:
 
 
 def _is_same_unknown(one: Difference, other: Difference) -> bool:
+    """Whether nothing that was proved tells two differences apart: the same object is suspected, or nothing is known
+    but that the same requests leave it in the same sort of place."""
+    if one.culprit.confirmed or other.culprit.confirmed:
+        return False
+    if not one.culprit.is_nameless:
+        return one.culprit == other.culprit
     return (
-        one.culprit.is_nameless
-        and other.culprit.is_nameless
+        other.culprit.is_nameless
         and one.culprit.where == other.culprit.where
         and one.case.kept[:-1] == other.case.kept[:-1]
         and one.case.slots == other.case.slots

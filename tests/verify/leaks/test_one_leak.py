@@ -187,3 +187,40 @@ def test_what_takes_other_requests_is_asked_whether_the_known_object_explains_it
     assert (difference.culprit.object or "").startswith("app.SAID") and difference.culprit.confirmed
     assert (difference.observer, difference.also) == (1, (3,))
     assert sum("confirming" in text for text in said) == 1, said
+
+
+TICKETS = """
+    from web import route, serve
+
+
+    def numbers():
+        number = 0
+        while True:
+            number += 1
+            yield number
+
+
+    tickets = numbers()
+
+
+    @route("POST", "/ticket")
+    def ticket(call):
+        return 201, {"ticket": f"T-{next(tickets)}"}
+
+
+    @route("POST", "/seat")
+    def seat(call):
+        return 201, {"seat": f"row {next(tickets)}"}
+
+
+    serve()
+"""
+
+
+def test_what_can_only_be_suspected_is_told_once_and_not_searched_for_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    app = write_program(tmp_path / "app", TICKETS, [post("/ticket"), post("/ticket"), post("/seat")])
+    (difference,) = run(app, tmp_path / "state", said=said).differences
+    assert (difference.culprit.object, difference.culprit.confirmed) == ("app.tickets", False)
+    assert (difference.observer, difference.also) == (1, (2,))
+    assert sum("the same hash seed" in text for text in said) == 1, said
