@@ -37,6 +37,8 @@ class _Tried:
     """A run with objects put back, and what was heard of the first of them: who wrote it, where it is made."""
 
     matters: bool = False
+    is_least: bool = True
+    """Whether it is known that no less would matter."""
     ran: Ran | None = None
     main: str = "__main__"
     writes: tuple[Write, ...] = ()
@@ -142,12 +144,10 @@ class Memory:
         if not guilty or await self._matters_anyway(way):
             return None
         if not tried.writes and not tried.declared:
-            tried = await self._put_back(way, guilty, watched=guilty[0])
+            tried = replace(await self._put_back(way, guilty, watched=guilty[0]), is_least=tried.is_least)
         paths = [change.path for change in guilty]
-        # Of several that were not told apart in time, the first is only the likeliest.
-        is_least = len(guilty) == 1 or self._goes_on_longer()
         return Proof(
-            replace(_named(way, guilty[0], tried), confirmed=is_least),
+            replace(_named(way, guilty[0], tried), confirmed=tried.is_least),
             lambda question, shown: self._explained(way, paths, question, shown),
             simple=not way.rehearsed and not way.emptied,
             made=guilty[0].made and not way.each and not way.rehearsed and not way.emptied,
@@ -192,7 +192,9 @@ class Memory:
             return (await self._surely(way, some)).matters
 
         changes = await halved(changes, matters, lambda: self._bench.goes_on(_MOST_RUNS))
-        return nothing, await without_the_needless(changes, matters, self._goes_on_longer)
+        # Of several that were not told apart in time, the first is only the likeliest.
+        changes, is_least = await without_the_needless(changes, matters, self._goes_on_longer)
+        return _Tried(is_least=is_least), changes
 
     def _goes_on_longer(self) -> bool:
         """Whether there is time to tell several objects apart that matter together."""
