@@ -224,3 +224,41 @@ def test_what_can_only_be_suspected_is_told_once_and_not_searched_for_again(tmp_
     assert (difference.culprit.object, difference.culprit.confirmed) == ("app.tickets", False)
     assert (difference.observer, difference.also) == (1, (2,))
     assert sum("the same hash seed" in text for text in said) == 1, said
+
+
+PAGE = """
+    from web import route, serve
+
+    THEME = {"class": "light"}
+    GREETING = ["Welcome"]
+
+
+    @route("GET", "/page")
+    def page(call):
+        return f"<body class={THEME['class']}><h1>{GREETING[0]}</h1></body>"
+
+
+    @route("POST", "/theme")
+    def theme(call):
+        THEME["class"] = call.json["class"]
+        return {}
+
+
+    @route("POST", "/greeting")
+    def greeting(call):
+        GREETING[0] = call.json["text"]
+        return {}
+
+
+    serve()
+"""
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["seen before", "seen at once"])
+def test_two_leaks_on_one_page_are_two_though_each_has_its_own_writer(tmp_path: Path, between: bool) -> None:
+    theme, greeting = post("/theme", {"class": "dark"}), post("/greeting", {"text": "Sale"})
+    requests = [get("/page"), theme, *([get("/page")] if between else []), greeting, get("/page")]
+    findings = run(write_program(tmp_path / "app", PAGE, requests), tmp_path / "state")
+    held = sorted((each.culprit.object or "").partition("[")[0] for each in findings.differences)
+    assert held == ["app.GREETING", "app.THEME"], findings.differences
+    assert all(each.culprit.confirmed and len(each.case.kept) == 2 for each in findings.differences)
