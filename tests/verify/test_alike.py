@@ -77,6 +77,15 @@ def test_one_object_is_one_culprit_whoever_wrote_it() -> None:
     assert held(file="up/a.csv").is_same(held(file="up/b.csv"))
 
 
+def test_what_a_library_keeps_in_one_object_for_one_line_is_one_culprit() -> None:
+    jobs = held("a.jobs.stores['a'].list[0]", "lib.py:43", "a.py:5")
+    assert jobs.is_same(held("a.jobs.stores['a'].index['x.y']", "lib.py:44", "a.py:5"))
+    assert held("a.breaker.count", "lib.py:4").is_same(held("a.breaker.opened", "lib.py:9"))
+    assert not jobs.is_same(held("a.jobs.stores['b'].list[0]", "lib.py:44", "a.py:5"))
+    assert not jobs.is_same(held("a.jobs.stores['a'].index['x']", "lib.py:44", "a.py:8"))
+    assert not held("a.shop.baskets", "a.py:4").is_same(held("a.shop.logins", "a.py:5"))
+
+
 def test_distinct_leaks_are_never_one() -> None:
     one = held("a.STATE['login']")
     assert not one.is_same(held("a.STATE['basket']", "a.py:9", "a.py:9"))

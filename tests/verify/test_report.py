@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fungible.verify.blame.culprit import Culprit
-from fungible.verify.findings import Difference, WorldRow
+from fungible.verify.findings import Difference, Note, WorldRow
 from fungible.verify.report import CLASSES, mask_of, mend_class, page, to_html, to_json, to_text
 from fungible.verify.report.answers import outcome
 from fungible.verify.report.words import letters, route
@@ -225,6 +225,16 @@ def test_text_never_says_that_an_app_is_stateless() -> None:
     text = to_text(findings())
     assert text.startswith("no difference found in these worlds: shop")
     assert "stateless" not in text and "not covered" in text
+
+
+def test_what_is_said_of_one_place_at_many_requests_is_said_once() -> None:
+    said = "a process's own name, id or address is shown"
+    many = tuple(Note(step, "header x-served-by", said) for step in range(6))
+    text = to_text(findings(notes=(*many, Note(None, "shop", "other"))))
+    (line,) = [line for line in text.splitlines() if "x-served-by" in line]
+    assert line.startswith("  note: #0 ") and " and 2 more, header x-served-by: a process's own name" in line
+    assert "  note: shop: other; this is no difference" in text
+    assert to_html([findings(notes=many)]).count("x-served-by") == 1
 
 
 def test_text_of_what_was_not_judged() -> None:

@@ -132,6 +132,7 @@ def test_several_workloads_are_judged_one_after_the_other(first: _Ran) -> None:
         "requests:\n"
         "  - {method: POST, path: /login, form: {user: bob}, save: {who: 'cookie:who'}}\n"
         "  - {method: GET, path: '/of/${whoo}'}\n"
+        "  - {method: POST, path: /login, form: {user: bob}}\n"
     )
     ended = _fungible(first.folder, "shop/workload.yaml", "once.yaml", "clean.yaml", "--json")
     assert ended.returncode == 1, ended.stderr
@@ -141,7 +142,7 @@ def test_several_workloads_are_judged_one_after_the_other(first: _Ran) -> None:
     assert all(each["canaries"] for each in told[:2])
     typo, failed = told[1]["warnings"][:2]
     assert typo == 'request #1: no request before it saves `${whoo}`. Did you mean "who"?'
-    assert failed == "1 of 2 requests failed in the warm world as well: #1 with 404; is that meant?"
+    assert failed == "1 of 3 requests failed in the warm world as well: #1 with 404; is that meant?"
 
 
 def _saved_test(folder: Path) -> subprocess.CompletedProcess[str]:

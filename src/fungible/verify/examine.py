@@ -6,6 +6,7 @@ processes show is confirmed on real boots as well.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,8 @@ SHRINK_SECONDS = 180.0
 """So long is one difference made small, which matters where an app takes seconds to boot."""
 LEAST_SECONDS = 60.0
 """So long may each of these take, however late it is."""
+MOST_BESIDE = 2
+"""So many other places of one answer are examined for themselves."""
 WORLDS_TRIED = 3
 """So many of the worlds that show a deviation are tried, one after the other, until one leads to a difference."""
 
@@ -107,26 +110,60 @@ class Examination:
             if deviation.identity:
                 self._note(deviation, "a process's own name, id or address is shown")
                 return
-            if await self._known_elsewhere(observer, deviation, evidence):
-                return
-            case = await self._find_case(observer, deviation, evidence)
-            if case is None:
-                continue
-            shrunk = await self._shrink(case, deviation, evidence, likely_writers(self._workload, observer))
-            if self._listed(shrunk.case, deviation) or await self._follows(shrunk.case, deviation, evidence):
-                return
-            if await self._settle(shrunk.case, deviation, evidence, shrunk.minimal):
+            told = await self._known_elsewhere(observer, deviation, evidence)
+            if told is None:
+                told = await self._made_small(observer, deviation, evidence)
+            if told is not None:
+                await self._beside(told, deviation, evidence)
                 return
 
+    async def _made_small(
+        self, observer: int, like: Deviation, evidence: Evidence, *, exact: bool = False
+    ) -> Case | None:
+        """The least case that shows this at `observer`, once it is told as a difference or with a known one; None
+        where it is not shown again. `exact`: at the very place of `like`."""
+        case = await self._find_case(observer, like, evidence, exact=exact)
+        if case is None:
+            return None
+        shrunk = await self._shrink(case, like, evidence, likely_writers(self._workload, observer), exact=exact)
+        is_told = (
+            self._listed(shrunk.case, like)
+            or await self._follows(shrunk.case, like, evidence)
+            or await self._explained(shrunk.case, like, evidence)
+            or await self._settle(shrunk.case, like, evidence, shrunk.minimal, exact=exact)
+        )
+        return shrunk.case if is_told else None
+
+    async def _beside(self, told: Case, like: Deviation, evidence: Evidence) -> None:
+        """What else differs in the same answer, though the least case that shows `like` does not show it: another
+        request left it, which may be another leak."""
+        others = {
+            general(each.place): each
+            for each in reversed(evidence.deviations)
+            if each.step == like.step and not each.identity
+        }
+        if len(others) < 2:
+            return
+        shown = places_at(await evidence.reference.deviations_of(told, like), len(told.kept) - 1)
+        for place in [place for place in others if place not in shown][:MOST_BESIDE]:
+            await self._made_small(told.observer, others[place], evidence, exact=True)
+
     async def _shrink(
-        self, case: Case, like: Deviation, evidence: Evidence, guesses: Sequence[int] = (), most: int = 60
+        self,
+        case: Case,
+        like: Deviation,
+        evidence: Evidence,
+        guesses: Sequence[int] = (),
+        most: int = 60,
+        *,
+        exact: bool = False,
     ) -> Shrunk:
         self._say(f"{self._about}: making the difference small")
         smallest = len(case.kept)
 
         async def shows(candidate: Case) -> bool:
             nonlocal smallest
-            shown = await evidence.reference.shows(candidate, like)
+            shown = await evidence.reference.shows(candidate, like, exact=exact)
             if shown and len(candidate.kept) < smallest:
                 smallest = len(candidate.kept)
                 self._say(f"{self._about}: {smallest} requests show it")
@@ -164,14 +201,35 @@ class Examination:
                 return True
         return False
 
+    async def _explained(self, case: Case, like: Deviation, evidence: Evidence) -> bool:
+        """Whether what confirmed a known difference that shares a writer with this case explains all of it, though it
+        takes other requests: then this observer is listed with that one, and nothing is looked for anew."""
+        writers = set(case.kept[:-1])
+        known = [
+            (index, each)
+            for index, each in enumerate(self.differences)
+            if each.culprit.confirmed and like.step is not None and writers & {*each.case.kept[:-1], *each.also}
+        ]
+        if not known:
+            return False
+        deviations, question = await asyncio.gather(
+            evidence.reference.deviations_of(case, like), ask(self._boot, evidence.reference, case, like)
+        )
+        shown = places_at(deviations, question.last)
+        for index, each in known:
+            if shown and await self._blame.explained(each.culprit, question, shown) >= shown:
+                self._list_with(index, case.observer)
+                return True
+        return False
+
     def _list_with(self, index: int, observer: int) -> None:
         known = self.differences[index]
         if observer not in (known.observer, *known.also):
             self.differences[index] = replace(known, also=tuple(sorted((*known.also, observer))))
 
-    async def _known_elsewhere(self, observer: int, like: Deviation, evidence: Evidence) -> bool:
-        """Whether the writers of a known difference, or steps like them, show this one too: then it is listed with
-        that one where its culprit explains all of it; else only its own culprit is looked for."""
+    async def _known_elsewhere(self, observer: int, like: Deviation, evidence: Evidence) -> Case | None:
+        """The case by which the writers of a known difference, or steps like them, show this one too: then it is
+        listed with that one where its culprit explains all of it; else only its own culprit is looked for."""
         for index, known in enumerate(self.differences):
             if known.deviation.step is None:
                 continue
@@ -180,38 +238,47 @@ class Examination:
                 if find_like(deviations, case, like) is None:
                     continue
                 if self._listed(case, like):
-                    return True
+                    return case
                 if self._blame.is_blind and known.culprit.is_nameless:
                     self._list_with(index, observer)  # as far as can be seen, it is what the same requests leave
-                    return True
+                    return case
                 if not known.culprit.confirmed:
-                    return await self._settle(case, like, evidence, known.minimal)
+                    return case if await self._settle(case, like, evidence, known.minimal) else None
                 question = await ask(self._boot, evidence.reference, case, like)
                 shown = places_at(deviations, question.last)
                 explained = await self._blame.explained(known.culprit, question, shown)
                 if explained >= shown:
                     self._list_with(index, observer)
-                    return True
+                    return case
                 if not explained:
-                    return await self._settle(case, like, evidence, known.minimal)
+                    return case if await self._settle(case, like, evidence, known.minimal) else None
                 rest = [
                     each for each in deviations if each.step == question.last and general(each.place) not in explained
                 ]
-                return await self._settle(
-                    case, replace(rest[0], step=observer), evidence, known.minimal, beside=index
-                )
-        return False
+                unexplained = replace(rest[0], step=observer)
+                settled = await self._settle(case, unexplained, evidence, known.minimal, beside=index)
+                return case if settled else None
+        return None
 
-    async def _find_case(self, observer: int, like: Deviation, evidence: Evidence) -> Case | None:
+    async def _find_case(
+        self, observer: int, like: Deviation, evidence: Evidence, *, exact: bool = False
+    ) -> Case | None:
         """A placement that shows the deviation again, simplest first."""
         workers = bool(self._boot.laboratory.ground.given.workers)
         for case in likely_cases(evidence.execution.schedule, observer, self._workload.quiet(), workers=workers):
-            if await evidence.reference.shows(case, like):
+            if await evidence.reference.shows(case, like, exact=exact):
                 return case
         return None
 
     async def _settle(
-        self, case: Case, like: Deviation, evidence: Evidence, minimal: bool, beside: int | None = None
+        self,
+        case: Case,
+        like: Deviation,
+        evidence: Evidence,
+        minimal: bool,
+        beside: int | None = None,
+        *,
+        exact: bool = False,
     ) -> bool:
         """Confirm, and tell a difference from what only looks like one; then look for the culprit.
 
@@ -236,7 +303,7 @@ class Examination:
             tried=CONFIRMATIONS,
             minimal=minimal,
         )
-        question = await ask(self._boot, evidence.reference, difference.case, like, exact=beside is not None)
+        question = await ask(self._boot, evidence.reference, difference.case, like, exact=exact or beside is not None)
         culprit = await self._culprit(difference, question)
         if beside is not None and not culprit.confirmed:
             self._list_with(beside, case.observer)
@@ -284,9 +351,14 @@ class Examination:
 
 
 def _is_same_unknown(one: Difference, other: Difference) -> bool:
+    """Whether nothing that was proved tells two differences apart: the same object is suspected, or nothing is known
+    but that the same requests leave it in the same sort of place."""
+    if one.culprit.confirmed or other.culprit.confirmed:
+        return False
+    if not one.culprit.is_nameless:
+        return one.culprit == other.culprit
     return (
-        one.culprit.is_nameless
-        and other.culprit.is_nameless
+        other.culprit.is_nameless
         and one.culprit.where == other.culprit.where
         and one.case.kept[:-1] == other.case.kept[:-1]
         and one.case.slots == other.case.slots

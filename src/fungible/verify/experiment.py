@@ -12,7 +12,7 @@ from fungible.verify.compare import Deviation, Relations, Sensitivity, not_judge
 from fungible.verify.cuts import MOST_IMPORTED, MOST_LATE, late_cuts, writing_steps
 from fungible.verify.examine import Evidence, Examination
 from fungible.verify.findings import LIMITS, Findings, Verdict, WorldRow
-from fungible.verify.fitness import NotJudged
+from fungible.verify.fitness import NotJudged, check_enough
 from fungible.verify.reference import Reference
 from fungible.verify.schedule import schedule as schedules
 from fungible.verify.schedule.coverage import coverage
@@ -86,6 +86,8 @@ class Experiment:
                     f"{steps} answered otherwise in some world, which could neither be confirmed nor ruled out in "
                     f"time: {step_text(self._boot.workload, unexamined[0])}; a longer --budget gives it more"
                 )
+            if not self._examination.differences:
+                check_enough(self._boot.workload, self._boot.warm[0])
         except NotJudged as reason:
             return self._findings(tuple(str(each) for each in reason.args))
         finally:

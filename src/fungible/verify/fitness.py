@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from fungible.app.wording import nearest
-from fungible.verify.workload.steps import Request, Workload, step_text
+from fungible.verify.transcript import Answer
+from fungible.verify.workload.steps import Quiet, Request, Workload, step_text
 from fungible.verify.world.world import Execution
 
 _ERROR = re.compile(r"[\w.]*(?:Error|Exception|Timeout|Exit)\b")
@@ -18,7 +19,8 @@ class NotJudged(Exception):
 
 
 def check_warm(workload: Workload, first: Execution) -> None:
-    """Raises NotJudged where the first warm run says nothing of the app: it did not come up, or nearly all failed."""
+    """Raises NotJudged where the first warm run says nothing of the app: it did not come up, or nearly all failed (of
+    up to five requests, all)."""
     if first.failures:
         raise NotJudged(f"the app did not come up: {first.failures[0]}")
     requests = [
@@ -30,18 +32,44 @@ def check_warm(workload: Workload, first: Execution) -> None:
         raise NotJudged("the workload has no request; record some, or write them by hand")
     if all(answer.status == 0 for answer in requests) and requests[0].fault in ("reset", "refused", "cut"):
         raise NotJudged(f"the app started to listen but answered nothing; its last words:\n{_last_words(first)}")
-    failed = [answer for answer in requests if answer.status == 0 or answer.status >= 400]
-    if len(failed) > 0.8 * len(requests) and len(failed) > 1:
+    failed = [answer for answer in requests if _has_failed(answer)]
+    if len(failed) > 0.8 * len(requests):
+        count = f"{len(failed)} of {len(requests)} requests" if len(requests) > 1 else "the only request"
+        first_with = "the first with " if len(failed) > 1 else ""
         raise NotJudged(
-            f"{len(failed)} of {len(requests)} requests failed in one warm process (the first with "
-            f"{failed[0].fault or failed[0].status}): the workload does not fit this app or its data; check the "
-            "paths, the `host`, a login, or add a `setup`"
+            f"{count} failed in one warm process ({first_with}{failed[0].fault or failed[0].status}): the workload "
+            "does not fit this app or its data; check the paths, the `host`, a login, or add a `setup`"
         )
     if first.servers > 1:
         raise NotJudged(
             f"the command of `web` runs {first.servers} servers behind one port, which hides state by chance; "
             "start one (gunicorn -w 1, uvicorn --workers 1) and scale with web=N"
         )
+
+
+def check_enough(workload: Workload, warm: Execution) -> None:
+    """Raises NotJudged where no difference was seen, and could hardly be: because of failures fewer than two steps of
+    a warm run did what they were written for, and one alone leaves nothing for another. A failure is meant where the
+    workload says its `status`."""
+    steps = list(zip(workload.steps, warm.transcript.answers, strict=True))
+    failed = [
+        (index, step.status, answer)
+        for index, (step, answer) in enumerate(steps)
+        if isinstance(step, Request) and _has_failed(answer)
+    ]
+    unmeant = [(index, answer.fault or answer.status) for index, status, answer in failed if status != answer.status]
+    left = sum(not isinstance(step, Quiet) for step, _ in steps) - len(unmeant)
+    if unmeant and left < 2:
+        count = f"{len(unmeant)} of {len(unmeant) + left} requests failed"
+        raise NotJudged(
+            f"no difference was seen, but {count} in one warm process ({_listed(unmeant)}), and it takes two to see "
+            "what one request leaves for another: check the path, a login, or add a `setup`; where that answer is "
+            "meant, give the request its `status`"
+        )
+
+
+def _has_failed(answer: Answer) -> bool:
+    return answer.status == 0 or answer.status >= 400
 
 
 def strange(workload: Workload, booted: Sequence[Execution], forked: Execution) -> str | None:

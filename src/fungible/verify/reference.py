@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from fungible.verify.blame.proof import general, places_at
 from fungible.verify.compare import Deviation, Relations, compare, is_outdated, learn
 from fungible.verify.pace import covers, paced, pauses_for, slow
 from fungible.verify.schedule import schedule as schedules
@@ -114,9 +115,13 @@ class Reference:
         )
         return compare(relations, execution.transcript)
 
-    async def shows(self, case: Case, like: Deviation) -> bool:
-        """Run the case; is the observer different from the case's own warm run in the same way?"""
-        return find_like(await self.deviations_of(case, like), case, like) is not None
+    async def shows(self, case: Case, like: Deviation, *, exact: bool = False) -> bool:
+        """Run the case; is the observer different from the case's own warm run in the same way? `exact`: at the same
+        place, whatever the position in a list."""
+        deviations = await self.deviations_of(case, like)
+        if exact:
+            return general(like.place) in places_at(deviations, len(case.kept) - 1)
+        return find_like(deviations, case, like) is not None
 
     async def repeat(
         self, case: Case, like: Deviation, times: int, least: int = WARM_RUNS, *, as_long: bool = True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fungible.verify.report.mend import mend_class
 from tests.verify.leaks.experiments import run, write_app
-from tests.verify.leaks.leak import Leak, matches, post
+from tests.verify.leaks.leak import Leak, get, matches, post
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -68,3 +69,19 @@ def test_what_is_written_soon_after_the_answer_is_not_lost(tmp_path: Path) -> No
         (each.requests, each.deviation, each.culprit) for each in findings.differences
     ]
     assert any(row.world.startswith("KILL after ") for row in findings.grid)
+
+
+def test_what_a_process_writes_as_it_ends_is_blamed_on_what_kept_it(tmp_path: Path) -> None:
+    shown = """
+    @route("GET", "/visits")
+    def visits(call):
+        return {"visits": sorted(page for page, in store().execute("SELECT page FROM visits"))}
+    """
+    requests = (*VISITS.requests, get("/visits"))
+    leaking = replace(VISITS, leaking=VISITS.leaking + shown, requests=requests)
+    findings = run(write_app(tmp_path / "app", [leaking], mended=False), tmp_path / "state")
+    (difference,) = [each for each in findings.differences if each.deviation.step is not None]
+    assert (difference.observer, difference.minimal) == (2, True)
+    assert difference.culprit.confirmed, difference.culprit
+    assert matches(VISITS.held_by, difference.culprit.object, None)
+    assert difference.culprit.written_at in leaking.lines

@@ -24,7 +24,7 @@ from fungible.verify.workload.steps import Request, Workload, render
 from fungible.verify.world.background import idle
 from fungible.verify.world.client import DEFAULT_TIMEOUT, as_sent, host_header, knock, send
 from fungible.verify.world.laboratory import Laboratory
-from fungible.verify.world.slot import Birth, Site, Slot
+from fungible.verify.world.slot import Birth, Ended, Site, Slot
 from fungible.verify.world.world import Execution
 
 BACKGROUND: Final = -2
@@ -33,6 +33,7 @@ BACKGROUND: Final = -2
 Like = Callable[[Sequence[Deviation]], bool]
 Agents = Mapping[int, AgentServer]
 Visit = Callable[[int, Agents], Awaitable[None]]
+Ending = Callable[[int, Agents], Awaitable[None]]
 
 _CONNECT_SECONDS = 10.0
 _SILENT_SECONDS = 1.0
@@ -132,6 +133,7 @@ class Bench:
         schedule: Schedule,
         visit: Visit,
         *,
+        ending: Ending | None = None,
         lines: bool = False,
         rehearsed: tuple[int, int] | None = None,
         unrehearsed: Callable[[Agents], Awaitable[None]] | None = None,
@@ -140,15 +142,16 @@ class Bench:
         equal_seeds: bool = False,
         background: bool = False,
     ) -> Ran:
-        """Run the case's steps; `visit` is called before each, with the agents of the slots that live. With `lines`
-        writes can be traced. `rehearsed`: before this kept step (by position) the observer's request is sent once to
-        this slot; `unrehearsed` is called before that. `chance`: the boots' randomness; `hashing`: what `hash`
-        gives; with `equal_seeds` all processes have one hash seed. With `background` it is the worker processes that
-        carry the agent, and the slots do not. Raises AgentError where a process does not carry the agent."""
+        """Run the case's steps; `visit` is called before each, with the agents of the slots that live, `ending`
+        before a slot (by number) ends. With `lines` writes can be traced. `rehearsed`: before this kept step (by
+        position) the observer's request is sent once to this slot; `unrehearsed` is called before that. `chance`: the
+        boots' randomness; `hashing`: what `hash` gives; with `equal_seeds` all processes have one hash seed. With
+        `background` it is the worker processes that carry the agent, and the slots do not. Raises AgentError where a
+        process does not carry the agent."""
         self._runs += 1
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a", dir=self._folder)))
-            birth = _AgentBirth(self._laboratory.ground.birth, folder, stack, lines, chance, hashing)
+            birth = _AgentBirth(self._laboratory.ground.birth, folder, stack, lines, chance, hashing, ending)
             if background:
                 return await self._run_background(case, schedule, visit, birth)
 
@@ -215,6 +218,7 @@ class _AgentBirth:
         lines: bool,
         chance: Chance | None,
         hashing: Hashing | None,
+        ending: Ending | None,
     ) -> None:
         self._birth = birth
         self._folder = folder
@@ -222,6 +226,7 @@ class _AgentBirth:
         self._lines = lines
         self._chance = chance
         self._hashing = hashing
+        self._ending = ending
         self.servers: dict[int, AgentServer] = {}
         self.slots: dict[int, Slot] = {}
         self.sites: dict[int, Site] = {}
@@ -238,7 +243,8 @@ class _AgentBirth:
         except BaseException:
             await slot.end(signal.SIGKILL)
             raise
-        return slot
+        ending = self._ending
+        return slot if ending is None else _Watched(slot, lambda: ending(site.number, self.servers))
 
     async def serve(self, name: str) -> AgentServer:
         """A server for processes to connect to."""
@@ -255,6 +261,44 @@ class _AgentBirth:
         inside, folder = str(server.inside), str(server.path.parent)
         mounts = (Mount(inside, inside), Mount(folder, folder, writable=True))
         return replace(site, environment={**site.environment, **brought}, mounts=site.mounts + mounts)
+
+
+class _Watched:
+    """A slot before whose end something else is done."""
+
+    def __init__(self, slot: Slot, before_end: Callable[[], Awaitable[None]]) -> None:
+        self._slot = slot
+        self._before_end = before_end
+
+    @property
+    def address(self) -> str:
+        """See `Slot.address`."""
+        return self._slot.address
+
+    @property
+    def pid(self) -> int:
+        """See `Slot.pid`."""
+        return self._slot.pid
+
+    def servers(self) -> int:
+        """See `Slot.servers`."""
+        return self._slot.servers()
+
+    def serving(self) -> frozenset[int]:
+        """See `Slot.serving`."""
+        return self._slot.serving()
+
+    def one_at_a_time(self) -> bool:
+        """See `Slot.one_at_a_time`."""
+        return self._slot.one_at_a_time()
+
+    async def end(self, number: int) -> Ended:
+        """See `Slot.end`."""
+        try:
+            await self._before_end()
+        finally:
+            ended = await self._slot.end(number)
+        return ended
 
 
 async def _meet(slot: Slot, server: AgentServer) -> None:

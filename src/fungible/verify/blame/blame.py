@@ -15,7 +15,7 @@ from fungible.verify.blame.agent.connections import AgentError
 from fungible.verify.blame.bench import Bench, Question
 from fungible.verify.blame.constants import Constants
 from fungible.verify.blame.culprit import Culprit, container_of
-from fungible.verify.blame.files import file_in_layer, file_of_workers, file_written
+from fungible.verify.blame.files import file_in_layer, file_of_workers, prove_file
 from fungible.verify.blame.memory import Memory
 from fungible.verify.blame.proof import Proof
 from fungible.verify.blame.randomness import Randomness
@@ -46,6 +46,8 @@ class Blame:
         self._bench = Bench(laboratory, workload, defaults, folder, latest)
         self._say = say
         self._proofs: list[Proof] = []
+        self._suspects: list[Culprit] = []
+        """What cannot be put back, so that a long search could neither prove it nor find another."""
 
     @property
     def is_blind(self) -> bool:
@@ -68,13 +70,12 @@ class Blame:
         found = None
         try:
             looking.result()
-            proof = None
             if where == "file":
-                found = await file_written(self._bench, question)
+                proof = await prove_file(self._bench, question)
             else:
                 proof = await memory.prove(asked)
-            if found is None and proof is None:
-                found = await self._known(question)
+            if proof is None:
+                found = await self._known(question) or await self._known_suspect(memory, where)
             if found is None and proof is None and self._bench.goes_on() and not memory.is_disturbed:
                 proof = await self._slowly(question, memory, asked, where)
             if proof is not None:
@@ -82,6 +83,7 @@ class Blame:
                 self._proofs.append(replace(proof, culprit=found))
             elif found is None and where == "memory":
                 found = await memory.suspect()
+                self._suspects += [] if found is None else [found]
         except _UNREACHED:
             found = None
         if found is None and where == "file":
@@ -146,6 +148,11 @@ class Blame:
             if not proof.simple and question.place in await self._ask(proof, question, frozenset({question.place})):
                 return proof.culprit
         return None
+
+    async def _known_suspect(self, memory: Memory, where: Where) -> Culprit | None:
+        """What only can be suspected, where it was suspected before: the long search is not made again."""
+        suspect = await memory.suspect() if self._suspects and where == "memory" else None
+        return suspect if suspect in self._suspects else None
 
     async def _ask(self, proof: Proof, question: Question, shown: frozenset[str]) -> frozenset[str]:
         culprit = proof.culprit

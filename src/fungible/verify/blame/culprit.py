@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fungible.verify.blame.agent.naming import relative_place
 
 _KEY = re.compile(r"\[.*\]|\{…\}|\.<(?:cached|held|local) .*>", re.DOTALL)
+_ATTRIBUTE = re.compile(r"(?P<owner>.+)\.\w+(?:\[(?:[^\[\]'\"]|'[^']*'|\"[^\"]*\")*\]|\{…\})*", re.DOTALL)
 
 HASH_SEED = "hash seed"
 """Where the state lies when the seed of `hash` sets two processes apart: nothing holds it."""
@@ -36,12 +37,15 @@ class Culprit:
         return (self.object, self.file, self.written_at) == (None, None, None)
 
     def is_same(self, other: Culprit) -> bool:
-        """Whether both are one: the very object or file, or two members of one container (two baskets, two
-        sessions) that the same line wrote. Only what is confirmed can be told to be the same."""
+        """Whether both are one: the very object or file, two members of one container (two baskets, two sessions)
+        that the same line wrote, or two parts of one object (a list and its index) that a library keeps for the same
+        line of the app. Only what is confirmed can be told to be the same."""
         if not (self.confirmed and other.confirmed):
             return False
         named = self.object is not None or self.file is not None
         if named and (self.object, self.file) == (other.object, other.file):
+            return True
+        if self._is_for_the_same_line(other):
             return True
         lines = (self.written_at, self.called_from, self.declared_at)
         if lines != (other.written_at, other.called_from, other.declared_at) or not any(lines):
@@ -51,10 +55,29 @@ class Culprit:
         one_sort = (self.object is None, self.file is None) == (other.object is None, other.file is None)
         return one_sort and self.where == other.where and self.written_at is not None
 
+    def _is_for_the_same_line(self, other: Culprit) -> bool:
+        """Whether both are parts of one object, written elsewhere on behalf of the same line of the app."""
+        if self.object is None or other.object is None or self.called_from is None:
+            return False
+        elsewhere = self.called_from not in (self.written_at, other.written_at)
+        owner = _owner_of(self.object)
+        return (
+            elsewhere
+            and self.called_from == other.called_from
+            and owner is not None
+            and owner == _owner_of(other.object)
+        )
+
 
 def container_of(object: str) -> str:
     """`shop.views.CARTS` of `shop.views.CARTS['ann'].items`: an object's path up to the first key."""
     return _KEY.split(object, maxsplit=1)[0]
+
+
+def _owner_of(object: str) -> str | None:
+    """`shop.jobs.stores['a']` of `shop.jobs.stores['a'].index['x']`: what has the attribute that holds it."""
+    found = _ATTRIBUTE.fullmatch(object)
+    return None if found is None else found["owner"]
 
 
 def culprit_of_object(

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 from fungible.verify.blame.agent.told import FileEvent
-from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question
+from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question, Ran
 from fungible.verify.blame.culprit import Culprit, culprit_of_file
+from fungible.verify.blame.proof import Proof, places_at
+from fungible.verify.blame.variants import with_disk_kept
 from fungible.verify.blame.written import is_asked_for, left_behind, likelihood, readable
 from fungible.verify.schedule.schedule import Schedule
 
 
-async def file_written(bench: Bench, question: Question) -> Culprit | None:
-    """The file with its line: what the observer asks for by name, then of the writers' slot first, in the app's own
-    folder before elsewhere. Where no file was opened since the slots were born, a database that they opened as they
-    booted: what SQLite writes there is not heard of."""
-    schedule = question.case.schedule()
+async def prove_file(bench: Bench, question: Question) -> Proof | None:
+    """The file that a kept disk was seen to hand on. It explains another difference where that one vanishes with a
+    kept disk as well and is told to be in the same file."""
+    _, found = await _written_by(bench, question, question.case.schedule())
+    if found is None:
+        return None
+    culprit = replace(found, where="file", confirmed=True)
+
+    async def explained(asked: Question, shown: frozenset[str]) -> frozenset[str]:
+        schedule = with_disk_kept(asked.case)
+        if schedule is None:
+            return frozenset()
+        # Side by side: who wrote is heard of where it lives on, which is where no disk is handed on.
+        ran, (_, other) = await asyncio.gather(
+            bench.run(asked.case, schedule, _unvisited), _written_by(bench, asked, asked.case.schedule())
+        )
+        if other is None or not culprit.is_same(replace(other, where="file", confirmed=True)):
+            return frozenset()
+        return shown - places_at(asked.deviations(ran.execution), asked.last)
+
+    return Proof(culprit, explained, simple=True)
+
+
+async def _unvisited(index: int, agents: Agents) -> None:
+    """Nothing is asked of the processes between two steps."""
+
+
+async def _written_by(bench: Bench, question: Question, schedule: Schedule) -> tuple[Ran, Culprit | None]:
+    """The likeliest file with its line: what the observer asks for by name, then of the writers' slot first, in the
+    app's own folder before elsewhere. Where no file was opened since the slots were born, a database that they opened
+    as they booted: what SQLite writes there is not heard of."""
     home = schedule.placement[-1]
     at_birth: dict[int, int] = {}
     found: dict[int, tuple[FileEvent, ...]] = {}
@@ -40,12 +71,12 @@ async def file_written(bench: Bench, question: Question) -> Culprit | None:
         if candidates:
             break
     else:
-        return None
+        return ran, None
     sent = ran.execution.transcript.sent[question.last]
     target = "" if sent is None else sent.target
     _, event, slot = min(candidates, key=lambda each: (not is_asked_for(each[1].path, target), each[0]))
     path = readable(event.path, ran.sites[slot].environment)
-    return culprit_of_file(path, ran.root(slot), event.written_at, event.called_from or event.through, confirmed=True)
+    return ran, culprit_of_file(path, ran.root(slot), event.written_at, event.called_from or event.through)
 
 
 async def file_of_workers(bench: Bench, question: Question, schedule: Schedule) -> Culprit | None:

@@ -62,19 +62,23 @@ async def without_the_needless(
     found: Sequence[Suspect],
     matters: Callable[[Sequence[Suspect]], Awaitable[bool]],
     goes_on: Callable[[], bool],
-) -> list[Suspect]:
-    """Those of several suspects, known to matter together, without whom the others do not matter: what is not needed
-    is left out chunk by chunk, then one by one, while `goes_on` allows it."""
+) -> tuple[list[Suspect], bool]:
+    """Those of several suspects, known to matter together, without whom the others do not matter, and whether that
+    is known of each of them: what is not needed is left out chunk by chunk, then one by one, two tries side by side,
+    while `goes_on` allows it."""
     needed = list(found)
     size = max(1, len(needed) // 2)
-    while goes_on():
-        for at in range(0, len(needed), size):
-            rest = needed[:at] + needed[at + size :]
-            if rest and goes_on() and await matters(rest):
-                needed = rest
+    while len(needed) > 1:
+        rests = [rest for at in range(0, len(needed), size) if (rest := needed[:at] + needed[at + size :])]
+        for number in range(0, len(rests), 2):
+            if not goes_on():
+                return needed, False
+            smaller = await first_of(rests[number : number + 2], matters)
+            if smaller is not None:
+                needed = list(smaller)
                 break
         else:
             if size == 1:
                 break
             size = max(1, size // 2)
-    return needed
+    return needed, True

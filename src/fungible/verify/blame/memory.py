@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from fungible.verify.blame.agent.host import AgentServer
 from fungible.verify.blame.agent.naming import ObjectPath, rank
 from fungible.verify.blame.agent.told import Change, Write
-from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Question, Ran, Visit
+from fungible.verify.blame.bench import BACKGROUND, Agents, Bench, Ending, Question, Ran, Visit
 from fungible.verify.blame.culprit import Culprit, Line, container_of, culprit_of_object
 from fungible.verify.blame.least import halved, without_the_needless
 from fungible.verify.blame.mention import Mention, words_of
@@ -37,6 +37,8 @@ class _Tried:
     """A run with objects put back, and what was heard of the first of them: who wrote it, where it is made."""
 
     matters: bool = False
+    is_least: bool = True
+    """Whether it is known that no less would matter."""
     ran: Ran | None = None
     main: str = "__main__"
     writes: tuple[Write, ...] = ()
@@ -121,10 +123,13 @@ class Memory:
                 await agents[way.slot].snapshot("before")
                 programs.update(*(greeting.programs for greeting in agents[way.slot].greetings))
             if self._is_asked(way, index):
-                found = await agents[way.slot].diff("before", born=way.born)
-                seen.update({change.path: change for change in found})
+                await ask(index, agents)
 
-        ran = await self._run(way, visit)
+        async def ask(_: int, agents: Agents) -> None:
+            found = await agents[way.slot].diff("before", born=way.born)
+            seen.update({change.path: change for change in found})
+
+        ran = await self._run(way, visit, ask)
         mention = Mention(words_of(ran.execution.transcript, self._question.last), tuple(seen.values()))
         found = tuple(sorted(seen.values(), key=lambda each: _rank(each, mention, programs)))
         self._looked[way] = found
@@ -139,12 +144,10 @@ class Memory:
         if not guilty or await self._matters_anyway(way):
             return None
         if not tried.writes and not tried.declared:
-            tried = await self._put_back(way, guilty, watched=guilty[0])
+            tried = replace(await self._put_back(way, guilty, watched=guilty[0]), is_least=tried.is_least)
         paths = [change.path for change in guilty]
-        # Of several that were not told apart in time, the first is only the likeliest.
-        is_least = len(guilty) == 1 or self._goes_on_longer()
         return Proof(
-            replace(_named(way, guilty[0], tried), confirmed=is_least),
+            replace(_named(way, guilty[0], tried), confirmed=tried.is_least),
             lambda question, shown: self._explained(way, paths, question, shown),
             simple=not way.rehearsed and not way.emptied,
             made=guilty[0].made and not way.each and not way.rehearsed and not way.emptied,
@@ -189,7 +192,9 @@ class Memory:
             return (await self._surely(way, some)).matters
 
         changes = await halved(changes, matters, lambda: self._bench.goes_on(_MOST_RUNS))
-        return nothing, await without_the_needless(changes, matters, self._goes_on_longer)
+        # Of several that were not told apart in time, the first is only the likeliest.
+        changes, is_least = await without_the_needless(changes, matters, self._goes_on_longer)
+        return _Tried(is_least=is_least), changes
 
     def _goes_on_longer(self) -> bool:
         """Whether there is time to tell several objects apart that matter together."""
@@ -208,21 +213,24 @@ class Memory:
         tried = _Tried()
 
         async def visit(index: int, agents: Agents) -> None:
-            is_last = index == self._question.last + way.at_end
             if index == way.since:
                 await agents[way.slot].snapshot("before")
                 if watched is not None:
                     await agents[way.slot].trace([watched.path, *watched.parts][:16])
                     tried.main = _main_of(agents[way.slot])
+            if self._is_asked(way, index):
+                await ask(index, agents)
+
+        async def ask(index: int, agents: Agents) -> None:
+            is_last = way.as_it_ends or index == self._question.last + way.at_end
             if is_last and watched is not None:
                 tried.writes = await agents[way.slot].traced()
                 declared = await agents[way.slot].declared(ways_to(watched.path))
                 tried.declared = {path: (place.file, place.line) for path, place in declared.items()}
-            if self._is_asked(way, index):
-                paths = [change.path for change in changes]
-                await agents[way.slot].restore("before", paths, born=way.born if way.emptied else None)
+            paths = [change.path for change in changes]
+            await agents[way.slot].restore("before", paths, born=way.born if way.emptied else None)
 
-        tried.ran = await self._run(way, visit, lines=watched is not None)
+        tried.ran = await self._run(way, visit, ask, lines=watched is not None)
         execution = tried.ran.execution
         tried.matters = not self._question.is_broken(execution) and self._question.shows(execution) == way.appears
         return tried
@@ -230,13 +238,19 @@ class Memory:
     def _is_asked(self, way: Way, index: int) -> bool:
         """Whether what has changed is looked for, and put back, at this visit."""
         last = self._question.last + way.at_end
+        if way.as_it_ends:
+            return False
         return index == last or (way.each and way.since < index < last)
 
     async def _explained(
         self, by: Way, paths: Sequence[ObjectPath], question: Question, shown: frozenset[str]
     ) -> frozenset[str]:
         """Which places of another difference it explains that the same objects are put back."""
-        possible = [way for way in ways(question.case, self._bench.workload) if way.appears == by.appears]
+        possible = [
+            way
+            for way in ways(question.case, self._bench.workload)
+            if (way.appears, way.as_it_ends) == (by.appears, by.as_it_ends)
+        ]
         if not possible or by.each:
             return frozenset()
         asked = replace(possible[0], rehearsed=by.rehearsed, emptied=by.emptied)
@@ -244,20 +258,29 @@ class Memory:
         async def visit(index: int, agents: Agents) -> None:
             if index == asked.since:
                 await agents[asked.slot].snapshot("before")
-            if index == question.last:
-                await agents[asked.slot].restore("before", paths, born=asked.born if asked.emptied else None)
+            if index == question.last and not asked.as_it_ends:
+                await ask(index, agents)
 
-        execution = (await _run(self._bench, question.case, asked, visit)).execution
+        async def ask(_: int, agents: Agents) -> None:
+            await agents[asked.slot].restore("before", paths, born=asked.born if asked.emptied else None)
+
+        execution = (await _run(self._bench, question.case, asked, visit, ask)).execution
         if question.is_broken(execution):
             return frozenset()
         there = places_at(question.deviations(execution), question.last)
         return shown & there if asked.appears else shown - there
 
-    async def _run(self, way: Way, visit: Visit, *, lines: bool = False) -> Ran:
-        return await _run(self._bench, self._question.case, way, visit, lines=lines)
+    async def _run(self, way: Way, visit: Visit, ask: Ending, *, lines: bool = False) -> Ran:
+        return await _run(self._bench, self._question.case, way, visit, ask, lines=lines)
 
 
-async def _run(bench: Bench, case: Case, way: Way, visit: Visit, *, lines: bool = False) -> Ran:
+async def _run(bench: Bench, case: Case, way: Way, visit: Visit, ask: Ending, *, lines: bool = False) -> Ran:
+    """Run the world of this way; `ask` is called when its slot is about to end, where it is asked then."""
+
+    async def ending(slot: int, agents: Agents) -> None:
+        if slot == way.slot:
+            await ask(slot, agents)
+
     async def unrehearsed(agents: Agents) -> None:
         await agents[way.slot].snapshot("born")
 
@@ -265,6 +288,7 @@ async def _run(bench: Bench, case: Case, way: Way, visit: Visit, *, lines: bool 
         case,
         way.schedule,
         visit,
+        ending=ending if way.as_it_ends else None,
         lines=lines,
         rehearsed=(way.since, way.slot) if way.rehearsed else None,
         unrehearsed=unrehearsed,

@@ -57,7 +57,7 @@ class Seeds:
         guilty = await least(suspects, matters, goes_on)
         if guilty is None:
             return None
-        guilty = await without_the_needless(guilty, matters, goes_on)
+        guilty, _ = await without_the_needless(guilty, matters, goes_on)
         slot, draw = found[guilty[0]]
         culprit = culprit_of_object("", ran.root(slot), written=draw.written_at, called=draw.called_from)
         return Culprit(

@@ -21,13 +21,24 @@ async def where_held(question: Question) -> Where:
     # It may need a process that was there before, or one that ends in order: then it is no matter of disks.
     if not await _apart(question, in_turn, 1 if question.case.late else _REPEATS):
         return "memory"
-    disk_kept = replace(in_turn, lives=tuple(replace(life, disk=0) for life in in_turn.lives))
+    disk_kept = _with_one_disk(in_turn)
     if not await _apart(question, disk_kept):
         return "file" if await _vanishes(question, disk_kept) else "memory"
     host_kept = replace(disk_kept, lives=tuple(replace(life, host=0) for life in disk_kept.lives))
     if not await _apart(question, host_kept):
         return "identity" if await _vanishes(question, host_kept) else "memory"
     return "memory"
+
+
+def with_disk_kept(case: Case) -> Schedule | None:
+    """The case's placement, one slot at a time, each with the disk that the one before it left; None where that
+    would be another case."""
+    in_turn = _one_at_a_time(case)
+    return None if in_turn is None else _with_one_disk(in_turn)
+
+
+def _with_one_disk(schedule: Schedule) -> Schedule:
+    return replace(schedule, lives=tuple(replace(life, disk=0) for life in schedule.lives))
 
 
 async def _apart(question: Question, schedule: Schedule, times: int = 1) -> bool:

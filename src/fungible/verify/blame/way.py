@@ -20,7 +20,9 @@ class Way:
     `each` it is put back before every later step, as if the process were replaced: for worker processes, whose work
     the observer only sees the outcome of. With `emptied`, the containers that were made since are emptied as well,
     for those who hold them where no path leads. With `at_end` it is put back when the last step is answered: what
-    differs is a store, and what the process kept for later would get there as it ends.
+    differs is a store, and what the process kept for later would get there as it ends. With `as_it_ends` it is put
+    back when the slot is about to end, in order: what it writes then (a buffer that is flushed) is what the observer
+    sees.
     """
 
     schedule: Schedule
@@ -31,6 +33,7 @@ class Way:
     each: bool = False
     emptied: bool = False
     at_end: bool = False
+    as_it_ends: bool = False
 
     @property
     def born(self) -> str:
@@ -56,7 +59,25 @@ def ways(case: Case, workload: Workload, *, held_here: bool = False) -> list[Way
     home = schedule.placement[-1]
     earlier = [index for index, slot in enumerate(schedule.placement[:-1]) if slot == home]
     in_one = Way(warm(len(case.kept), part(workload, case.kept).quiet()), 0, 0, appears=True)
-    if not earlier:
-        return [in_one]
-    own = Way(schedule, home, earlier[0], appears=False)
-    return [own, in_one] if held_here else [in_one, own]
+    found = [in_one]
+    if earlier:
+        own = Way(schedule, home, earlier[0], appears=False)
+        found = [own, in_one] if held_here else [in_one, own]
+    return [*_ending_ways(case, schedule), *found]
+
+
+def _ending_ways(case: Case, schedule: Schedule) -> list[Way]:
+    """The ways to ask about what a process writes as it ends in order, the last to end first: where a difference only
+    shows if processes end so, that is likely."""
+    if not case.renewed or case.end != "TERM":
+        return []
+    observer = len(schedule.placement) - 1
+    ended = [
+        (life.until, slot)
+        for slot, life in enumerate(schedule.lives)
+        if life.until is not None and life.until < observer
+    ]
+    return [
+        Way(schedule, slot, schedule.placement.index(slot), appears=False, as_it_ends=True)
+        for _, slot in sorted(ended, reverse=True)
+    ]

@@ -19,6 +19,7 @@ from fungible.verify.report.words import (
     how_held,
     isolation_limits,
     letters,
+    noted,
     places,
     plain,
     step_text,
@@ -273,10 +274,10 @@ def _sensitivity(findings: Findings) -> str:
 def _remarks(findings: Findings) -> str:
     parts = []
     noise = [
-        f"{_code(step_text(findings, note.step))}, {escaped(note.place)}: {escaped(note.text)}"
-        if note.step is not None
-        else f"{escaped(note.place)}: {escaped(note.text)}"
-        for note in findings.notes[:_MOST]
+        ", ".join(
+            [*(_code(step_text(findings, step)) for step in steps[:_MOST]), f"{escaped(place)}: {escaped(said)}"]
+        )
+        for steps, place, said in noted(findings)[:_MOST]
     ]
     if noise:
         parts.append(_bullets("Noise", "What varies and is no difference.", noise))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from fungible.app.wording import plain as printable
@@ -19,6 +19,7 @@ from fungible.verify.report.words import (
     how_held,
     isolation_limits,
     letters,
+    noted,
     places,
     step_text,
     title,
@@ -84,7 +85,7 @@ def _block(findings: Findings, number: int, difference: Difference, paint: Paint
     lines += [paint(f"     ({text})", "dim") for text in conditions(difference)]
     lines += [f"   {_safe(line)}" for line in _answers(difference.deviation)]
     if difference.also:
-        lines.append(f"   also seen at {_also(findings, difference)}")
+        lines.append(f"   also seen at {_listed(findings, difference.also)}")
     culprit = difference.culprit
     held = holder(culprit)
     if held is not None and (culprit.object or culprit.file):
@@ -107,9 +108,9 @@ def _answers(deviation: Deviation) -> list[str]:
     return [*([where] if where else []), *(f"{indent}{who}: {what}" for who, what in told)]
 
 
-def _also(findings: Findings, difference: Difference) -> str:
-    shown = ", ".join(_safe(step_text(findings, step)) for step in difference.also[:_MOST_ALSO])
-    more = len(difference.also) - _MOST_ALSO
+def _listed(findings: Findings, steps: Sequence[int]) -> str:
+    shown = ", ".join(_safe(step_text(findings, step)) for step in steps[:_MOST_ALSO])
+    more = len(steps) - _MOST_ALSO
     return f"{shown} and {more} more" if more > 0 else shown
 
 
@@ -122,9 +123,9 @@ def _known(difference: Difference, paint: Paint) -> str:
 
 def _remarks(findings: Findings, paint: Paint) -> list[str]:
     lines = []
-    for note in findings.notes:
-        where = "" if note.step is None else f"{step_text(findings, note.step)}, "
-        lines.append(paint(f"  note: {_safe(where + note.place)}: {_safe(note.text)}; this is no difference", "dim"))
+    for steps, place, said in noted(findings):
+        where = f"{_listed(findings, steps)}, " if steps else ""
+        lines.append(paint(f"  note: {where}{_safe(place)}: {_safe(said)}; this is no difference", "dim"))
     for each in findings.not_judged:
         lines.append(paint(f"  not judged: {_safe(each.endpoint)}: {_safe(each.reason)}", "yellow"))
     lines += [paint(f"  {_safe(warning)}", "yellow") for warning in findings.warnings]

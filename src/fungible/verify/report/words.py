@@ -75,6 +75,14 @@ def step_text(findings: Findings, step: int) -> str:
     return f"#{step}" if findings.workload is None else workload_step(findings.workload, step)
 
 
+def noted(findings: Findings) -> list[tuple[tuple[int, ...], str, str]]:
+    """The notes as `(steps, place, text)`: what is said of one place at many requests is said once."""
+    steps: dict[tuple[str, str], list[int]] = {}
+    for note in findings.notes:
+        steps.setdefault((note.place, note.text), []).extend([] if note.step is None else [note.step])
+    return [(tuple(found), place, text) for (place, text), found in steps.items()]
+
+
 def plain(value: Any) -> Any:
     """JSON-ready and bounded: a whole page does not belong into a report."""
     return _bounded(value, 6)
