@@ -475,7 +475,57 @@ ENVIRON = Leak(
     r"environ",
 )
 
+PANELS = Leak(
+    "panels",
+    """
+    from collections import deque
+
+    class Settings:
+        pass
+
+    settings = Settings()
+    _order = deque()
+    _panels = {}
+
+    @route("POST", "/panels/requests")
+    def request(call):
+        for number in range(1000, 1200):
+            setattr(settings, f"OPTION_{number}", number)
+        _order.append(call.json["id"])  # <--
+        _panels[call.json["id"]] = "12 queries"  # <--
+        return {"kept": call.json["id"], "settings": vars(settings)}
+
+    @route("GET", "/panels/panel")
+    def panel(call):
+        if call.query["of"] not in _order:
+            return {"panel": "not available any more"}
+        return {"panel": _panels[call.query["of"]]} if call.query["of"] in _panels else (500, {"error": "KeyError"})
+    """,
+    """
+    class Settings:
+        pass
+
+    settings = Settings()
+
+    @route("POST", "/panels/requests")
+    def request(call):
+        for number in range(1000, 1200):
+            setattr(settings, f"OPTION_{number}", number)
+        store().execute("INSERT INTO panels VALUES (?, ?)", (call.json["id"], "12 queries"))
+        return {"kept": call.json["id"], "settings": vars(settings)}
+
+    @route("GET", "/panels/panel")
+    def panel(call):
+        row = store().execute("SELECT panel FROM panels WHERE request = ?", (call.query["of"],)).fetchone()
+        return {"panel": row[0] if row else "not available any more"}
+    """,
+    (get("/panels/panel?of=r1"), post("/panels/requests", {"id": "r1"}), get("/panels/panel?of=r1")),
+    (1, 2),
+    r"^panels\._(order|panels)",
+    "CREATE TABLE panels (request TEXT PRIMARY KEY, panel TEXT);",
+)
+
 ALL = (
     SESSION, PROTOCOL, REGISTRY, CALLBACK, LIMITER, LENT, JOBS, BACKGROUND,
-    OAUTH, COUNTER, SERIAL, CHANNEL, METRICS, ENVIRON,
+    OAUTH, COUNTER, SERIAL, CHANNEL, METRICS, ENVIRON, PANELS,
 )  # fmt: skip
