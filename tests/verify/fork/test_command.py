@@ -51,6 +51,8 @@ def read(command: str, setting: str | None = None, **environment: str) -> AppCal
         ("FLASK_APP=shop:make flask run --debug", "wsgi", "shop:make"),
         ("python -m flask run", "wsgi", ":"),
         ("export X=1 && cd sub && gunicorn a:b", "auto", "a:b"),
+        ("bash -c 'exec gunicorn -b :$PORT a:b'", "auto", "a:b"),
+        ("X=1 /bin/sh -euc \"set -e; cd sub && exec gunicorn $APP\"", "auto", "shop.wsgi:application"),
     ],
 )
 def test_known_servers(command: str, kind: str, target: str) -> None:
@@ -96,6 +98,12 @@ def test_programs_to_be_run() -> None:
 
     assert program("cd sub && python -O app.py -p $PORT") == ("script", "/app/sub/app.py", ("app.py", "-p", "8000"))
     assert program("python -m shop.web x") == ("module", "shop.web", ("shop.web", "x"))
+    assert program("bash -c 'cd sub; exec python app.py -p $PORT'") == (
+        "script",
+        "/app/sub/app.py",
+        ("app.py", "-p", "8000"),
+    )
+    assert program("sh -c 'sed s/a/b/ x > y && exec python app.py'") is None
     assert program("datasette data.db") == ("program", "datasette", ("datasette", "data.db"))
     assert program("python -c 'import x'") is None
     assert program("python") is None

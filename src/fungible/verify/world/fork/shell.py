@@ -11,6 +11,10 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-+])([^{}$`\"'\\]*))?\}")
 _OPERATORS = ("&&", "||", ";", "|", "&", "(", ")", "\n", "<<", ">>", "<", ">")
 _SPACE = " \t"
+_SHELLS = frozenset({"sh", "bash", "dash"})
+_SCRIPT = re.compile(r"-[eux]*c\Z")
+"""The options of a shell that runs its next word; others (a login shell's) read files before it."""
+_CAREFUL = re.compile(r"-[eux]+\Z")
 
 
 class Unreadable(ValueError):
@@ -45,7 +49,8 @@ class _State:
 
 def read_command(line: str, environment: Mapping[str, str]) -> Simple:
     """The last command of `line`, variables expanded, after `cd`, `export` and assignments joined to it by `&&`
-    or `;`. Redirections are dropped. Raises Unreadable where anything else runs as well."""
+    or `;`; where that is a shell with a command of its own (`bash -c '...'`), what this one runs. Redirections are
+    dropped. Raises Unreadable where anything else runs as well."""
     state = _State(dict(environment))
     result: Simple | None = None
     for command in _split(line):
@@ -86,9 +91,21 @@ def _run(raw: str, state: _State) -> Simple | None:
     if words[0] == "cd":
         if len(words) != 2 or words[1].startswith("-"):
             raise Unreadable("cd")
-        state.folder = words[1] if words[1].startswith("/") or not state.folder else f"{state.folder}/{words[1]}"
+        state.folder = _inside(state.folder, words[1])
         return None
-    return Simple(tuple(words), {**state.given, **own}, state.folder)
+    if words[0] == "set" and all(map(_CAREFUL.match, words[1:])):
+        return None
+    given = {**state.given, **own}
+    if words[0].rpartition("/")[2] in _SHELLS and len(words) == 3 and _SCRIPT.match(words[1]):
+        inner = read_command(words[2], {**state.environment, **given})
+        folder = state.folder if inner.folder is None else _inside(state.folder, inner.folder)
+        return Simple(inner.words, {**given, **inner.assignments}, folder)
+    return Simple(tuple(words), given, state.folder)
+
+
+def _inside(folder: str | None, path: str) -> str:
+    """Where `cd path` leads from `folder`."""
+    return path if path.startswith("/") or not folder else f"{folder}/{path}"
 
 
 def _split(line: str) -> list[str]:
