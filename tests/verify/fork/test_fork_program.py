@@ -98,6 +98,19 @@ def test_a_program_is_run_until_it_would_serve(bench: Bench, text: str, command:
     bench.run(scenario)
 
 
+def test_what_a_script_of_the_shell_runs_is_forked(bench: Bench) -> None:
+    bench.write(shop__web=WSGIREF)
+    (bench.app / "start.sh").write_text("set -e\nexport SHOP=1\ncd shop && exec python web.py\n")
+    bench.command = "bash start.sh"
+
+    async def scenario(birth: ForkBirth) -> None:
+        slot = await birth.bear(bench.site(0))
+        assert (await ask(slot.address)).body == b"1"
+        await slot.end(signal.SIGTERM)
+
+    bench.run(scenario)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
