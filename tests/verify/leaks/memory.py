@@ -525,7 +525,60 @@ PANELS = Leak(
     "CREATE TABLE panels (request TEXT PRIMARY KEY, panel TEXT);",
 )
 
+ATTEMPTS = Leak(
+    "attempts",
+    """
+    import secrets
+
+    @route("GET", "/attempts/form")
+    def form(call):
+        token = secrets.token_hex(8)
+        store().execute("INSERT INTO forms VALUES (?)", (token,))
+        return {"token": token}
+
+    @route("POST", "/attempts/login")
+    def login(call):
+        if not store().execute("SELECT 1 FROM forms WHERE token = ?", (call.json["token"],)).fetchone():
+            return 403, {"error": "open the form first"}
+        import sched  # stands for a cache's backend, which is loaded when it is first asked
+
+        failed = vars(sched).setdefault("FAILED", {})
+        if failed.get("ann", 0) >= 3:
+            return 429, {"error": "too many attempts"}
+        failed["ann"] = failed.get("ann", 0) + 1  # <--
+        return 401, {"error": "wrong password"}
+    """,
+    """
+    import secrets
+
+    @route("GET", "/attempts/form")
+    def form(call):
+        token = secrets.token_hex(8)
+        store().execute("INSERT INTO forms VALUES (?)", (token,))
+        return {"token": token}
+
+    @route("POST", "/attempts/login")
+    def login(call):
+        if not store().execute("SELECT 1 FROM forms WHERE token = ?", (call.json["token"],)).fetchone():
+            return 403, {"error": "open the form first"}
+        if store().execute("SELECT count(*) FROM attempts").fetchone()[0] >= 3:
+            return 429, {"error": "too many attempts"}
+        store().execute("INSERT INTO attempts VALUES ('ann')")
+        return 401, {"error": "wrong password"}
+    """,
+    (
+        get("/attempts/form", save={"token": "json:$.token"}),
+        *(post("/attempts/login", {"token": "${token}"}) for _ in range(4)),
+        get("/attempts/form"),
+        get("/attempts/form"),
+    ),
+    (0, 1, 2, 3, 4),
+    r"^sched\.FAILED",
+    "CREATE TABLE forms (token TEXT); CREATE TABLE attempts (name TEXT);",
+    alone=True,
+)
+
 ALL = (
     SESSION, PROTOCOL, REGISTRY, CALLBACK, LIMITER, LENT, JOBS, BACKGROUND,
-    OAUTH, COUNTER, SERIAL, CHANNEL, METRICS, ENVIRON, PANELS,
+    OAUTH, COUNTER, SERIAL, CHANNEL, METRICS, ENVIRON, PANELS, ATTEMPTS,
 )  # fmt: skip
