@@ -62,6 +62,19 @@ thread = threading.Thread(target=Server(("127.0.0.1", int(os.environ["PORT"])), 
 thread.start()
 thread.join()
 """
+ODD_MODULES = """
+import sys
+class Stub:
+    def __init__(self, name):
+        self._name = name
+class Stubs:
+    def __getattr__(self, name):
+        return Stub(name)
+class Wilful:
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+sys.modules["stubs"], sys.modules["wilful"], sys.modules["absent"] = Stubs(), Wilful(), None
+"""
 GUNICORN = """
 from gunicorn.app.base import BaseApplication
 def app(environ, start_response):
@@ -83,6 +96,7 @@ Mine().run()
         (WSGIREF, "python -u web.py", b"1"),
         (CHEROOT, "python web.py", b"1 by cheroot"),
         (GUNICORN, "python web.py", b"1 by gunicorn"),
+        (ODD_MODULES + WSGIREF, "python web.py", b"1"),
     ],
 )
 def test_a_program_is_run_until_it_would_serve(bench: Bench, text: str, command: str, expected: bytes) -> None:
