@@ -523,6 +523,7 @@ PANELS = Leak(
     (1, 2),
     r"^panels\._(order|panels)",
     "CREATE TABLE panels (request TEXT PRIMARY KEY, panel TEXT);",
+    alone=True,
 )
 
 ATTEMPTS = Leak(
