@@ -256,6 +256,8 @@ class Memory:
         if question.is_broken(execution):
             return frozenset()
         there = places_at(question.deviations(execution), question.last)
+        if asked.appears and "status" in there:
+            return shown  # another answer altogether: of what is in it nothing can be told
         return shown & there if asked.appears else shown - there
 
     async def _run(self, way: Way, visit: Visit, *, lines: bool = False) -> Ran:
