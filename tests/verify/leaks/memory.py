@@ -534,12 +534,12 @@ ATTEMPTS = Leak(
     @route("GET", "/attempts/form")
     def form(call):
         token = secrets.token_hex(8)
-        store().execute("INSERT INTO forms VALUES (?)", (token,))
+        store().execute("INSERT INTO login_forms VALUES (?)", (token,))
         return {"token": token}
 
     @route("POST", "/attempts/login")
     def login(call):
-        if not store().execute("SELECT 1 FROM forms WHERE token = ?", (call.json["token"],)).fetchone():
+        if not store().execute("SELECT 1 FROM login_forms WHERE token = ?", (call.json["token"],)).fetchone():
             return 403, {"error": "open the form first"}
         import sched  # stands for a cache's backend, which is loaded when it is first asked
 
@@ -555,16 +555,16 @@ ATTEMPTS = Leak(
     @route("GET", "/attempts/form")
     def form(call):
         token = secrets.token_hex(8)
-        store().execute("INSERT INTO forms VALUES (?)", (token,))
+        store().execute("INSERT INTO login_forms VALUES (?)", (token,))
         return {"token": token}
 
     @route("POST", "/attempts/login")
     def login(call):
-        if not store().execute("SELECT 1 FROM forms WHERE token = ?", (call.json["token"],)).fetchone():
+        if not store().execute("SELECT 1 FROM login_forms WHERE token = ?", (call.json["token"],)).fetchone():
             return 403, {"error": "open the form first"}
-        if store().execute("SELECT count(*) FROM attempts").fetchone()[0] >= 3:
+        if store().execute("SELECT count(*) FROM login_attempts").fetchone()[0] >= 3:
             return 429, {"error": "too many attempts"}
-        store().execute("INSERT INTO attempts VALUES ('ann')")
+        store().execute("INSERT INTO login_attempts VALUES ('ann')")
         return 401, {"error": "wrong password"}
     """,
     (
@@ -575,7 +575,7 @@ ATTEMPTS = Leak(
     ),
     (0, 1, 2, 3, 4),
     r"^sched\.FAILED",
-    "CREATE TABLE forms (token TEXT); CREATE TABLE attempts (name TEXT);",
+    "CREATE TABLE login_forms (token TEXT); CREATE TABLE login_attempts (name TEXT);",
     alone=True,
 )
 
