@@ -170,6 +170,7 @@ def test_routes(request_line: str, named: str) -> None:
         (Culprit(where="memory"), "stale", "cache"),
         (Culprit("shop.OWN_NAME", None, "s.py:3", "s.py:3", "s.py:3"), "lost", "settings-at-boot"),
         (Culprit("payments.breaker._fail_counter", None, "p.py:3", "p.py:9"), "lost", "counter-or-limiter"),
+        (Culprit("dav.WebDAV.prefix_mapping[0].locks", None, "d.py:3", "d.py:9"), "lost", "class-attribute"),
         (Culprit("locale.setlocale()", written_at="app.py:3"), "diverged", "process-setting"),
         (Culprit("os.environ['LANG']", written_at="app.py:3"), "diverged", "process-setting"),
         (Culprit(where="hash seed", written_at="app.py:3"), "lost", "hash-seed"),

@@ -51,6 +51,8 @@ def read(command: str, setting: str | None = None, **environment: str) -> AppCal
         ("FLASK_APP=shop:make flask run --debug", "wsgi", "shop:make"),
         ("python -m flask run", "wsgi", ":"),
         ("export X=1 && cd sub && gunicorn a:b", "auto", "a:b"),
+        ("bash -c 'exec gunicorn -b :$PORT a:b'", "auto", "a:b"),
+        ('X=1 /bin/sh -euc "set -e; cd sub && exec gunicorn $APP"', "auto", "shop.wsgi:application"),
     ],
 )
 def test_known_servers(command: str, kind: str, target: str) -> None:
@@ -96,10 +98,43 @@ def test_programs_to_be_run() -> None:
 
     assert program("cd sub && python -O app.py -p $PORT") == ("script", "/app/sub/app.py", ("app.py", "-p", "8000"))
     assert program("python -m shop.web x") == ("module", "shop.web", ("shop.web", "x"))
+    assert program("bash -c 'cd sub; exec python app.py -p $PORT'") == (
+        "script",
+        "/app/sub/app.py",
+        ("app.py", "-p", "8000"),
+    )
+    assert program("sh -c 'sed s/a/b/ x > y && exec python app.py'") is None
     assert program("datasette data.db") == ("program", "datasette", ("datasette", "data.db"))
     assert program("python -c 'import x'") is None
     assert program("python") is None
     assert program("a | b") is None
+
+
+START = """#!/bin/bash -e
+set -u
+# where it listens
+export WHERE=127.0.0.1:$PORT
+cd shop
+exec gunicorn \\
+  --bind $WHERE shop.wsgi
+"""
+LOOPS = "#!/bin/sh\nwhile ! nc -z db 5432; do sleep 1; done\ngunicorn a:b\n"
+
+
+@pytest.mark.parametrize("command", ["./bin/start.sh", "bash bin/start.sh", "sh -e bin/start.sh x"])
+def test_a_script_of_the_shell_is_read(command: str) -> None:
+    app = parse_callable(command, ENVIRONMENT, "/app", script={"bin/start.sh": START, "./bin/start.sh": START}.get)
+    assert app is not None
+    assert (app.module, app.chdir, app.environment) == ("shop.wsgi", "/app/shop", {"WHERE": "127.0.0.1:8000"})
+
+
+def test_a_script_that_does_more_is_not_read() -> None:
+    assert parse_callable("sh wait.sh", ENVIRONMENT, "/app", script={"wait.sh": LOOPS}.get) is None
+    assert (
+        parse_callable("./start", ENVIRONMENT, "/app", script={"./start": "#!/usr/bin/perl\ngunicorn a:b"}.get)
+        is None
+    )
+    assert parse_callable("bash -l start", ENVIRONMENT, "/app", script={"start": "gunicorn a:b"}.get) is None
 
 
 def test_where_modules_are_found() -> None:

@@ -62,6 +62,19 @@ thread = threading.Thread(target=Server(("127.0.0.1", int(os.environ["PORT"])), 
 thread.start()
 thread.join()
 """
+ODD_MODULES = """
+import sys
+class Stub:
+    def __init__(self, name):
+        self._name = name
+class Stubs:
+    def __getattr__(self, name):
+        return Stub(name)
+class Wilful:
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+sys.modules["stubs"], sys.modules["wilful"], sys.modules["absent"] = Stubs(), Wilful(), None
+"""
 GUNICORN = """
 from gunicorn.app.base import BaseApplication
 def app(environ, start_response):
@@ -83,6 +96,7 @@ Mine().run()
         (WSGIREF, "python -u web.py", b"1"),
         (CHEROOT, "python web.py", b"1 by cheroot"),
         (GUNICORN, "python web.py", b"1 by gunicorn"),
+        (ODD_MODULES + WSGIREF, "python web.py", b"1"),
     ],
 )
 def test_a_program_is_run_until_it_would_serve(bench: Bench, text: str, command: str, expected: bytes) -> None:
@@ -94,6 +108,19 @@ def test_a_program_is_run_until_it_would_serve(bench: Bench, text: str, command:
             slot = await birth.bear(bench.site(number))
             assert (await ask(slot.address)).body.startswith(expected)
             assert (await slot.end(signal.SIGTERM)).status == 0
+
+    bench.run(scenario)
+
+
+def test_what_a_script_of_the_shell_runs_is_forked(bench: Bench) -> None:
+    bench.write(shop__web=WSGIREF)
+    (bench.app / "start.sh").write_text("set -e\nexport SHOP=1\ncd shop && exec python web.py\n")
+    bench.command = "bash start.sh"
+
+    async def scenario(birth: ForkBirth) -> None:
+        slot = await birth.bear(bench.site(0))
+        assert (await ask(slot.address)).body == b"1"
+        await slot.end(signal.SIGTERM)
 
     bench.run(scenario)
 

@@ -475,7 +475,111 @@ ENVIRON = Leak(
     r"environ",
 )
 
+PANELS = Leak(
+    "panels",
+    """
+    from collections import deque
+
+    class Settings:
+        pass
+
+    settings = Settings()
+    _order = deque()
+    _panels = {}
+
+    @route("POST", "/panels/requests")
+    def request(call):
+        for number in range(1000, 1200):
+            setattr(settings, f"OPTION_{number}", number)
+        _order.append(call.json["id"])  # <--
+        _panels[call.json["id"]] = "12 queries"  # <--
+        return {"kept": call.json["id"], "settings": vars(settings)}
+
+    @route("GET", "/panels/panel")
+    def panel(call):
+        if call.query["of"] not in _order:
+            return {"panel": "not available any more"}
+        return {"panel": _panels[call.query["of"]]} if call.query["of"] in _panels else (500, {"error": "KeyError"})
+    """,
+    """
+    class Settings:
+        pass
+
+    settings = Settings()
+
+    @route("POST", "/panels/requests")
+    def request(call):
+        for number in range(1000, 1200):
+            setattr(settings, f"OPTION_{number}", number)
+        store().execute("INSERT INTO panels VALUES (?, ?)", (call.json["id"], "12 queries"))
+        return {"kept": call.json["id"], "settings": vars(settings)}
+
+    @route("GET", "/panels/panel")
+    def panel(call):
+        row = store().execute("SELECT panel FROM panels WHERE request = ?", (call.query["of"],)).fetchone()
+        return {"panel": row[0] if row else "not available any more"}
+    """,
+    (get("/panels/panel?of=r1"), post("/panels/requests", {"id": "r1"}), get("/panels/panel?of=r1")),
+    (1, 2),
+    r"^panels\._(order|panels)",
+    "CREATE TABLE panels (request TEXT PRIMARY KEY, panel TEXT);",
+    alone=True,
+)
+
+ATTEMPTS = Leak(
+    "attempts",
+    """
+    import secrets
+
+    @route("GET", "/attempts/form")
+    def form(call):
+        token = secrets.token_hex(8)
+        store().execute("INSERT INTO login_forms VALUES (?)", (token,))
+        return {"token": token}
+
+    @route("POST", "/attempts/login")
+    def login(call):
+        if not store().execute("SELECT 1 FROM login_forms WHERE token = ?", (call.json["token"],)).fetchone():
+            return 403, {"error": "open the form first"}
+        import sched  # stands for a cache's backend, which is loaded when it is first asked
+
+        failed = vars(sched).setdefault("FAILED", {})
+        if failed.get("ann", 0) >= 3:
+            return 429, {"error": "too many attempts"}
+        failed["ann"] = failed.get("ann", 0) + 1  # <--
+        return 401, {"error": "wrong password"}
+    """,
+    """
+    import secrets
+
+    @route("GET", "/attempts/form")
+    def form(call):
+        token = secrets.token_hex(8)
+        store().execute("INSERT INTO login_forms VALUES (?)", (token,))
+        return {"token": token}
+
+    @route("POST", "/attempts/login")
+    def login(call):
+        if not store().execute("SELECT 1 FROM login_forms WHERE token = ?", (call.json["token"],)).fetchone():
+            return 403, {"error": "open the form first"}
+        if store().execute("SELECT count(*) FROM login_attempts").fetchone()[0] >= 3:
+            return 429, {"error": "too many attempts"}
+        store().execute("INSERT INTO login_attempts VALUES ('ann')")
+        return 401, {"error": "wrong password"}
+    """,
+    (
+        get("/attempts/form", save={"token": "json:$.token"}),
+        *(post("/attempts/login", {"token": "${token}"}) for _ in range(4)),
+        get("/attempts/form"),
+        get("/attempts/form"),
+    ),
+    (0, 1, 2, 3, 4),
+    r"^sched\.FAILED",
+    "CREATE TABLE login_forms (token TEXT); CREATE TABLE login_attempts (name TEXT);",
+    alone=True,
+)
+
 ALL = (
     SESSION, PROTOCOL, REGISTRY, CALLBACK, LIMITER, LENT, JOBS, BACKGROUND,
-    OAUTH, COUNTER, SERIAL, CHANNEL, METRICS, ENVIRON,
+    OAUTH, COUNTER, SERIAL, CHANNEL, METRICS, ENVIRON, PANELS, ATTEMPTS,
 )  # fmt: skip

@@ -262,3 +262,47 @@ def test_two_leaks_on_one_page_are_two_though_each_has_its_own_writer(tmp_path: 
     held = sorted((each.culprit.object or "").partition("[")[0] for each in findings.differences)
     assert held == ["app.GREETING", "app.THEME"], findings.differences
     assert all(each.culprit.confirmed and len(each.case.kept) == 2 for each in findings.differences)
+
+
+PROJECTS = """
+    from web import route, serve, store
+
+    PROJECTS = {name: "closed" for name, in store().execute("SELECT name FROM projects")}
+
+
+    @route("POST", "/projects")
+    def create(call):
+        store().execute("INSERT INTO projects VALUES (?)", (call.json["name"],))
+        PROJECTS[call.json["name"]] = "opened"
+        return 201, {"created": call.json["name"]}
+
+
+    @route("GET", "/projects")
+    def projects(call):
+        return {"projects": [{"name": name, "status": status} for name, status in PROJECTS.items()]}
+
+
+    @route("GET", "/project")
+    def project(call):
+        if call.rest not in PROJECTS:
+            return 404, {"error": "no such project"}
+        return {"name": call.rest, "status": PROJECTS[call.rest]}
+
+
+    serve()
+"""
+SETTINGS = """
+[services]
+DATABASE_URL = "sqlite"
+[verify]
+setup = "python -c 'from web import store; store().execute(\\"CREATE TABLE projects (name TEXT)\\")'"
+"""
+
+
+def test_what_has_another_status_without_the_culprit_is_listed_with_it(tmp_path: Path) -> None:
+    # Another process reads the project as it is stored; without its entry, the first one has none at all.
+    requests = [post("/projects", {"name": "lab"}), get("/projects"), get("/project/lab")]
+    app = write_program(tmp_path / "app", PROJECTS, requests, settings=SETTINGS)
+    (difference,) = run(app, tmp_path / "state", mode="boot").differences
+    assert (difference.culprit.object or "").startswith("app.PROJECTS")
+    assert (difference.observer, difference.also) == (1, (2,))

@@ -24,7 +24,9 @@ from fungible.verify.blame.way import Way, ways
 from fungible.verify.shrink.case import Case
 from fungible.verify.workload.steps import Request
 
-_MOST_CANDIDATES = 120
+_LIKELY = 120
+"""So many candidates are put back together first: to put back more may be more than the app can bear."""
+_MOST_CANDIDATES = 5_000
 _MOST_RUNS = 24
 _MOST_MORE = 16
 """So many more where several objects matter together: one that does not would be named for them."""
@@ -140,7 +142,10 @@ class Memory:
     async def _by(self, way: Way, found: Sequence[Change]) -> Proof | None:
         # To undo an import undoes all that the module holds, and names none of it: ask once it has been made.
         changes = [change for change in found if change.restorable and change.kind != "import"][:_MOST_CANDIDATES]
-        tried, guilty = await self._least(way, changes)
+        tried, guilty = await self._least(way, changes[:_LIKELY])
+        if not guilty and len(changes) > _LIKELY:
+            # A page that shows its own settings mentions hundreds of them, and the state may lie in two objects.
+            tried, guilty = await self._least(way, changes)
         if not guilty or await self._matters_anyway(way):
             return None
         if not tried.writes and not tried.declared:
@@ -268,6 +273,8 @@ class Memory:
         if question.is_broken(execution):
             return frozenset()
         there = places_at(question.deviations(execution), question.last)
+        if asked.appears and "status" in there:
+            return shown  # another answer altogether: of what is in it nothing can be told
         return shown & there if asked.appears else shown - there
 
     async def _run(self, way: Way, visit: Visit, ask: Ending, *, lines: bool = False) -> Ran:

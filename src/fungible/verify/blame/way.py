@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fungible.verify.blame.bench import BACKGROUND
-from fungible.verify.schedule.schedule import Schedule, warm
+from fungible.verify.schedule.schedule import NOWHERE, Schedule, warm
 from fungible.verify.shrink.case import Case, part
 from fungible.verify.workload.steps import Workload
 
@@ -57,13 +57,18 @@ def ways(case: Case, workload: Workload, *, held_here: bool = False) -> list[Way
     """The ways to ask about a case, the likelier first: a stale answer is `held_here`, where it is given."""
     schedule = case.schedule()
     home = schedule.placement[-1]
-    earlier = [index for index, slot in enumerate(schedule.placement[:-1]) if slot == home]
+    before = list(enumerate(schedule.placement[:-1]))
+    earlier = [index for index, slot in before if slot == home]
     in_one = Way(warm(len(case.kept), part(workload, case.kept).quiet()), 0, 0, appears=True)
-    found = [in_one]
-    if earlier:
-        own = Way(schedule, home, earlier[0], appears=False)
-        found = [own, in_one] if held_here else [in_one, own]
-    return [*_ending_ways(case, schedule), *found]
+    ending = _ending_ways(case, schedule)
+    if not earlier:
+        return [*ending, in_one]
+    own = Way(schedule, home, earlier[0], appears=False)
+    # What the observer's process lacks is what the first that another served has left, and those after it: before
+    # it, what is loaded and made at first use is there.
+    lacked = next((index for index, slot in before if slot not in (home, NOWHERE)), 0)
+    by_one = [replace(in_one, since=lacked), in_one] if lacked else [in_one]
+    return [*ending, *([own, *by_one] if held_here else [*by_one, own])]
 
 
 def _ending_ways(case: Case, schedule: Schedule) -> list[Way]:

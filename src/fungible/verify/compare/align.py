@@ -172,15 +172,17 @@ def same_order(
     def forms(level: int) -> list[list[str]]:
         return [[forms_of.of(row[at], run, level) for at in moved] for run, row in enumerate(rows)]
 
-    coarse = forms(2)
+    coarsest, coarse = 2, forms(2)
+    if any(Counter(form) != Counter(coarse[0]) for form in coarse[1:]):
+        coarsest, coarse = 3, forms(3)
     if all(form == coarse[0] for form in coarse):
         if len(set(coarse[0])) == len(moved):
             return as_they_are
         forms_of.ties = True
     elif any(Counter(form) != Counter(coarse[0]) for form in coarse[1:]):
         return as_they_are
-    for level in (0, 1, 2):
-        found = coarse if level == 2 else forms(level)
+    for level in range(coarsest + 1):
+        found = coarse if level == coarsest else forms(level)
         if all(form == found[0] for form in found):
             return as_they_are
         if all(Counter(form) == Counter(found[0]) for form in found[1:]):

@@ -10,7 +10,7 @@ from fungible.verify.compare.align import entries
 from fungible.verify.compare.binding import Binding
 from fungible.verify.compare.fit import fit, permuted
 from fungible.verify.compare.lexemes import tokens, type_of
-from fungible.verify.compare.names import abstract
+from fungible.verify.compare.names import abstract, form
 from fungible.verify.compare.orders import Order, magnitude
 from fungible.verify.compare.patterns import (
     Bag,
@@ -139,8 +139,9 @@ class _Check:
             if key == "tag" and result:
                 # Another element altogether: its attributes and children would only repeat that.
                 return [self.differs(where, "equal", self.shown.of(pattern), node)]
+        come_and_go = {form(key) for key in pattern.optional}
         for key, value in node.fields.items():
-            if key not in pattern.fields:
+            if key not in pattern.fields and not (come_and_go and form(key) in come_and_go):
                 result.append(Finding(inside(path, pattern.what, key), "equal", None, cut(plain(value))))
         return result
 

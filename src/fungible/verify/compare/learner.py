@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fungible.verify.compare.align import Canonical, Part, entries, in_common, parts_of, same_order
 from fungible.verify.compare.clock import Clock, Window, counts_down
-from fungible.verify.compare.lexemes import CLOCKS, Type, tokens, type_of
+from fungible.verify.compare.lexemes import CLOCKS, Type, tokens, type_in_name, type_of
 from fungible.verify.compare.names import Names, Sighting, abstraction
 from fungible.verify.compare.orders import Order
 from fungible.verify.compare.patterns import (
@@ -175,7 +175,7 @@ class Learner:
     def renamed_keys(self, maps: Sequence[Map], path: str) -> Pattern | None:
         if len({len(item.fields) for item in maps}) > 1:
             return None
-        for level in (0, 1, 2):
+        for level in (0, 1, 2, 3):
             forms = [[self.forms.text(key, run, level) for key in item.fields] for run, item in enumerate(maps)]
             if all(Counter(form) == Counter(forms[0]) for form in forms[1:]):
                 self.moved = True
@@ -222,7 +222,9 @@ class Learner:
 
     def slot(self, values: tuple[str, ...], path: str, timed: bool) -> Slot:
         """One varying part. `timed`: a clock stands beside it, so that it may be a signature over the second."""
-        kind = type_of(values)
+        kind = (
+            type_in_name(values) if self.area == "dump" and path.split("#")[0].endswith(".*.key") else type_of(values)
+        )
         if counts_down(path.split("#")[0]):
             kind = type_of([*values, "1"]) if kind.name == "int" else kind
             return Slot(kind, values[0])

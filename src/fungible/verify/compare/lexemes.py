@@ -61,6 +61,7 @@ _FORMS = {
     "int": re.compile(r"[-+]?\d+"),
     "number": re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?|[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"),
     "hex": re.compile(r"[0-9a-fA-F]+"),
+    "digits": re.compile(r"\d+|[0-9a-fA-F]{1,4}"),
     "token": re.compile(r"[^\s<>\"'(){}\[\],;]+"),
 }
 _EPOCH = re.compile(r"1\d{9}(?:\.\d+)?|1\d{12}(?:\.\d+)?|1\d{15}|1\d{18}")
@@ -169,6 +170,20 @@ def type_of(values: Sequence[str]) -> Type:
     if short == long:
         return Type(name, short, long)
     return Type(name, min(short, max(1, short // 2)) if short else 0, long * 2 + 8)
+
+
+def is_hexadecimal(text: str) -> bool:
+    """Whether a text has the digits of hexadecimal numbers only."""
+    return _is("hex", text)
+
+
+def type_in_name(values: Sequence[str]) -> Type:
+    """`type_of` what varies in the name of a file: a few digits there may be the first ones of a digest, which are of
+    any kind another time."""
+    kind = type_of(values)
+    if kind.name in ("int", "token") and all(_is("digits", value) for value in values):
+        return Type("digits", 1, 1 << 16)
+    return kind
 
 
 def _of_one_day(values: Sequence[str]) -> bool:

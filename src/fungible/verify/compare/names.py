@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fungible.verify.compare.lexemes import CLOCKS, Token, type_of
+from fungible.verify.compare.lexemes import CLOCKS, Token, is_hexadecimal, tokens, type_of
 
 _SMALLEST = 32
 """Integers below this are counts; they are names only as part of a sequence that moved with the run."""
@@ -142,13 +142,21 @@ class _Abstraction:
 
 
 def abstract(token: Token, level: int) -> str:
-    """The canonical form of a token that is no name: itself, then (level 1) its kind, then (level 2) any number."""
+    """The canonical form of a token that is no name: itself, then (level 1) its kind, then (level 2) any number, then
+    (level 3) anything in hexadecimal: a folder may be named by the first two digits of a digest."""
     if level == 0 or token.kind in ("space", "mark"):
         return token.text
+    if level == 3 and is_hexadecimal(token.text):
+        return "‹hex›"
     if token.kind in ("jwt", "signed", "uuid", "clock", "age"):
         return f"‹{token.kind}›"
     if token.kind == "word" and _random(token.text) and not token.text.isdigit():
         return "‹token›"
-    if level == 2 and token.text[0].isdigit():
+    if level >= 2 and token.text[0].isdigit():
         return "‹number›"
     return token.text
+
+
+def form(text: str) -> str:
+    """The coarsest form of a text: what has the same may be named by the same rule."""
+    return "".join(abstract(token, 3) for token in tokens(text))

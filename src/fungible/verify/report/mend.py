@@ -41,7 +41,7 @@ _JOB = re.compile(r"job|task|queue|progress|status|export|worker|thread|future|e
 _SESSION = re.compile(
     r"session|login|logged|user|auth|cart|basket|token|state|client|oauth|otp|wizard|draft|room|game", re.I
 )
-_SETTING = re.compile(r"setting|config|option|flag|feature|environ|pref", re.I)
+_SETTING = re.compile(r"setting|config|option|flag|feature|environ|pref(?!ix)", re.I)
 _CLASS = re.compile(r"\.[A-Z][a-z0-9]\w*(?=\.[a-z_]\w*(\[|\.|$))")
 _PROCESS = re.compile(r"\(\)$|^os\.environ\b")
 _WORKER = re.compile(r"worker", re.I)

@@ -10,6 +10,8 @@ from typing import Any
 from fungible.runtime.events import Event
 
 _MOST = 20
+_MADE_UP = re.compile(r"(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}")
+"""An id in a name, which is another one in each world."""
 _LISTENING = "0A"  # TCP_LISTEN (Linux UAPI, tcp_states.h)
 _MEND = "allow what is harmless in verify.outbound"
 
@@ -21,6 +23,8 @@ class Traffic:
         self._others = others
         self._expected = expected
         self._refused: dict[str, str] = {}
+        self._alike: dict[str, set[str]] = {}
+        """A name -> those that differ from it in an id only."""
         self._shared: dict[str, None] = {}
 
     def expect(self, entries: tuple[str, ...]) -> None:
@@ -37,7 +41,10 @@ class Traffic:
         """Take note of the launcher's message."""
         to, port = str(data["to"]), int(data["port"])
         if not data["allowed"]:
-            if len(self._refused) < _MOST:
+            like = next((each for each in self._refused if _form(each) == _form(to)), to)
+            if like != to:
+                self._alike.setdefault(like, set()).add(to)
+            elif len(self._refused) < _MOST:
                 looked_up = port == 53 and not re.search(r":\d+\Z", to)
                 self._refused.setdefault(to, "look up" if looked_up else "ask" if port == 53 else "reach")
         elif data["loopback"] and port in self._others and port not in self._expected and len(self._shared) < _MOST:
@@ -47,7 +54,7 @@ class Traffic:
         """Sentences for the report."""
         named = "look up" in self._refused.values()  # then it is known what name servers were asked for
         said = [
-            f"tried to {'ask for a name at' if what == 'ask' else what} {to} (refused)"
+            f"tried to {'ask for a name at' if what == 'ask' else what} {to}{self._more(to)} (refused)"
             for to, what in self._refused.items()
             if not (named and what == "ask")
         ]
@@ -57,6 +64,13 @@ class Traffic:
             shared = ", ".join(self._shared)
             said.append(f"reached {shared}: a server that all worlds share, whose state is not put back between them")
         return tuple(said)
+
+    def _more(self, to: str) -> str:
+        return f" and {len(self._alike[to])} like it" if to in self._alike else ""
+
+
+def _form(to: str) -> str:
+    return _MADE_UP.sub("…", to)
 
 
 def listening_ports(proc: Path = Path("/proc/net")) -> frozenset[int]:

@@ -4,6 +4,7 @@ import in every fork."""
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from fungible.verify.world.fork.command import AppCallable, parse_callable, pars
 from fungible.verify.world.fork.server import ForkServer, Ground, boot_server, environment_of
 from fungible.verify.world.fork.unforkable import Unforkable
 from fungible.verify.world.slot import Site, Slot
+
+_SCRIPT_AT_MOST = 64 * 1024
 
 
 class ForkBirth:
@@ -117,7 +120,27 @@ class ImportBirth:
 
 def _read(command: str, setting: str | None, site: Site) -> AppCallable:
     environment, folder = environment_of(site), str(site.folder)
-    app = parse_callable(command, environment, folder, setting) or parse_program(command, environment, folder)
+
+    def script(path: str) -> str | None:
+        return _text_at(site, os.path.normpath(os.path.join(folder, path)))
+
+    app = parse_callable(command, environment, folder, setting, script)
+    app = app or parse_program(command, environment, folder, script)
     if app is None:
         raise Unforkable(f"the command `{command}` does not tell its callable; name it in the settings (callable)")
     return app
+
+
+def _text_at(site: Site, path: str) -> str | None:
+    """The text of a small file, by the path at which the site's processes see it; None where there is none."""
+    seen = [(mount.target, Path(mount.source)) for mount in site.mounts]
+    for target, source in (*seen, (str(site.folder), site.content)):
+        if path.startswith(f"{target}/"):
+            path = str(source / path[len(target) + 1 :])
+            break
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_SCRIPT_AT_MOST + 1)
+    except OSError:
+        return None
+    return text.decode("utf-8", "replace") if len(text) <= _SCRIPT_AT_MOST and b"\0" not in text else None

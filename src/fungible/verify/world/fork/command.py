@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fungible.verify.world.fork.options import OPTIONS, Options
-from fungible.verify.world.fork.shell import Simple, Unreadable, read_command
+from fungible.verify.world.fork.shell import Script, Simple, Unreadable, no_script, read_command
 
 Kind = Literal["wsgi", "asgi", "auto"]
 
@@ -57,17 +57,18 @@ class _Line:
 
 
 def parse_callable(
-    command: str, environment: Mapping[str, str], cwd: str, setting: str | None = None
+    command: str, environment: Mapping[str, str], cwd: str, setting: str | None = None, script: Script = no_script
 ) -> AppCallable | None:
     """The callable that `command` serves when run in `cwd` (absolute) with `environment`; None where the line does
     not tell.
 
     Known: gunicorn, uvicorn, hypercorn, granian, waitress-serve, flask; as console scripts and by `python -m`.
     `setting` (`wsgi:module:attribute`) names the callable instead; the command is then read for its interpreter
-    alone. Nothing is read from disk.
+    alone. Nothing is read from disk but what `script` gives: the text of a shell's script by its path, relative to
+    `cwd`.
     """
     try:
-        simple = read_command(command, environment)
+        simple = read_command(command, environment, script)
     except Unreadable:
         return _named(setting, cwd) if setting else None
     cwd = os.path.normpath(os.path.join(cwd, simple.folder or ""))
@@ -85,13 +86,15 @@ def parse_callable(
     return _read(line, base) if line else None
 
 
-def parse_program(command: str, environment: Mapping[str, str], cwd: str) -> AppCallable | None:
+def parse_program(
+    command: str, environment: Mapping[str, str], cwd: str, script: Script = no_script
+) -> AppCallable | None:
     """A Python program that is to be run until it would serve: `python app.py`, `python -m shop`, a console script.
 
     Whether a console script is one of Python is seen when it is looked up. None where the line is not one command.
     """
     try:
-        simple = read_command(command, environment)
+        simple = read_command(command, environment, script)
     except Unreadable:
         return None
     cwd = os.path.normpath(os.path.join(cwd, simple.folder or ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -11,6 +11,15 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-+])([^{}$`\"'\\]*))?\}")
 _OPERATORS = ("&&", "||", ";", "|", "&", "(", ")", "\n", "<<", ">>", "<", ">")
 _SPACE = " \t"
+_SHELLS = frozenset({"sh", "bash", "dash"})
+_SCRIPT = re.compile(r"-[eux]*c\Z")
+"""The options of a shell that runs its next word; others (a login shell's) read files before it."""
+_CAREFUL = re.compile(r"-[eux]+\Z")
+_FIRST_LINE = re.compile(r"#! *(?:/usr/bin/env +)?(?:/[^ ]*/)?([a-z]+)(?: +-[eux]+)? *\Z")
+"""The first line of a shell's script that is run by its own name."""
+
+Script = Callable[[str], "str | None"]
+"""The text of a file, by its path as the line has it, relative to where the line runs; None where it has none."""
 
 
 class Unreadable(ValueError):
@@ -36,17 +45,24 @@ class _Word:
     """Whether any part of it was quoted, so that it is a word even if empty."""
 
 
+def no_script(path: str) -> str | None:
+    """Scripts are not read."""
+    return None
+
+
 @dataclass
 class _State:
     environment: dict[str, str]
+    script: Script = no_script
     given: dict[str, str] = field(default_factory=dict)
     folder: str | None = None
 
 
-def read_command(line: str, environment: Mapping[str, str]) -> Simple:
+def read_command(line: str, environment: Mapping[str, str], script: Script = no_script) -> Simple:
     """The last command of `line`, variables expanded, after `cd`, `export` and assignments joined to it by `&&`
-    or `;`. Redirections are dropped. Raises Unreadable where anything else runs as well."""
-    state = _State(dict(environment))
+    or `;`; where that is a shell with a command of its own (`bash -c '...'`, `sh start.sh`, `./start.sh`), what this
+    one runs. Redirections are dropped. Raises Unreadable where anything else runs as well."""
+    state = _State(dict(environment), script)
     result: Simple | None = None
     for command in _split(line):
         if result is not None:
@@ -86,9 +102,35 @@ def _run(raw: str, state: _State) -> Simple | None:
     if words[0] == "cd":
         if len(words) != 2 or words[1].startswith("-"):
             raise Unreadable("cd")
-        state.folder = words[1] if words[1].startswith("/") or not state.folder else f"{state.folder}/{words[1]}"
+        state.folder = _inside(state.folder, words[1])
         return None
-    return Simple(tuple(words), {**state.given, **own}, state.folder)
+    if words[0] == "set" and all(map(_CAREFUL.match, words[1:])):
+        return None
+    given = {**state.given, **own}
+    run = _run_by_shell(words, state)
+    if run is None:
+        return Simple(tuple(words), given, state.folder)
+    inner = read_command(run, {**state.environment, **given}, lambda path: state.script(_inside(state.folder, path)))
+    folder = state.folder if inner.folder is None else _inside(state.folder, inner.folder)
+    return Simple(inner.words, {**given, **inner.assignments}, folder)
+
+
+def _run_by_shell(words: list[str], state: _State) -> str | None:
+    """What these words have a shell run: its `-c`, or a script; None where they run something else. What a script is
+    given besides is not looked at: where it reads that, it is unreadable."""
+    if words[0].rpartition("/")[2] not in _SHELLS:
+        text = state.script(_inside(state.folder, words[0])) if "/" in words[0] else None
+        first = _FIRST_LINE.match(text.partition("\n")[0]) if text else None
+        return text if first and first[1] in _SHELLS else None
+    if len(words) == 3 and _SCRIPT.match(words[1]):
+        return words[2]
+    rest = [word for number, word in enumerate(words[1:]) if number or not _CAREFUL.match(word)]
+    return state.script(_inside(state.folder, rest[0])) if rest and not rest[0].startswith("-") else None
+
+
+def _inside(folder: str | None, path: str) -> str:
+    """Where `cd path` leads from `folder`."""
+    return path if path.startswith("/") or not folder else f"{folder}/{path}"
 
 
 def _split(line: str) -> list[str]:

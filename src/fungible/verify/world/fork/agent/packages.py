@@ -37,9 +37,19 @@ def installed(folder: str, module: str) -> list[str]:
             own.add(name.partition(".")[0])
     found = []
     for name, each in loaded:
-        spec: Any = getattr(each, "__spec__", None)
-        if name.partition(".")[0] not in own and spec is not None and spec.name == name:
+        if name.partition(".")[0] not in own and _attribute(each, "__spec__.name") == name:
             found.append(name)
+    return found
+
+
+def _attribute(module: object, path: str) -> object:
+    """What a module says of itself; None where it does not. A program may put any object in place of a module."""
+    found = module
+    for name in path.split("."):
+        try:
+            found = getattr(found, name, None)
+        except Exception:
+            return None
     return found
 
 
@@ -74,10 +84,10 @@ def load(names: Sequence[str], folders: Sequence[str]) -> None:
 
 def _path(module: Any) -> str | None:
     """Where a module was loaded from; None for what is part of the interpreter, or was made while it ran."""
-    path = getattr(module, "__file__", None)
+    path = _attribute(module, "__file__")
     if isinstance(path, str):
         return os.path.abspath(path)
-    entries = getattr(module, "__path__", None)  # a namespace package
+    entries: Any = _attribute(module, "__path__")  # a namespace package
     with contextlib.suppress(Exception):
         return os.path.join(os.path.abspath(next(iter(entries))), "") if entries else None
     return None
