@@ -226,6 +226,17 @@ def test_the_release_command_runs_once_before_the_roll_and_stops_it_where_it_fai
         assert formation.stop() == 0
 
 
+def test_what_a_process_says_that_fails_its_proof_is_shown_to_who_asked_for_the_release(home: Home) -> None:
+    home.write({"Procfile": WEB, "fungible.toml": '[assets]\nroots = ["static"]\n', "static/a.css": "a { top: 0 }"})
+    with home.start() as formation:
+        home.write({"server.py": "raise SystemExit('no server')"})
+        failed = home.run("release")
+        assert failed.returncode == 1
+        assert "| no server" in failed.stderr
+        assert failed.stderr.splitlines()[-1].endswith("does not boot from the build: it failed; its output is above")
+        assert formation.stop() == 0
+
+
 def test_a_singleton_stops_first_and_is_back_where_its_release_fails(home: Home) -> None:
     clock = "import time\nprint('tick', flush=True)\ntime.sleep(600)\n"
     home.write(

@@ -10,6 +10,7 @@ from pathlib import Path
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 from fungible.runtime.build.packagers_off import PackagersOff
+from fungible.runtime.process.step import StepFailed
 
 _SHOWN = 3
 _REFUSED = re.compile(r"(?:Permission denied|EACCES)\b.*'([^']+)'")
@@ -59,9 +60,9 @@ def writes_at_boot(where: str) -> Problem:
     )
 
 
-def no_boot(how: str) -> Problem:
-    """What to say of a process that never answered; `how` it came to that."""
-    return Problem(f"proof: the web process does not boot from the build: it {how}; its output is above", Exit.NO)
+def no_boot(how: str, instance: str) -> StepFailed:
+    """What to say of the process `instance` that never answered; `how` it came to that."""
+    return StepFailed(f"proof: the web process does not boot from the build: it {how}", Exit.NO, instance)
 
 
 def wrote_at(lines: Iterable[str], folder: Path) -> str | None:
