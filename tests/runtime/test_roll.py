@@ -75,7 +75,7 @@ def value_of(formation: Formation, name: str) -> str | None:
     [
         ("crash", "exit code 3", "| cannot import name shop"),
         ("deaf", "boot timed out", "| working on it"),
-        ("500", "boot timed out", None),
+        ("500", "GET /healthz is answered 500, and only 2xx and 3xx are ready", None),
         ("elsewhere", "it listens on port ", None),
     ],
 )
