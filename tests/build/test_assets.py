@@ -114,6 +114,29 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert tree(one) == tree(other)
 
 
+def test_what_has_been_compressed_is_not_compressed_again(tmp_path: Path) -> None:
+    """Neither what an earlier build has, nor one content under two names; a copy that is gone is made anew."""
+    files = {"static/a.css": "a { color: red }\n" * 50, "static/b.css": "b { color: red }\n" * 50}
+    earlier = write(tmp_path / "1", files)
+    names = compile_assets(earlier, ["static"], "/assets/", "x").manifest.names
+    (earlier / FILES / f"{names['b.css']}.gz").unlink()
+    changed = {"static/c.css": files["static/a.css"], "static/d.css": "d { color: red }\n" * 50}
+    new, alone = (
+        write(tmp_path / name, {**files, **changed, "static/e.css": changed["static/d.css"]}) for name in "23"
+    )
+    compiled = compile_assets(new, ["static"], "/assets/", "x", earlier=(tmp_path / "gone", earlier)).manifest
+    compile_assets(alone, ["static"], "/assets/", "x")
+    assert tree(new) == tree(alone), "it makes no other difference"
+
+    def copy(name: str, suffix: str = ".br") -> Path:
+        return new / FILES / f"{compiled.names[name]}{suffix}"
+
+    for name in ("a.css", "c.css"):
+        assert copy(name).samefile(earlier / FILES / f"{names['a.css']}.br")
+    assert copy("d.css").samefile(copy("e.css"))
+    assert not copy("b.css").samefile(earlier / FILES / f"{names['b.css']}.br")
+
+
 def test_only_copies_that_are_a_tenth_smaller_are_kept() -> None:
     assert set(compressed("a.css", b"p { color: red }\n" * 50)) == {"br", "gzip", "zstd"}
     assert compressed("a.css", bytes(range(256))) == {}

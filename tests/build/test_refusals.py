@@ -298,6 +298,15 @@ def test_an_app_that_keeps_a_database_in_its_folder_is_told_the_file(home: Home)
     assert "the web process does not boot on a read-only disk, and boots where the app may write shop.db" in said
 
 
+def test_an_app_that_answers_but_is_not_ready_is_told_its_answer(home: Home) -> None:
+    settings = FLASK_WITH_KIT["fungible.toml"] + '[types.web]\nboot_timeout = "5s"\nready = "/no/such"\n'
+    home.write({**FLASK_WITH_KIT, "fungible.toml": settings})
+    said = build(home, code=1).splitlines()[-1]
+    assert (
+        "it is not ready at $PORT within 5 s (GET /no/such is answered 404, and only 2xx and 3xx are ready)" in said
+    )
+
+
 def test_a_stream_that_a_page_links_to_ends_the_proof_no_less(home: Home) -> None:
     body = (
         "        page = b'<a href=/events>live</a>'\n"

@@ -67,6 +67,22 @@ def test_only_a_complete_answer_counts(case: str, unix: bool, tmp_path: Path) ->
     assert heard[0].startswith(f"GET {path or '/'} HTTP/1.1\r\n".encode())
 
 
+def test_what_does_not_count_is_heard() -> None:
+    heard: list[str] = []
+    answer = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n"
+    found, _ = asyncio.run(
+        served(
+            lambda number: (answer % 503, answer % 400, OK)[number],
+            lambda address: wait_until_answers(address, "/healthz", 30.0, refused=heard.append),
+        )
+    )
+    assert found
+    assert heard == [
+        "GET /healthz is answered 503, and only 2xx and 3xx are ready",
+        "GET /healthz is answered 400 (asked of Host localhost), and only 2xx and 3xx are ready",
+    ]
+
+
 def test_it_asks_again_until_one_comes() -> None:
     found, heard = asyncio.run(
         served(lambda number: OK if number == 3 else b"", lambda address: wait_until_answers(address, None, 30.0))

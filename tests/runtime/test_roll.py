@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 from typing import Any
@@ -71,7 +75,7 @@ def value_of(formation: Formation, name: str) -> str | None:
     [
         ("crash", "exit code 3", "| cannot import name shop"),
         ("deaf", "boot timed out", "| working on it"),
-        ("500", "boot timed out", None),
+        ("500", "GET /healthz is answered 500, and only 2xx and 3xx are ready", None),
         ("elsewhere", "it listens on port ", None),
     ],
 )
@@ -223,6 +227,36 @@ def test_the_release_command_runs_once_before_the_roll_and_stops_it_where_it_fai
         kept = home.run("rollback")
         assert (kept.returncode, kept.stdout) == (1, "")
         assert "v3 was abandoned, and v2 serves already; `fungible rollback v1` goes back further" in kept.stderr
+        assert formation.stop() == 0
+
+
+def test_who_waits_for_a_release_at_a_terminal_sees_how_far_it_is(home: Home) -> None:
+    home.write({"Procfile": WEB, "fungible.toml": 'build = ["true"]\n'})
+    with home.start() as formation:
+        home.write({"more": ""})
+        ours, theirs = pty.openpty()
+        with open(ours, "rb", buffering=0) as terminal:
+            release = subprocess.Popen([*home.command, "release"], cwd=home.app, env=home.variables, stderr=theirs)
+            os.close(theirs)
+            said = ""
+            with contextlib.suppress(OSError):  # EIO: nobody writes to it any more (pty(7))
+                while data := terminal.read(4096):
+                    said += data.decode()
+            assert release.wait(60) == 0
+        steps = [re.sub("\x1b[^m]*m", "", line) for line in said.splitlines()]
+        assert steps[-2:] == ["v2 is rolled (code)", next(s for s in steps if s.startswith("web.1 ready after"))]
+        assert steps[0] == "build: true"
+        assert formation.stop() == 0
+
+
+def test_what_a_process_says_that_fails_its_proof_is_shown_to_who_asked_for_the_release(home: Home) -> None:
+    home.write({"Procfile": WEB, "fungible.toml": '[assets]\nroots = ["static"]\n', "static/a.css": "a { top: 0 }"})
+    with home.start() as formation:
+        home.write({"server.py": "raise SystemExit('no server')"})
+        failed = home.run("release")
+        assert failed.returncode == 1
+        assert "| no server" in failed.stderr
+        assert failed.stderr.splitlines()[-1].endswith("does not boot from the build: it failed; its output is above")
         assert formation.stop() == 0
 
 

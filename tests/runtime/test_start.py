@@ -213,9 +213,13 @@ def test_what_fails_at_every_start_is_shown_once(home: Home) -> None:
 
 
 def test_a_ready_path_decides_who_is_ready(home: Home) -> None:
-    home.write({"Procfile": WEB, "fungible.toml": '[types.web]\nready = "/answer/500"\nboot_timeout = "1s"\n'})
+    home.write({"Procfile": WEB, "fungible.toml": '[types.web]\nready = "/answer/500"\nboot_timeout = "5s"\n'})
+    refused = "GET /answer/500 is answered 500, and only 2xx and 3xx are ready"
     with home.start() as formation:
-        assert "listens_on" not in formation.wait("process.boot_timeout", "web.1"), "it listens where it should"
+        assert formation.wait("process.not_ready", "web.1")["refused"] == refused, "long before the time is over"
+        told = formation.wait("process.boot_timeout", "web.1")
+        assert "listens_on" not in told, "it listens where it should"
+        assert told["refused"] == refused
         assert formation.stop() == 0
     assert not formation.of("process.ready")
     home.write({"fungible.toml": '[types.web]\nready = "/answer/204"\n'})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,36 @@ c = sqlite3.connect('db.sqlite3'); c.execute('create table t(x)'); c.commit()
 time.sleep(2)" """
     messages = bench.run("full", command, watch_databases=True).messages
     assert [m.data["path"] for m in messages if m.kind == "database"] == ["db.sqlite3"]
+
+
+READ = "c = sqlite3.connect('shipped.db'); print(c.execute('select * from t').fetchall())"
+WRITE_AHEAD = "c = sqlite3.connect('shipped.db'); c.execute('insert into t values (2)'); c.commit()"
+
+
+@pytest.mark.parametrize("level", ["full", "copy"])
+@pytest.mark.parametrize(
+    ("mode", "program", "told"),
+    [("delete", READ, False), ("wal", READ, False), ("delete", WRITE_AHEAD, True), ("wal", WRITE_AHEAD, True)],
+)
+def test_a_database_that_is_only_read_is_not_told(
+    bench: Bench, allowed: tuple[str, ...], level: str, mode: str, program: str, told: bool
+) -> None:
+    """SQLite opens for reading and writing, so the overlay has a copy of what was only read; what is written ahead
+    leaves the file itself as it was."""
+    python = "/usr/bin/python3"
+    if level not in allowed or not Path(python).exists():
+        pytest.skip(f"needs level {level} and a system Python")
+    with contextlib.closing(sqlite3.connect(bench.app / "shipped.db")) as database:
+        database.execute(f"pragma journal_mode={mode}")
+        database.execute("create table t(x)")
+        database.commit()
+    command = f"""{python} -c "
+import os, sqlite3
+{program}
+os.kill(os.getpid(), 9)" """  # nothing is folded into the file at its end
+    ran = bench.run(level, command, watch_databases=True)
+    assert [m.data["path"] for m in ran.messages if m.kind == "database"] == ["shipped.db"] * told
+    assert ("shipped.db" in ran.wrote) == (told and mode == "delete"), ran.out
 
 
 def test_signals_reach_the_group_and_the_status_comes_back(bench: Bench, full: None) -> None:

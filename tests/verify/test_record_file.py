@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from fungible.verify.fitness import weak_spots
+from fungible.verify.fitness import NotJudged, check_warm, weak_spots
 from fungible.verify.record.recording import without_idle_host
 from fungible.verify.transcript import Answer
 from fungible.verify.workload.file import load_workload
@@ -133,6 +134,32 @@ def test_what_is_answered_otherwise_than_when_it_was_recorded_is_told() -> None:
         "makes it"
     ]
     assert with_statuses(Workload(steps[:1]), [Answer(304, (), b"")]).steps == steps[:1], "a cache's word is none"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "judged"),
+    [
+        ("GET 200 POST 302 GET 200", "200 302 200", True),
+        ("GET 200 POST 302 GET 200 GET 200 GET 200", "200 200 200 302 200", False),  # the login fails
+        ("POST 302 POST 201 GET 200", "302 400 200", True),
+        ("POST 201 GET 200", "500 200", False),
+        ("GET 200 GET 200 GET 200", "302 302 200", False),
+        ("GET 200 GET 200 GET 200", "302 200 200", True),
+        ("POST 302 GET 302 POST 302 GET 302", "302 200 302 200", True),  # recorded where one was logged out
+        ("POST 400 GET 404 GET 200", "400 404 200", True),
+    ],
+)
+def test_a_workload_that_does_not_what_it_did_when_it_was_recorded_is_not_judged(
+    recorded: str, now: str, judged: bool
+) -> None:
+    words = iter(recorded.split())
+    steps = tuple(Request(method, "/", status=int(status)) for method, status in zip(words, words, strict=True))
+    answers = [Answer(int(status), (), b"") for status in now.split()]
+    execution = cast(
+        Execution, SimpleNamespace(transcript=SimpleNamespace(answers=answers), failures=(), servers=1, variables={})
+    )
+    with contextlib.nullcontext() if judged else pytest.raises(NotJudged, match=r"instead of .* `setup` under"):
+        check_warm(Workload(steps), execution)
 
 
 def test_the_host_stands_in_the_file_where_a_request_mentions_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LONGEST = 60
 _URL_PASSWORD = re.compile(r"(://[^\s/?#@:]*:)[^\s/?#]+(?=@)")
@@ -39,6 +39,12 @@ def plain(value: object) -> str:
 def counted(number: int, one: str) -> str:
     """`1 page`, `2 pages`."""
     return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """`a, b, c and 2 more`, for paths as they are."""
+    shown_first = ", ".join(plain(name) for name in names[:most])
+    return f"{shown_first} and {len(names) - most} more" if len(names) > most else shown_first
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -23,15 +23,15 @@ class Tree:
     """What of an app's folder goes into a release.
 
     `files` are relative paths of files and symbolic links, `folders` of directories, sorted; `bound` are folders
-    that are not copied but seen read-only where they are (virtualenvs, node_modules); `ignored` counts files that
-    git ignores. `digest` changes with any path, size, mode or time of change.
+    that are not copied but seen read-only where they are (virtualenvs, node_modules); `ignored` are files
+    that git ignores. `digest` changes with any path, size, mode or time of change.
     """
 
     folder: Path
     files: tuple[str, ...]
     folders: tuple[str, ...]
     bound: tuple[str, ...]
-    ignored: int
+    ignored: tuple[str, ...]
     digest: str
 
 
@@ -44,7 +44,7 @@ def read_tree(folder: Path, *, without: Collection[Path] = ()) -> Tree:
     files: list[str] = []
     folders: list[str] = []
     bound: list[str] = []
-    ignored = 0
+    ignored: list[str] = []
     digest = hashlib.sha256()
     for path, status in _walk(folder, bound, {os.path.realpath(each) for each in without}):
         if stat.S_ISDIR(status.st_mode):
@@ -54,13 +54,13 @@ def read_tree(folder: Path, *, without: Collection[Path] = ()) -> Tree:
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
             continue
         if wanted is not None and path not in wanted:
-            ignored += 1
+            ignored.append(path)
             continue
         files.append(path)
         if wanted is not None:
             folders += [parent for parent in _parents(path) if parent not in folders[-8:]]
         digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode}\0".encode(errors="replace"))
-    return Tree(folder, tuple(files), tuple(sorted(set(folders))), tuple(bound), ignored, digest.hexdigest())
+    return Tree(folder, tuple(files), tuple(sorted(set(folders))), tuple(bound), tuple(ignored), digest.hexdigest())
 
 
 def copy_tree(tree: Tree, target: Path) -> None:

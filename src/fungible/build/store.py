@@ -85,6 +85,16 @@ class Store:
                     return Build(home / "app", record)
         return None
 
+    def latest_with_assets(self, made_by: str, number: int) -> tuple[Path, ...]:
+        """The contents of as many builds that have assets, the last used first, made by the same version."""
+        found: list[tuple[float, Path]] = []
+        for path in self._folder.glob(f"*/{_RECORD}"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                record = read_record(path)
+                if record.assets and record.made_by == made_by:
+                    found.append((path.parent.stat().st_mtime, path.parent / "app"))
+        return tuple(content for _, content in sorted(found, reverse=True)[:number])
+
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
         """A folder for a build in the making, deleted at the end if it has not been added."""

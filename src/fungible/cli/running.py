@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
@@ -28,11 +29,15 @@ def client_of(app: Path) -> Client:
 
 
 def operate(app: Path, path: str, body: Mapping[str, Any], *, as_json: bool, wait: bool) -> int:
-    """Ask for an operation and say what came of it; where it failed, with the last lines of what is to blame."""
+    """Ask for an operation and say what came of it; where it failed, with the last lines of what is to blame. Who
+    waits at a terminal sees how far it is."""
     from fungible.control.client import Refused
+    from fungible.control.progress import told_meanwhile
 
+    client = client_of(app)
     try:
-        document = client_of(app).post(path, {**body, "wait": wait})
+        with told_meanwhile(client, sys.stderr) if wait and not as_json else contextlib.nullcontext():
+            document = client.post(path, {**body, "wait": wait})
     except Refused as refused:
         for line in refused.log:
             sys.stderr.write(f"| {line}\n")

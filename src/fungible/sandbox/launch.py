@@ -113,7 +113,7 @@ def _as_init(spec: Spec, control: socket.socket) -> None:
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         _number_apart(spec)
-        layer = view.build(spec)
+        layer = view.build(spec, compare=True)
         leader, guard = _start(spec, control, writable=None)
         _silence()
         supervise(leader, control, spec, True, layer, guard)

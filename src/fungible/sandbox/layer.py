@@ -7,10 +7,11 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import FrozenSet, Iterator, List, Optional, Tuple
+    from typing import FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 _LISTED_AT_MOST = 1000
 _SQLITE_MAGIC = b"SQLite format 3\x00"
+_WRITE_AHEAD = "-wal"
 
 
 class OverlayLayer:
@@ -19,6 +20,12 @@ class OverlayLayer:
     def __init__(self, upper: int, shared: FrozenSet[str]) -> None:
         self._upper = upper
         self._shared = shared
+        self._lower: Tuple[int, ...] = ()
+
+    def compare(self, lower: Sequence[int]) -> None:
+        """From now on leave out what only was opened for writing: overlayfs copies a file up then, with its times, as
+        SQLite has it done to every database that it reads. `lower` are the open folders below, the topmost first."""
+        self._lower = tuple(lower)
 
     @property
     def descriptor(self) -> int:
@@ -33,9 +40,7 @@ class OverlayLayer:
     def written(self) -> List[str]:
         """Paths written or deleted (`-path`), relative to the app's folder, sorted, 1000 at most."""
         found = []
-        for path, status in _walk(self._upper):
-            if self._is_mount_point(path):
-                continue
+        for path, status in self._changed():
             if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
                 found.append(f"-{path}")  # a whiteout (overlayfs, kernel documentation)
             elif not stat.S_ISDIR(status.st_mode):
@@ -46,11 +51,18 @@ class OverlayLayer:
 
     def databases(self) -> List[str]:
         """SQLite databases among what was written."""
-        return [
-            path
-            for path, status in _walk(self._upper)
-            if stat.S_ISREG(status.st_mode) and not self._is_mount_point(path) and _is_sqlite(self._upper, path)
-        ]
+        return _databases(self._upper, self._changed())
+
+    def _changed(self) -> Iterator[Tuple[str, os.stat_result]]:
+        for path, status in _walk(self._upper):
+            if not self._is_mount_point(path) and not self._is_as_below(path, status):
+                yield path, status
+
+    def _is_as_below(self, path: str, status: os.stat_result) -> bool:
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        below = next((found for folder in self._lower if (found := _status(folder, path)) is not None), None)
+        return below is not None and _marks(below) == _marks(status)
 
     def _is_mount_point(self, path: str) -> bool:
         return any(path == shared or shared.startswith(path + "/") for shared in self._shared)
@@ -75,15 +87,32 @@ class CopyLayer:
 
     def databases(self) -> List[str]:
         """As OverlayLayer.databases."""
-        return [
-            path for path, status in self._changed() if stat.S_ISREG(status.st_mode) and _is_sqlite(self._copy, path)
-        ]
+        return _databases(self._copy, self._changed())
 
     def _changed(self) -> Iterator[Tuple[str, os.stat_result]]:
         for path, status in _walk(self._copy):
             before = _status(self._source, path)
             if before is None or (before.st_size, before.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
                 yield path, status
+
+
+def _marks(status: os.stat_result) -> Tuple[int, ...]:
+    """What differs where a file was written to, or given to others."""
+    return status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns
+
+
+def _databases(folder: int, changed: Iterable[Tuple[str, os.stat_result]]) -> List[str]:
+    """The SQLite databases that `changed` are, or are the write-ahead log of (https://www.sqlite.org/wal.html): what
+    is written there reaches the file itself later."""
+    found = set()
+    for path, status in changed:
+        if not stat.S_ISREG(status.st_mode):
+            continue
+        if _is_sqlite(folder, path):
+            found.add(path)
+        elif path.endswith(_WRITE_AHEAD) and status.st_size and _is_sqlite(folder, path[: -len(_WRITE_AHEAD)]):
+            found.add(path[: -len(_WRITE_AHEAD)])
+    return sorted(found)
 
 
 def _status(folder: int, path: str) -> Optional[os.stat_result]:

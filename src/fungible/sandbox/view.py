@@ -54,11 +54,12 @@ def in_user_namespace() -> bool:
         return file.read().split()[2] != "4294967295"
 
 
-def build(spec: Spec, own_processes: bool = True) -> Optional[OverlayLayer]:
+def build(spec: Spec, own_processes: bool = True, compare: bool = False) -> Optional[OverlayLayer]:
     """Enter new mount, IPC and UTS namespaces and arrange them as `spec` says.
 
     `own_processes` says that the caller already is in a PID namespace of its own, so that /proc can show it.
-    Returns the layer that collects what is written into the app's folder, None where there is no app's folder.
+    Returns the layer that collects what is written into the app's folder, None where there is no app's folder. With
+    `compare` it keeps the folders below open, and leaves out what only was opened for writing.
     Raises OSError: the path it failed at is its filename.
     """
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
@@ -109,6 +110,9 @@ def build(spec: Spec, own_processes: bool = True) -> Optional[OverlayLayer]:
             shared = [os.path.relpath(bind.target, inside) for bind in binds if _below(bind.target, inside)]
             upper = os.open(f"{layer_at}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             layer = OverlayLayer(upper, frozenset(shared))
+            if compare and source_at:
+                below = (os.open(at, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for at in (*below_at, source_at))
+                layer.compare(tuple(below))
         os.chdir(spec.cwd or inside or "/")  # again after mounting: the old one escapes the overlay
         return layer
     finally:

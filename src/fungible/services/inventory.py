@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from fungible.services import binaries
+from fungible.services import binaries, postgres_database
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def _postgres() -> Available:
         return Available("postgres", False, "", "no server found", binaries.PACKAGES["postgres"])
     version = _dotted(binaries.postgres_version(folder))
     if importlib.util.find_spec("psycopg") is None:
-        return Available(
-            "postgres", False, version, f"no client beside {folder}", "install psycopg, or fungible[postgres]"
-        )
+        return Available("postgres", False, version, f"no client beside {folder}", postgres_database.HOW)
     return Available("postgres", True, version, str(folder))
 
 

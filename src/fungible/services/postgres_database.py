@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 OURS = "fungible_"
 """How the name of every database begins that we make on a server which is not ours."""
 
+HOW = f"{sys.executable} -m pip install 'psycopg[binary]'"
+"""What an app has in its environment is of no use to us."""
+
 
 def require_client(name: str) -> None:
     """Raise `Problem` where the client library is missing, an optional dependency."""
     if importlib.util.find_spec("psycopg") is None:
-        raise Problem(
-            f"{name}: postgres needs the Python package psycopg; install fungible[postgres]", Exit.NOT_ALLOWED
-        )
+        raise Problem(f"{name}: postgres needs psycopg in Fungible's own environment: {HOW}", Exit.NOT_ALLOWED)
 
 
 class PostgresDatabase:

@@ -12,6 +12,8 @@ from fungible.verify.world.world import Execution
 
 _ERROR = re.compile(r"[\w.]*(?:Error|Exception|Timeout|Exit)\b")
 _MOST_NAMED = 5
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_MISSING = "is data missing, such as the user who logs in? `setup` under [tool.fungible.verify] makes it"
 
 
 class NotJudged(Exception):
@@ -40,6 +42,7 @@ def check_warm(workload: Workload, first: Execution) -> None:
             f"{count} failed in one warm process ({first_with}{failed[0].fault or failed[0].status}): the workload "
             "does not fit this app or its data; check the paths, the `host`, a login, or add a `setup`"
         )
+    _check_as_recorded(workload, first)
     if first.servers > 1:
         raise NotJudged(
             f"the command of `web` runs {first.servers} servers behind one port, which hides state by chance; "
@@ -70,6 +73,36 @@ def check_enough(workload: Workload, warm: Execution) -> None:
 
 def _has_failed(answer: Answer) -> bool:
     return answer.status == 0 or answer.status >= 400
+
+
+def _check_as_recorded(workload: Workload, first: Execution) -> None:
+    """Raises NotJudged where nothing that was written when the workload was recorded is written now, or most requests
+    fare worse: what no request makes, no process can forget."""
+    recorded = [
+        (index, step, first.transcript.answers[index].status)
+        for index, step in enumerate(workload.steps)
+        if isinstance(step, Request) and step.status is not None
+    ]
+    worse = [each for each in recorded if _fares_worse(each[1], each[2])]
+    writing = [each for each in recorded if each[1].method not in _SAFE and (each[1].status or 0) < 400]
+    most = len(worse) > 1 and len(worse) > len(recorded) / 2
+    none = bool(writing) and all(each in worse for each in writing)
+    if not most and not none:
+        return
+    told = worse if most else writing
+    what = f"{len(worse)} of {len(recorded)} requests fare worse" if most else "no request that writes fares as well"
+    listed = _listed([(index, f"{status or 'nothing'} instead of {step.status}") for index, step, status in told])
+    raise NotJudged(f"{what} {'than' if most else 'as'} when they were recorded: {listed}; {_MISSING}")
+
+
+def _fares_worse(request: Request, status: int) -> bool:
+    """Whether a request that did its work when it was recorded does not now. A page that sent its visitor elsewhere
+    then may well be shown: what was recorded may have been several processes, of which one did not know him."""
+    recorded = request.status or 0
+    if recorded < 300:
+        return not 200 <= status < 300
+    shown_again = status == 200 and request.method not in _SAFE  # as a form is that was not taken
+    return recorded < 400 and (shown_again or not 200 <= status < 400)
 
 
 def strange(workload: Workload, booted: Sequence[Execution], forked: Execution) -> str | None:
@@ -122,8 +155,7 @@ def weak_spots(written: Workload, first: Execution) -> list[str]:
     if others:
         said.append(
             f"{len(others)} of {len(requests)} requests are answered otherwise than when they were recorded: "
-            f"{_listed(others)}; is data missing, such as the user who logs in? `setup` under [tool.fungible.verify] "
-            "makes it"
+            f"{_listed(others)}; {_MISSING}"
         )
     failed = [
         (index, answer.status)

@@ -57,7 +57,8 @@ class Assets:
         except FileNotFoundError:
             raise AssetsMissing(
                 f"{folder / 'manifest.json'}: there is no such file. Assets are compiled in the build "
-                f"stage, which `fungible start` runs; elsewhere run in what `fungible build --out DIR` wrote, or set "
+                f"stage, which `fungible start` runs where `roots` under [tool.fungible.assets] names their folders; "
+                f"elsewhere run in what `fungible build --out DIR` wrote, or set "
                 f"{VARIABLE} to its {FOLDER}"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import posixpath
 from collections.abc import Callable, Iterable
@@ -15,7 +13,7 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 from fungible.build.assets.bundled import Bundled, read_bundled
 from fungible.build.assets.collect import collect
-from fungible.build.assets.compress import compressed
+from fungible.build.assets.copies import Copies, integrity_of
 from fungible.build.assets.manifest import FILES, FOLDER, MANIFEST, SUFFIXES, Entry, File, Manifest, media_type
 from fungible.build.assets.naming import Named, check_references, fingerprinted
 from fungible.build.assets.reading import read_texts
@@ -36,11 +34,13 @@ def compile_assets(
     url: str,
     settings_file: str,
     progress: Callable[[int, int], None] = lambda done, of: None,
+    earlier: Iterable[Path] = (),
 ) -> Compiled:
     """Name, compress and write down the assets of the build in `content`, below `.fungible/assets` in it.
 
     What a packager has named keeps its place and gets its compressed copies beside it, for servers that look there.
-    `progress` is told how many files of how many are done, in whatever thread. Raises Problem for what does not fit,
+    `progress` is told how many files of how many are done, in whatever thread; what builds in
+    `earlier` have compressed already is linked to. Raises Problem for what does not fit,
     and OSError.
     """
     roots = tuple(dict.fromkeys(root.strip("/") for root in roots))
@@ -65,7 +65,7 @@ def compile_assets(
     named = fingerprinted(own, texts, names, url)
     files = [*named.values(), *(Named(sources[name], name, name in hashed) for name in sources if name not in own)]
     _distinct(files)
-    served = _write(content, files, frozenset(bundles), progress)
+    served = _write(content, files, frozenset(bundles), progress, Copies(earlier))
     names = {**{name: name for name in sources if name not in own}, **names, **{n: f.path for n, f in named.items()}}
     manifest = Manifest(url, names, served, entries)
     (content / FOLDER).mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,11 @@ def _distinct(files: Iterable[Named]) -> None:
 
 
 def _write(
-    content: Path, files: list[Named], in_place: frozenset[str], progress: Callable[[int, int], None]
+    content: Path,
+    files: list[Named],
+    in_place: frozenset[str],
+    progress: Callable[[int, int], None],
+    copies: Copies,
 ) -> dict[str, File]:
     folder = content / FILES
     for parent in {posixpath.dirname(file.path) for file in files}:
@@ -107,27 +111,26 @@ def _write(
     served: dict[str, File] = {}
     # The compressors work outside the interpreter's lock.
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
-        for count, (file, described) in enumerate(pool.map(lambda f: _write_one(folder, f, in_place), files), 1):
+        for count, (file, described) in enumerate(
+            pool.map(lambda f: _write_one(folder, f, in_place, copies), files), 1
+        ):
             served[file.path] = described
             progress(count, len(files))
     return served
 
 
-def _write_one(folder: Path, file: Named, in_place: frozenset[str]) -> tuple[Named, File]:
+def _write_one(folder: Path, file: Named, in_place: frozenset[str], copies: Copies) -> tuple[Named, File]:
     target = folder / file.path
     data = file.source.path.read_bytes() if file.data is None else file.data
     if file.data is None:
         link_or_copy(file.source.path, target)
     else:
         target.write_bytes(data)
-    copies = compressed(file.path, data)
-    for coding, copy in copies.items():
-        beside = target.with_name(target.name + SUFFIXES[coding])
-        beside.write_bytes(copy)
-        if file.source.root in in_place:
-            own = file.source.path.with_name(file.source.path.name + SUFFIXES[coding])
-            if not own.exists():
-                link_or_copy(beside, own)
-    integrity = "sha384-" + base64.b64encode(hashlib.sha384(data).digest()).decode()
-    described = File(media_type(file.path), len(data), integrity, file.hashed, tuple(sorted(copies)))
+    integrity = integrity_of(data)
+    encodings = copies.put_beside(target, data, integrity)
+    for coding in encodings if file.source.root in in_place else ():
+        own = file.source.path.with_name(file.source.path.name + SUFFIXES[coding])
+        if not own.exists():
+            link_or_copy(target.with_name(target.name + SUFFIXES[coding]), own)
+    described = File(media_type(file.path), len(data), integrity, file.hashed, encodings)
     return file, described

@@ -113,7 +113,7 @@ class BootProof:
             except NotBooted as error:
                 await self._boot_on_another_disk(error.lines, ground.free, off, port)
                 if ground.prepared:
-                    raise no_boot(error.how) from None
+                    raise no_boot(error.how, error.instance) from None
                 # What it lacks may be what the release command makes, in a store that is not ours.
                 said = "it does not boot before its release command has run, so no page was fetched"
                 return Boot(0, 0, (*ground.unproved, said))

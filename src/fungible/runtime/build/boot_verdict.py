@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fungible.app.problem import Exit, Problem
-from fungible.app.wording import plain
+from fungible.app.wording import few, plain
 from fungible.runtime.build.packagers_off import PackagersOff
+from fungible.runtime.process.step import StepFailed
 
-_SHOWN = 3
 _REFUSED = re.compile(r"(?:Permission denied|EACCES)\b.*'([^']+)'")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
@@ -42,10 +42,9 @@ def check_disk(failed: Sequence[str], lines: Iterable[str], folder: Path) -> Non
 def needs_disk(what: str, instead: str, wrote: Sequence[str]) -> Problem:
     """What to say of that which is done only where the process may write, and has written these files: `what` is so
     on a read-only disk, and what `instead` elsewhere."""
-    few = ", ".join(wrote[:_SHOWN]) + (f" and {len(wrote) - _SHOWN} more" if len(wrote) > _SHOWN else "")
     return Problem(
-        f"proof: {what} on a read-only disk, and {instead} where the app may write {few}: let a build command write "
-        "that, or keep it in a backing service",
+        f"proof: {what} on a read-only disk, and {instead} where the app may write {few(wrote)}: let a build command "
+        "write that, or keep it in a backing service",
         Exit.NO,
     )
 
@@ -59,9 +58,9 @@ def writes_at_boot(where: str) -> Problem:
     )
 
 
-def no_boot(how: str) -> Problem:
-    """What to say of a process that never answered; `how` it came to that."""
-    return Problem(f"proof: the web process does not boot from the build: it {how}; its output is above", Exit.NO)
+def no_boot(how: str, instance: str) -> StepFailed:
+    """What to say of the process `instance` that never answered; `how` it came to that."""
+    return StepFailed(f"proof: the web process does not boot from the build: it {how}", Exit.NO, instance)
 
 
 def wrote_at(lines: Iterable[str], folder: Path) -> str | None:

@@ -35,6 +35,9 @@ PROTECTED = frozenset({"full", "copy", "readonly"})
 """Isolation levels at which no process can write to what it is run from."""
 _MODULES = "node_modules"
 _TOLD_EVERY = 1.0
+_MADE_BY = f"fungible {fungible.__version__}"
+_EARLIER = 3
+"""Builds whose compressed assets are looked through before a file is compressed anew."""
 _OF_EVERY_SHELL = frozenset({"LANG", "TERM", "SHELL", "USER", "LOGNAME", "PWD", "OLDPWD", "SHLVL", "HOSTNAME"})
 _NODE_WORDS = ("node", "npm", "npx", "yarn", "pnpm", "bun", "deno", ".sh", "./")
 
@@ -209,7 +212,10 @@ class Builder:
                     loop.call_soon_threadsafe(self.say, f"assets: {done} of {of}")
 
             loop = asyncio.get_running_loop()
-            compiled = await asyncio.to_thread(compile_assets, content, settings.roots, settings.url, file, progress)
+            earlier = await asyncio.to_thread(self._store.latest_with_assets, _MADE_BY, _EARLIER)
+            compiled = await asyncio.to_thread(
+                compile_assets, content, settings.roots, settings.url, file, progress, earlier
+            )
             manifest, unproved = compiled.manifest, compiled.unproved
             self.say(f"assets: {counted(len(manifest.files), 'file')}")
         more = await asyncio.to_thread(prove_references, content, settings.roots, manifest)
@@ -242,7 +248,7 @@ class Builder:
         return Record(
             digest=contents.digest,
             key=key,
-            made_by=f"fungible {fungible.__version__}",
+            made_by=_MADE_BY,
             commands=app.settings.build,
             tools=versions(programs, environment),
             variables=telling(environment),

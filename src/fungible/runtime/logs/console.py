@@ -64,12 +64,16 @@ def text_of(event: Event) -> str | None:
         case "process.listens_elsewhere":
             where, wanted = ", ".join(data["listens_on"]), data["wanted"]
             return f"listens on {where} instead of {wanted}, so no request reaches it: let the command take {wanted}"
+        case "process.not_ready":
+            return f"not ready: {data['refused']}"
         case "process.boot_timeout":
             if "listens_on" in data:
                 where, wanted = ", ".join(data["listens_on"]), data.get("wanted", "$PORT")
                 after = f"{data['after_s']:g} s"
                 return f"gave no answer within {after}: killed. It listens on {where}: let it take {wanted}"
             return f"gave no answer within {data['after_s']:g} s: killed. It listens on {where}: let it take {wanted}"
+            if "refused" in data:
+                return f"not ready within {data['after_s']:g} s: killed. {data['refused']}"
             return f"gave no answer within {data['after_s']:g} s: killed. Raise boot_timeout, or check `ready`"
         case "process.drain_timeout":
             return f"still has requests after {data['after_s']:g} s of drain: stopped all the same"

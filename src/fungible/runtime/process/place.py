@@ -52,7 +52,7 @@ class Place:
 @dataclass
 class Facts:
     """What is known of a process besides its state; times are the clock's seconds. `listens_on` is where it listens
-    instead of at its place."""
+    instead of at its place, `refused` what it answers at its `ready` path as long as that does not count."""
 
     born_at: float
     ready_at: float | None = None
@@ -62,4 +62,5 @@ class Facts:
     cause: str | None = None
     servers: int | None = None
     listens_on: list[str] | None = None
+    refused: str | None = None
     wrote: list[str] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import signal
 import time
@@ -30,6 +31,8 @@ __all__ = ["Facts", "Place", "Process", "answers", "new_instance"]
 
 _GRACE = 5.0
 """Seconds that what a command left behind gets, where nobody asked for its end."""
+_REFUSED_FOR = 2.0
+"""Seconds for which it may answer that it is not ready before that is told: it may be warming up."""
 
 
 def new_instance() -> str:
@@ -45,7 +48,8 @@ async def answers(process: Process, address: str) -> bool:
         pid, place = process.facts.pid, process.place
         return pid is None or not is_foreign(pid, place.port, str(place.socket) if place.socket else None)
 
-    return await wait_until_answers(address, process.type.ready, process.type.boot_timeout, is_own)
+    wanted, timeout = process.type.ready, process.type.boot_timeout
+    return await wait_until_answers(address, wanted, timeout, is_own, process.refused)
 
 
 IsReady = Callable[["Process", str], Awaitable[bool]]
@@ -96,6 +100,7 @@ class Process:
         self._tasks: set[asyncio.Task[None]] = set()
         self._exited = asyncio.Event()
         self._pipes: list[Pipe] = []
+        self._refused_since: float | None = None
 
     @property
     def name(self) -> str:
@@ -239,18 +244,29 @@ class Process:
                     self.facts.cause = "boot-timeout"
                     where = self.facts.listens_on or elsewhere(self.facts.pid, self.place)
                     self.facts.listens_on, after = where, self.type.boot_timeout
-                    self.tell("process.boot_timeout", after_s=after, listens_on=where, wanted=self.place.wanted)
+                    wanted, refused = self.place.wanted, self.facts.refused
+                    self.tell("process.boot_timeout", after_s=after, listens_on=where, wanted=wanted, refused=refused)
                     self.kill()
                 return
         finally:
             answered.cancel()
             exited.cancel()
             looking.cancel()
-        self.facts.listens_on = None
+        self.facts.listens_on = self.facts.refused = None
         self.move(Happening.ANSWERED)
         self.facts.servers = await count_servers_of(self.facts.pid, self.place, self._exited)
         if self.facts.servers is not None and self.facts.servers > 1:
             self.tell("process.forks_servers", servers=self.facts.servers)
+
+    def refused(self, refusal: str) -> None:
+        """Hear what it answered at its `ready` path that does not count; told, once, where it goes on so."""
+        self.facts.refused = refusal
+        now = self._clock()
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since >= _REFUSED_FOR:
+            self._refused_since = math.inf
+            self.tell("process.not_ready", refused=refusal)
 
     async def _look_where_it_listens(self) -> None:
         self.facts.listens_on = await listens_elsewhere(self.facts.pid, self.place)
@@ -282,6 +298,7 @@ class Process:
             uptime_s=uptime,
             cause=self.facts.cause,
             listens_on=self.facts.listens_on,
+            refused=self.facts.refused,
             cannot_start=cannot_start(self.type, self.place, self.facts),
         )
         self.gone.set()

@@ -26,20 +26,23 @@ _LAST_LINES = 500
 
 class NotBooted(Exception):
     """It never answered: `how` it came to that, as a sentence goes on after "it"; `lines` are the last of its
-    output."""
+    output, which is kept under `instance`."""
 
-    def __init__(self, how: str, lines: Sequence[str]) -> None:
+    def __init__(self, how: str, lines: Sequence[str], instance: str) -> None:
         super().__init__(how)
         self.how = how
         self.lines = tuple(lines)
+        self.instance = instance
 
 
 @dataclass
 class ShortLived:
     """A web process that answers at `address` (`127.0.0.1:PORT`, `unix@PATH`); `lines` are the last of its output,
-    `wrote` the files that it has written in the app's folder, known when it has ended."""
+    which is kept under `instance`, `wrote` the files that it has written in the app's folder, known when it has
+    ended."""
 
     address: str = ""
+    instance: str = ""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
     wrote: tuple[str, ...] = ()
 
@@ -65,6 +68,7 @@ async def short_lived(
     def hear(event: Event) -> None:
         if event.kind == "log.line":
             process.lines.append(str(event.data["text"]))
+            process.instance = event.instance or ""
         elif event.kind == "process.wrote":
             process.wrote = tuple(event.data["paths"])
             return
@@ -87,7 +91,9 @@ async def short_lived(
     )
     try:
         process.address = await _socket(processes, before, running) if unix else f"127.0.0.1:{port}"
-        answers = asyncio.ensure_future(wait_until_answers(process.address, web.ready, web.boot_timeout))
+        refusals: deque[str] = deque(maxlen=1)
+        asking = wait_until_answers(process.address, web.ready, web.boot_timeout, refused=refusals.append)
+        answers = asyncio.ensure_future(asking)
         try:
             await asyncio.wait([answers, running], return_when=asyncio.FIRST_COMPLETED)
             answered = answers.done() and answers.result() and not running.done()
@@ -95,8 +101,8 @@ async def short_lived(
             answers.cancel()
         if not answered:
             where = "$FUNGIBLE_SOCKET" if unix else "$PORT"
-            how = _how_it_ended(running, f"{where} within {web.boot_timeout:g} s")
-            raise NotBooted(how, process.lines)
+            how = _how_it_ended(running, f"{where} within {web.boot_timeout:g} s", next(iter(refusals), None))
+            raise NotBooted(how, process.lines, process.instance)
         yield process.address
     finally:
         await _end(running, senders)
@@ -112,10 +118,12 @@ async def _socket(processes: Path, before: set[Path], running: asyncio.Future[Ou
     return "unix@"
 
 
-def _how_it_ended(running: asyncio.Future[Outcome], asked: str) -> str:
-    """As a sentence goes on after "it"; `asked` is where, and how long. Raises Problem for what is no fault of the
-    command's."""
+def _how_it_ended(running: asyncio.Future[Outcome], asked: str, refusal: str | None) -> str:
+    """As a sentence goes on after "it"; `asked` is where, and how long, `refusal` its last answer that did not count.
+    Raises Problem for what is no fault of the command's."""
     if not running.done():
+        if refusal is not None:
+            return f"is not ready at {asked} ({refusal})"
         return f"gave no answer at {asked}"
     error = running.exception()
     if error is not None and not isinstance(error, StepFailed):

@@ -232,7 +232,8 @@ class Operations:
         """Give a release up; returns what has been said of it."""
         abandon(self._folders.releases, ready.sealed.number, why)
         name, formation = ready.release.name, self._formation
-        on = "" if formation.stopping else f", {formation.release.name} serves on"
+        serves = any(map(formation.is_up, formation.processes.values()))
+        on = "" if formation.stopping else f", {formation.release.name} {'serves on' if serves else 'stays'}"
         said = f"{name} is abandoned{on}: {why}"
         self._tell("release.abandoned", name, said)
         return said

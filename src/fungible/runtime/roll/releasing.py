@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fungible.app.load import DOTENV
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
-from fungible.app.wording import nearest
+from fungible.app.wording import counted, few, nearest
 from fungible.build.assets.shared import share_assets
 from fungible.build.releases import Sealed, Sealing, derive, list_releases
 from fungible.runtime.build.boot_known import carry_boot
@@ -190,8 +191,9 @@ class Releasing:
         except BaseException:
             sealing.abandon()
             raise
-        if tree.ignored:
-            self.say(f"{sealed.name} leaves out {tree.ignored} files that git ignores")
+        ignored = [path for path in tree.ignored if path != DOTENV]  # that is read, wherever it is kept
+        if ignored:
+            self.say(f"{sealed.name} leaves out {counted(len(ignored), 'file')} that git ignores: {few(ignored)}")
         return ready
 
     async def _prove(self, app: App, content: Path, bound: tuple[str, ...], config: Mapping[str, str]) -> None:

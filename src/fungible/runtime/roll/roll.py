@@ -189,6 +189,8 @@ class Roll:
         how = CAUSES.get(str(event.data.get("cause")), "")
         if event.data.get("listens_on") and event.data.get("cause") == "boot-timeout":
             how = wrong_port(event.data["listens_on"])
+        elif event.data.get("refused") and event.data.get("cause") == "boot-timeout":
+            how = str(event.data["refused"])
         if not how:
             how = "could not be started" if status is None else f"exit code {status}"
             how = f"signal {-status}" if status is not None and status < 0 else how
