@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from fungible.verify.alike import distinct_first, elsewhere, signature
+from fungible.verify.alike import distinct_first, elsewhere
 from fungible.verify.blame.bench import Question
 from fungible.verify.blame.blame import Blame
 from fungible.verify.blame.culprit import Culprit
@@ -18,6 +18,7 @@ from fungible.verify.blame.proof import general, places_at
 from fungible.verify.compare import Deviation, turned
 from fungible.verify.confirm import CONFIRMATIONS, ask, confirm
 from fungible.verify.findings import Difference, Note
+from fungible.verify.known import Known
 from fungible.verify.reference import Reference, find_like
 from fungible.verify.schedule.schedule import NOWHERE
 from fungible.verify.shrink.case import Case, cut_after, likely_cases
@@ -53,10 +54,10 @@ class Examination:
     def __init__(
         self, boot: Reference, evidence: Sequence[Evidence], *, latest: float, say: Callable[[str], None]
     ) -> None:
-        self.differences: list[Difference] = []
         self.notes: list[Note] = []
         self.unexamined: list[int] = []
         self._boot = boot
+        self._known = Known(boot.workload)
         self._evidence = evidence
         self._say = say
         self._latest = latest
@@ -69,6 +70,11 @@ class Examination:
             latest=latest + LEAST_SECONDS,
             say=lambda text: say(f"{self._about}: {text}"),
         )
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """What was found, in the order of the requests that show it."""
+        return self._known.differences
 
     @property
     def is_blind(self) -> bool:
@@ -85,13 +91,12 @@ class Examination:
         began = tally.elapsed
         suspects = self._suspects()
         for observer in distinct_first(self._workload, list(suspects)):
-            if tally.elapsed > self._latest or (self.differences and tally.elapsed - began > EXAMINE_SECONDS):
+            if tally.elapsed > self._latest or (self._known and tally.elapsed - began > EXAMINE_SECONDS):
                 self.unexamined.append(observer)
             else:
                 self._about = step_text(self._workload, observer)
                 await self._step(observer, suspects[observer])
         await self._stores()
-        self.differences.sort(key=lambda each: each.observer)
         self.unexamined.sort()
 
     def _suspects(self) -> dict[int, list[tuple[Evidence, Deviation]]]:
@@ -127,7 +132,7 @@ class Examination:
             return None
         shrunk = await self._shrink(case, like, evidence, likely_writers(self._workload, observer), exact=exact)
         is_told = (
-            self._listed(shrunk.case, like)
+            self._known.lists(shrunk.case, like)
             or await self._follows(shrunk.case, like, evidence)
             or await self._explained(shrunk.case, like, evidence)
             or await self._settle(shrunk.case, like, evidence, shrunk.minimal, exact=exact)
@@ -175,72 +180,53 @@ class Examination:
             self._workload, case, shows, guesses=guesses, most=most, goes_on=lambda: tally.elapsed < end
         )
 
-    def _listed(self, case: Case, like: Deviation) -> bool:
-        """Whether a known difference is the same case once more: then this observer is listed with it."""
-        here = signature(self._workload, case, like)
-        for index, known in enumerate(self.differences):
-            if signature(self._workload, known.case, known.deviation) == here:
-                self._list_with(index, case.observer)
-                return True
-        return False
-
     async def _follows(self, case: Case, like: Deviation, evidence: Evidence) -> bool:
         """Whether this is what comes of a known difference: one of the requests that it takes is answered in another
         way itself (a write that was refused), and that is known. Then this observer is listed with it."""
-        writers = set(case.kept[:-1])
-        known = [(index, writers & {each.observer, *each.also}) for index, each in enumerate(self.differences)]
-        if not any(steps for _, steps in known):
+        known = self._known.shown_at(case.kept[:-1])
+        if not known:
             return False
         deviations = await evidence.reference.deviations_of(case, like)
         if find_like(deviations, case, like) is None:
             return False
         differing = {case.kept[each.step] for each in deviations if each.step is not None}
-        for index, steps in known:
+        for number, steps in known:
             if steps & differing:
-                self._list_with(index, case.observer)
+                self._known.list_with(number, case.observer)
                 return True
         return False
 
     async def _explained(self, case: Case, like: Deviation, evidence: Evidence) -> bool:
         """Whether what confirmed a known difference that shares a writer with this case explains all of it, though it
         takes other requests: then this observer is listed with that one, and nothing is looked for anew."""
-        writers = set(case.kept[:-1])
-        known = [
-            (index, each)
-            for index, each in enumerate(self.differences)
-            if each.culprit.confirmed and like.step is not None and writers & {*each.case.kept[:-1], *each.also}
-        ]
+        known = () if like.step is None else self._known.confirmed_of(case.kept[:-1])
         if not known:
             return False
         deviations, question = await asyncio.gather(
             evidence.reference.deviations_of(case, like), ask(self._boot, evidence.reference, case, like)
         )
         shown = places_at(deviations, question.last)
-        for index, each in known:
+        for number, each in known:
             if shown and await self._blame.explained(each.culprit, question, shown) >= shown:
-                self._list_with(index, case.observer)
+                self._known.list_with(number, case.observer)
                 return True
         return False
-
-    def _list_with(self, index: int, observer: int) -> None:
-        known = self.differences[index]
-        if observer not in (known.observer, *known.also):
-            self.differences[index] = replace(known, also=tuple(sorted((*known.also, observer))))
 
     async def _known_elsewhere(self, observer: int, like: Deviation, evidence: Evidence) -> Case | None:
         """The case by which the writers of a known difference, or steps like them, show this one too: then it is
         listed with that one where its culprit explains all of it; else only its own culprit is looked for."""
-        for index, known in enumerate(self.differences):
+        for number, known in self._known:
             if known.deviation.step is None:
                 continue
             for case in elsewhere(self._workload, known.case, observer):
                 deviations = await evidence.reference.deviations_of(case, like)
                 if find_like(deviations, case, like) is None:
                     continue
-                if self._listed(case, like):
+                if self._known.lists(case, like):
                     return case
                 if self._blame.is_blind and known.culprit.is_nameless:
-                    self._list_with(index, observer)  # as far as can be seen, it is what the same requests leave
+                    # As far as can be seen, it is what the same requests leave.
+                    self._known.list_with(number, observer)
                     return case
                 if not known.culprit.confirmed:
                     return case if await self._settle(case, like, evidence, known.minimal) else None
@@ -248,7 +234,7 @@ class Examination:
                 shown = places_at(deviations, question.last)
                 explained = await self._blame.explained(known.culprit, question, shown)
                 if explained >= shown:
-                    self._list_with(index, observer)
+                    self._known.list_with(number, observer)
                     return case
                 if not explained:
                     return case if await self._settle(case, like, evidence, known.minimal) else None
@@ -256,7 +242,7 @@ class Examination:
                     each for each in deviations if each.step == question.last and general(each.place) not in explained
                 ]
                 unexplained = replace(rest[0], step=observer)
-                settled = await self._settle(case, unexplained, evidence, known.minimal, beside=index)
+                settled = await self._settle(case, unexplained, evidence, known.minimal, beside=number)
                 return case if settled else None
         return None
 
@@ -306,9 +292,9 @@ class Examination:
         question = await ask(self._boot, evidence.reference, difference.case, like, exact=exact or beside is not None)
         culprit = await self._culprit(difference, question)
         if beside is not None and not culprit.confirmed:
-            self._list_with(beside, case.observer)
+            self._known.list_with(beside, case.observer)
         else:
-            self._add(replace(difference, culprit=culprit))
+            self._known.add(replace(difference, culprit=culprit))
         return True
 
     async def _culprit(self, difference: Difference, question: Question) -> Culprit:
@@ -319,18 +305,9 @@ class Examination:
             return await self._blame.culprit_in_workers(question)
         return await self._blame.culprit(question, held_here=told.kind == "stale" and not told.outdated)
 
-    def _add(self, difference: Difference) -> None:
-        """One culprit is one difference: whatever else it shows at is listed with it. So is what the same requests
-        leave in the same sort of place, where nothing tells more of it."""
-        for index, known in enumerate(self.differences):
-            if difference.culprit.is_same(known.culprit) or _is_same_unknown(difference, known):
-                self._list_with(index, difference.observer)
-                return
-        self.differences.append(difference)
-
     async def _stores(self) -> None:
         """Stores that differ though every answer was right: a lost write, a row written twice."""
-        if self.differences:
+        if self._known:
             return
         for evidence in self._evidence:
             if not evidence.deviations or evidence.deviations[0].step is not None:
@@ -348,18 +325,3 @@ class Examination:
         note = Note(deviation.step, deviation.place, text)
         if note not in self.notes:
             self.notes.append(note)
-
-
-def _is_same_unknown(one: Difference, other: Difference) -> bool:
-    """Whether nothing that was proved tells two differences apart: the same object is suspected, or nothing is known
-    but that the same requests leave it in the same sort of place."""
-    if one.culprit.confirmed or other.culprit.confirmed:
-        return False
-    if not one.culprit.is_nameless:
-        return one.culprit == other.culprit
-    return (
-        other.culprit.is_nameless
-        and one.culprit.where == other.culprit.where
-        and one.case.kept[:-1] == other.case.kept[:-1]
-        and one.case.slots == other.case.slots
-    )
