@@ -455,3 +455,55 @@ def test_a_file_that_only_libraries_write_tells_what_called_its_writer(tmp_path:
             assert event.through == (str(web), line_of(web, "calls"))
 
     asyncio.run(run())
+
+
+LIMITED = {
+    "server.py": "import sys; from pins import web; web.serve(int(sys.argv[1]))",
+    "lib/site-packages/bucket.py": """
+        class Bucket:
+            def __init__(self):
+                self.left = 3
+
+            def take(self):
+                self.left -= 1  # writes
+    """,
+    "lib/site-packages/pins/__init__.py": "",
+    "lib/site-packages/pins/web.py": """
+        import socketserver
+
+        import bucket
+
+        LIMIT = bucket.Bucket()
+
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                self.rfile.readline()
+                LIMIT.take()  # calls
+                self.wfile.write(b"HTTP/1.0 200 OK\\r\\n\\r\\n")
+
+
+        def serve(port):
+            socketserver.ThreadingTCPServer(("127.0.0.1", port), Handler).serve_forever()
+    """,
+}
+
+
+def test_what_another_library_keeps_for_an_installed_app_tells_the_line_of_the_app(tmp_path: Path) -> None:
+    files = {name: _write(tmp_path, name, text) for name, text in LIMITED.items()}
+    library = "lib/site-packages"
+    left = path_of("pins.web", "LIMIT", "left")
+
+    async def run() -> None:
+        command = [sys.executable, "server.py", "{port}"]
+        async with serving(tmp_path, command, tmp_path, python_path=str(tmp_path / library)) as server:
+            await server.agent.snapshot("before")
+            await server.agent.trace([left])
+            await server.get("/")
+            (write,) = await server.agent.traced()
+            bucket, web = files[f"{library}/bucket.py"], files[f"{library}/pins/web.py"]
+            assert write.written_at == (str(bucket), line_of(bucket, "writes"))
+            assert write.called_from is None
+            assert write.through == (str(web), line_of(web, "calls"))
+
+    asyncio.run(run())

@@ -313,7 +313,7 @@ def _rank(change: Change, mention: Mention, programs: Collection[str]) -> tuple[
 
 def _named(way: Way, guilty: Change, tried: _Tried) -> Culprit:
     # The last write: an earlier one may only have made room (a defaultdict that was read, a job that was begun).
-    writes = [(write.written_at, write.called_from) for write in reversed(tried.writes)]
+    writes = [(write.written_at, write.called_from or write.through) for write in reversed(tried.writes)]
     at, called = next(((at, called) for at, called in writes if at is not None), (None, None))
     made = next((tried.declared[path] for path in ways_to(guilty.path) if path in tried.declared), None)
     root = "" if tried.ran is None else tried.ran.root(way.slot)

@@ -160,6 +160,7 @@ class AgentServer(Connections):
                 _place(one["called_from"]),
                 one["function"],
                 one["what"],
+                _place(one["through"]),
             )
             for pid, answer in await self.ask_all("traced")
             for one in answer["writes"]

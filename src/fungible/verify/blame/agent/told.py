@@ -90,7 +90,8 @@ class Restored:
 @dataclass(frozen=True)
 class Write:
     """A change of a watched object, seen by the line tracer; places are `(absolute file, line)`. `written_at` is
-    the innermost line outside the standard library, `called_from` the nearest line of the app."""
+    the innermost line outside the standard library, `called_from` the nearest line of the app. Where no such line is
+    on the way, `through` is the nearest of the package that the path begins in."""
 
     pid: int
     path: ObjectPath
@@ -98,6 +99,7 @@ class Write:
     called_from: tuple[str, int] | None
     function: str
     what: str
+    through: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,13 @@ class Watch:
         if len(_writes) < _WRITES:
             found, rest = nearest(self.path)
             what = "unset" if found is None or rest else say.value(found.thing, 1)
+            through = None
+            if written is not None and called is None:
+                home = source.home_of(self.path)
+                if home and not written[0].startswith(home):
+                    through = places.within(frame, home)
             _writes.append({"path": self.path, "written_at": written, "called_from": called, "function": function,
-                            "what": what})  # fmt: skip
+                            "what": what, "through": through})  # fmt: skip
 
 
 def _looks(found: Found, rest: list[Any]) -> list[Look]:

@@ -97,6 +97,16 @@ def through(frame: FrameType | None, written: Place | None) -> Place | None:
     return None
 
 
+def within(frame: FrameType | None, home: str) -> Place | None:
+    """The nearest place in a folder, or in a file."""
+    while frame is not None:
+        file = absolute(frame.f_code.co_filename)
+        if file.startswith(home):
+            return file, frame.f_lineno or frame.f_code.co_firstlineno
+        frame = frame.f_back
+    return None
+
+
 def key_of(written: Place, called: Place | None) -> str:
     """What names these two places alike in every process, wherever its app's folder is."""
     return ", ".join(f"{_relative(file)}:{line}" for file, line in (written, called or written))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from types import CodeType, FunctionType
@@ -41,6 +42,17 @@ def _file(module: Any) -> str | None:
     except Exception:
         return None
     return places.absolute(file) if type(file) is str and file.endswith(".py") else None
+
+
+def home_of(path: Sequence[Sequence[Any]]) -> str:
+    """The folder of the package that a path begins in, or the file of a module that is in none; empty where the path
+    begins elsewhere."""
+    kind, *names = path[0]
+    file = _file(str(names[0]).partition(".")[0]) if kind == "m" else None
+    if file is None:
+        return ""
+    folder, name = os.path.split(file)
+    return f"{folder}/" if name == "__init__.py" else file
 
 
 def _here(body: ast.AST) -> Iterator[ast.AST]:
