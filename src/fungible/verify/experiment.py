@@ -32,6 +32,8 @@ BUDGET_SECONDS = 360.0
 """After which no world is added where nothing else is wished: an app that boots in half a minute has an answer in the
 time for which people and build servers wait."""
 
+_GONE = frozenset({"reset", "refused", "cut"})
+
 EXAMINE_LATEST = 240.0
 """Seconds after the budget for worlds, when no further step is examined."""
 
@@ -118,6 +120,8 @@ class Experiment:
             queue.sort(key=lambda each: _births(each[1][0], booted=each[1][1] is boot), reverse=True)
         judging: list[asyncio.Task[tuple[int, Evidence]]] = []
         one_by_one = asyncio.Lock()
+        deaths: set[int] = set()
+        """Steps at which a process ended by itself, in a world that was or is run once more."""
 
         async def judge(position: int, reference: Reference, execution: Execution) -> tuple[int, Evidence]:
             """In a thread: other worlds go on meanwhile."""
@@ -126,7 +130,22 @@ class Experiment:
                 deviations = await asyncio.to_thread(reference.deviations, execution)
             if reference is self._warm_up.imports and _is_strange(execution, deviations):
                 return await judge(position, boot, await boot.run(execution.schedule))
+            died = _deaths(deviations)
+            if died.isdisjoint(deaths):
+                deaths.update(died)
+                if died:
+                    return await again(position, Evidence(reference, execution, deviations), died)
             return position, Evidence(reference, execution, deviations)
+
+        async def again(position: int, first: Evidence, died: set[int]) -> tuple[int, Evidence]:
+            """A process that ended by itself may have lost a race that is no matter of requests (two that make the
+            same table as they start): what comes of requests comes again."""
+            judged = await judge(position, first.reference, await first.reference.run(first.execution.schedule))
+            once = died - _deaths(judged[1].deviations)
+            deaths.difference_update(once)
+            if once:
+                self._warnings.append(_died_once(boot.workload, first.execution, min(once)))
+            return judged
 
         async def work() -> None:
             while queue and not self._over_budget():
@@ -257,6 +276,23 @@ def _is_strange(execution: Execution, deviations: Sequence[Deviation]) -> bool:
     first = [step for step, slot in enumerate(execution.schedule.placement) if slot == 0]
     return bool(execution.failures) or any(
         deviation.step in first and deviation.place in ("status", "fault") for deviation in deviations
+    )
+
+
+def _deaths(deviations: Sequence[Deviation]) -> set[int]:
+    """The steps at which a process had ended, or ended, by itself."""
+    return {each.step for each in deviations if each.step is not None and each.place == "fault" and each.got in _GONE}
+
+
+def _died_once(workload: Workload, execution: Execution, step: int) -> str:
+    """What users should know of a process that ended by itself, and did not in the same world once more."""
+    slot = execution.schedule.placement[step]
+    ended = execution.ended[slot] if 0 <= slot < len(execution.ended) else None
+    said = [line.strip() for line in (ended.output if ended else "").splitlines() if line.strip()]
+    words = f"; its last words: {said[-1][:300]}" if said else ""
+    return (
+        f"{execution.schedule.name} world: a process ended by itself at {step_text(workload, step)}, and did not "
+        f"when the same was run once more{words}. Are processes that start at the same moment in each other's way?"
     )
 
 

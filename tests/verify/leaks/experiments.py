@@ -64,13 +64,21 @@ def write_workload(folder: Path, requests: Sequence[dict[str, Any]]) -> None:
     (folder / "workload.json").write_text(json.dumps({"requests": list(requests)}))
 
 
-def run(folder: Path, state: Path, mode: str = "auto", said: list[str] | None = None) -> Findings:
+def run(
+    folder: Path,
+    state: Path,
+    mode: str = "auto",
+    said: list[str] | None = None,
+    laboratory: type[Laboratory] = Laboratory,
+) -> Findings:
     """The findings of the app in `folder` with its `workload.json`; `state` is where Fungible keeps its own. What is
     said of its progress is added to `said`."""
-    return asyncio.run(_run(folder, state, mode, _silent if said is None else said.append))
+    return asyncio.run(_run(folder, state, mode, _silent if said is None else said.append, laboratory))
 
 
-async def _run(folder: Path, state: Path, mode: str, say: Callable[[str], None]) -> Findings:
+async def _run(
+    folder: Path, state: Path, mode: str, say: Callable[[str], None], laboratory: type[Laboratory]
+) -> Findings:
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "HOME": str(state),
@@ -78,7 +86,7 @@ async def _run(folder: Path, state: Path, mode: str, say: Callable[[str], None])
     }
     workload = load_workload(folder / "workload.json")
     async with prepare_ground(load_app(folder), environment, say=_silent) as ground:
-        return await Experiment(Laboratory(ground), workload, Wishes(mode=mode), say=say).run()
+        return await Experiment(laboratory(ground), workload, Wishes(mode=mode), say=say).run()
 
 
 def _silent(_: str) -> None:
