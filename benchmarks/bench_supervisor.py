@@ -1,4 +1,4 @@
-"""What a supervisor takes of memory with 2 and with 50 processes, beside honcho's.
+"""What a supervisor takes of memory with 2, 50 and 200 processes, beside honcho's.
 
 usage: bench_supervisor.py; writes benchmarks/results/supervisor.json. The processes are `sleep`, so that they weigh
 nothing; counted is everything else, as proportional set size (what is shared is divided among who shares it): the
@@ -18,7 +18,7 @@ from measure.peers import program
 from measure.processes import PATIENCE, descendants, memory_kib, running
 from measure.result import arguments, machine, say, versions, write
 
-COUNTS = (2, 50)
+COUNTS = (2, 50, 200)
 PROCFILE = "web: exec sleep 1000\nworker: exec sleep 1000\n"
 
 
@@ -83,8 +83,8 @@ def main() -> None:
             say(f"{name}: {count} processes")
             with home() as folder:
                 rows[name][str(count)] = way(folder, count)
-        few, many = (rows[name][str(count)] for count in COUNTS)
-        each = (many["all_mib"] - few["all_mib"]) / (COUNTS[1] - COUNTS[0])
+        few, many = (rows[name][str(count)] for count in (COUNTS[0], COUNTS[-1]))
+        each = (many["all_mib"] - few["all_mib"]) / (COUNTS[-1] - COUNTS[0])
         rows[name]["mib_for_one_more_process"] = round(each, 2)
     result = {
         "question": "What does a supervisor take of memory?",
