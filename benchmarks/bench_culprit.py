@@ -116,10 +116,10 @@ class Timed(Examination):
     """An examination that notes what each step took."""
 
     async def _step(self, observer: int, suspects: Sequence[tuple[Evidence, Deviation]]) -> None:
-        tally, known = self._boot.laboratory.tally, len(self.differences)
+        tally, known = self._boot.laboratory.tally, {each.observer for each in self.differences}
         worlds, boots, began = tally.worlds, tally.boots, time.monotonic()
         await super()._step(observer, suspects)
-        new = self.differences[known:]
+        new = [each for each in self.differences if each.observer not in known]
         ROWS.append(
             {
                 "step": observer,
