@@ -155,6 +155,7 @@ def test_routes(request_line: str, named: str) -> None:
         (Culprit("flask_caching.backends.simplecache.SimpleCache._cache"), "stale", "cache"),
         (Culprit("shop.limits.TRIES['ann']"), "lost", "counter-or-limiter"),
         (Culprit("app.count"), "diverged", "counter-or-limiter"),
+        (Culprit("desk.views._tickets_made[1]", None, "v.py:10", "v.py:34"), "stale", "counter-or-limiter"),
         (Culprit("shop.sharing.SIGNING_KEY", None, "s.py:3", "s.py:3"), "lost", "secret-at-import"),
         (Culprit("app.SECRET"), "diverged", "secret-at-import"),
         (Culprit("shop.exports.JOBS[3]"), "lost", "job-status"),

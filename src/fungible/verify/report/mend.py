@@ -34,7 +34,8 @@ _SECRET = re.compile(
 )
 _CACHE = re.compile(r"cache|memo|<cached", re.I)
 _LIMIT = re.compile(
-    r"limit|throttl|attempt|tries|(?<![a-z])(hits|count|seen)|breaker|quota|bucket|metric|visits|sequence|next_?id",
+    r"limit|throttl|attempt|tries|(?<![a-z])(hits|count|seen)|breaker|quota|bucket|metric|visits|sequence|next_?id|"
+    r"(?<![a-z])(made|used|spent|total|tally|calls)(?![a-z])",
     re.I,
 )
 _JOB = re.compile(r"job|task|queue|progress|status|export|worker|thread|future|executor|running|pending|result", re.I)
