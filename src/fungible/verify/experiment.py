@@ -150,7 +150,7 @@ class Experiment:
         async def work() -> None:
             while queue and not self._over_budget():
                 position, (schedule, reference) = queue.pop(0)
-                self._say(f"{schedule.name} world ({len(judging) + 1} of {len(wanted)})")
+                self._say(f"{schedule.name} world ({len(wanted) - len(queue)} of {len(wanted)})")
                 judging.append(self._begin(judge(position, reference, await reference.run(schedule))))
 
         await asyncio.gather(*(work() for _ in range(self._laboratory.lanes)))
