@@ -121,9 +121,12 @@ class Experiment:
         judging: list[asyncio.Task[tuple[int, Evidence]]] = []
         one_by_one = asyncio.Lock()
         deaths: set[int] = set()
-        """Steps at which a process ended by itself, in a world that was or is run once more."""
+        """Steps at which a process ended by itself, and did so again when that world was run once more."""
+        races: list[str] = []
 
-        async def judge(position: int, reference: Reference, execution: Execution) -> tuple[int, Evidence]:
+        async def judge(
+            position: int, reference: Reference, execution: Execution, *, is_second: bool = False
+        ) -> tuple[int, Evidence]:
             """In a thread: other worlds go on meanwhile."""
             await self._warm_up.learned()
             async with one_by_one:
@@ -131,20 +134,15 @@ class Experiment:
             if reference is self._warm_up.imports and _is_strange(execution, deviations):
                 return await judge(position, boot, await boot.run(execution.schedule))
             died = _deaths(deviations)
-            if died.isdisjoint(deaths):
-                deaths.update(died)
-                if died:
-                    return await again(position, Evidence(reference, execution, deviations), died)
-            return position, Evidence(reference, execution, deviations)
-
-        async def again(position: int, first: Evidence, died: set[int]) -> tuple[int, Evidence]:
-            """A process that ended by itself may have lost a race that is no matter of requests (two that make the
-            same table as they start): what comes of requests comes again."""
-            judged = await judge(position, first.reference, await first.reference.run(first.execution.schedule))
-            once = died - _deaths(judged[1].deviations)
-            deaths.difference_update(once)
-            if once:
-                self._warnings.append(_died_once(boot.workload, first.execution, min(once)))
+            if not died or died & deaths or is_second:
+                return position, Evidence(reference, execution, deviations)
+            # It may have lost a race that is no matter of requests (two that make the same table as they start): what
+            # comes of requests comes again.
+            judged = await judge(position, reference, await reference.run(execution.schedule), is_second=True)
+            again = died & _deaths(judged[1].deviations)
+            deaths.update(again)
+            if not again:
+                races.append(_died_once(boot.workload, execution, min(died)))
             return judged
 
         async def work() -> None:
@@ -156,6 +154,9 @@ class Experiment:
         await asyncio.gather(*(work() for _ in range(self._laboratory.lanes)))
         done = await asyncio.gather(*judging)
         self._evidence = [evidence for _, evidence in sorted(done, key=lambda each: each[0])]
+        if races:
+            more = f" (so it was in {len(races) - 1} more)" if len(races) > 1 else ""
+            self._warnings.append(races[0] + more)
         if queue:
             self._warnings.append(
                 f"{len(queue)} of {len(wanted)} worlds were left out after {self._budget:g} s; "
@@ -289,7 +290,7 @@ def _died_once(workload: Workload, execution: Execution, step: int) -> str:
     slot = execution.schedule.placement[step]
     ended = execution.ended[slot] if 0 <= slot < len(execution.ended) else None
     said = [line.strip() for line in (ended.output if ended else "").splitlines() if line.strip()]
-    words = f"; its last words: {said[-1][:300]}" if said else ""
+    words = f"; its last words: {said[-1][:300].rstrip(' .')}" if said else ""
     return (
         f"{execution.schedule.name} world: a process ended by itself at {step_text(workload, step)}, and did not "
         f"when the same was run once more{words}. Are processes that start at the same moment in each other's way?"
