@@ -108,7 +108,8 @@ class _World:
             await self._begin(workers, 0)
             answered = time.monotonic()
             for index, step in enumerate(self.workload.steps):
-                for slot in self.schedule.births(index):
+                # One after the other, the one that is asked next last: no two prepare the same store at once.
+                for slot in sorted(self.schedule.births(index), key=lambda each: each == self._asked(index)):
                     await self._bear(slot, index)
                 if isinstance(step, Request) and self.schedule.placement[index] != NOWHERE:
                     await asyncio.sleep(step.wait)  # before the visit: what still goes on then is part of the past
@@ -172,11 +173,14 @@ class _World:
         # in common is seen to vary where all worlds run on one lane, too.
         return replace(site, wipe=sharing == 1, turn=self.number)
 
+    def _asked(self, index: int) -> int:
+        return self.schedule.placement[index]
+
     async def _bear(self, slot: int, index: int) -> None:
         try:
             self.slots[slot] = await self.birth.bear(self.site(slot))
             self.boots += 1
-            if slot != self.schedule.placement[index] and self.instrument == "boot":
+            if slot != self._asked(index) and self.instrument == "boot":
                 # Some listen before they import the app (gunicorn): what it reads at boot would be of a later step.
                 await knock(self.slots[slot].address, _SETTLE_SECONDS)
         except BootFailure as failure:
