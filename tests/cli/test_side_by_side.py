@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,15 +24,7 @@ class OneOff:
     """A `fungible run` that counts up in Valkey for every line it is given, and exits with `code` at their end."""
 
     def __init__(self, home: Home, code: int) -> None:
-        self.process = subprocess.Popen(
-            [*home.command, "run", "--", "python", "count.py", str(code)],
-            cwd=home.app,
-            env=home.variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = home.one_off("python", "count.py", str(code))
 
     def count(self) -> int:
         assert self.process.stdin is not None and self.process.stdout is not None

@@ -94,6 +94,18 @@ class Home:
         finally:
             formation.end()
 
+    def one_off(self, *command: str) -> subprocess.Popen[str]:
+        """`fungible run -- command`, its input, output and errors in pipes."""
+        return subprocess.Popen(
+            [*self.command, "run", "--", *command],
+            cwd=self.app,
+            env=self.variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     @property
     def pids(self) -> list[int]:
         """Processes of this user's formation that live: those that have its folder in their environment or command

@@ -100,17 +100,7 @@ def test_a_start_leaves_a_one_off_process_in_peace(home: Home) -> None:
         "print(own.read_text(), pathlib.Path('b').read_text(), flush=True)\n"
     )
     home.write({"Procfile": WEB, "wait.py": script})
-    import subprocess
-
-    with subprocess.Popen(
-        [*home.command, "run", "--", "python", "wait.py"],
-        cwd=home.app,
-        env=home.variables,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as one_off:
+    with home.one_off("python", "wait.py") as one_off:
         assert one_off.stdout is not None
         assert one_off.stdout.readline() == "up\n"
         with home.start() as formation:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -214,15 +213,7 @@ def test_a_one_off_process_keeps_the_services_alive_that_it_runs(home: Home) -> 
         "        time.sleep(0.02)\n"
     )
     home.write({"fungible.toml": '[services]\nSTORE_URL = "valkey"\n', "once.py": script})
-    with subprocess.Popen(
-        [*home.command, "run", "--", "python", "once.py"],
-        cwd=home.app,
-        env=home.variables,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as one_off:
+    with home.one_off("python", "once.py") as one_off:
         assert one_off.stdout is not None
         os.kill(int(one_off.stdout.readline()), signal.SIGKILL)
         out, err = one_off.communicate("go\n", timeout=60)

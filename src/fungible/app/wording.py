@@ -42,9 +42,9 @@ def counted(number: int, one: str) -> str:
 
 
 def few(names: Sequence[str], most: int = 3) -> str:
-    """`a, b, c and 2 more`, for paths as they are."""
-    shown_first = ", ".join(plain(name) for name in names[:most])
-    return f"{shown_first} and {len(names) - most} more" if len(names) > most else shown_first
+    """`a, b, c and 2 more`, each as `plain` has it."""
+    first = ", ".join(plain(name) for name in names[:most])
+    return f"{first} and {len(names) - most} more" if len(names) > most else first
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

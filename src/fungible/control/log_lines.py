@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable
 from typing import Any
 
+from fungible.app.terminal import takes_colour
 from fungible.runtime.events import Event
 from fungible.runtime.logs.console import format_event, text_of
 
@@ -27,7 +27,7 @@ def event_of(document: dict[str, Any]) -> Event:
 
 def show_lines(documents: Iterable[dict[str, Any]], *, as_json: bool) -> None:
     """Write each as people read it, or as it is. Raises BrokenPipeError when nobody reads any more."""
-    colour = not as_json and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colour = not as_json and takes_colour(sys.stdout.isatty())
     for document in documents:
         text = json.dumps(document, ensure_ascii=False) if as_json else format_event(event_of(document), colour)
         if text is not None:

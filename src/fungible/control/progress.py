@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
 from typing import TextIO
@@ -11,6 +10,7 @@ from typing import TextIO
 import httpx
 
 from fungible.app.problem import Problem
+from fungible.app.terminal import takes_colour
 from fungible.control.client import Client
 from fungible.control.log_lines import event_of
 from fungible.runtime.events import Event
@@ -27,7 +27,7 @@ def told_meanwhile(client: Client, stream: TextIO) -> Iterator[None]:
         yield
         return
     follows, over = threading.Event(), threading.Event()
-    dim = "{}\n" if os.environ.get("NO_COLOR") else "\x1b[2m{}\x1b[0m\n"
+    dim = "\x1b[2m{}\x1b[0m\n" if takes_colour(True) else "{}\n"
 
     def follow() -> None:
         with contextlib.suppress(Problem, httpx.HTTPError, OSError):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fungible.app.model import App, ProcessType
+from fungible.app.terminal import takes_colour
 from fungible.runtime.events import Event
 from fungible.runtime.ground.backing import attach_services
 from fungible.runtime.ground.folders import Folders, folders_for
@@ -48,7 +48,7 @@ async def run_command(
         folders.leave()
     wrote = lost(outcome.wrote, outcome.count)
     if wrote is not None:
-        colour = "\x1b[2m{}\x1b[0m" if sys.stderr.isatty() and "NO_COLOR" not in os.environ else "{}"
+        colour = "\x1b[2m{}\x1b[0m" if takes_colour(sys.stderr.isatty()) else "{}"
         sys.stderr.write(colour.format(f"fungible: {wrote}") + "\n")
     return outcome.code
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fungible.app.wording import nearest
+from fungible.app.wording import few, nearest
 from fungible.verify.transcript import Answer
 from fungible.verify.workload.steps import Quiet, Request, Workload, step_text
 from fungible.verify.world.world import Execution
@@ -169,8 +169,7 @@ def weak_spots(written: Workload, first: Execution) -> list[str]:
 
 
 def _listed(found: Sequence[tuple[int, object]]) -> str:
-    shown = ", ".join(f"#{index} with {what}" for index, what in found[:_MOST_NAMED])
-    return shown + (f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else "")
+    return few([f"#{index} with {what}" for index, what in found], _MOST_NAMED)
 
 
 def statuses(execution: Execution) -> list[tuple[int, str | None]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
+from fungible.app.terminal import takes_colour
 from fungible.verify.experiment import Experiment, Wishes
 from fungible.verify.findings import Findings
 from fungible.verify.record.command import check_command, record_command, unjudged
@@ -106,8 +107,8 @@ def worst(found: Sequence[Findings]) -> int:
 
 
 def painter(terminal: bool, environment: Mapping[str, str]) -> Paint:
-    """Colours on a terminal, unless NO_COLOR is set (no-color.org) or the terminal is a dumb one."""
-    if not terminal or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+    """Colours on a terminal that takes them."""
+    if not takes_colour(terminal, environment):
         return unpainted
     return lambda text, tone: f"\x1b[{_TONES[tone]}m{text}\x1b[0m"
 

@@ -526,9 +526,7 @@ PANELS = Leak(
     alone=True,
 )
 
-ATTEMPTS = Leak(
-    "attempts",
-    """
+_FORM = """
     import secrets
 
     @route("GET", "/attempts/form")
@@ -541,6 +539,11 @@ ATTEMPTS = Leak(
     def login(call):
         if not store().execute("SELECT 1 FROM login_forms WHERE token = ?", (call.json["token"],)).fetchone():
             return 403, {"error": "open the form first"}
+"""
+ATTEMPTS = Leak(
+    "attempts",
+    _FORM
+    + """
         import sched  # stands for a cache's backend, which is loaded when it is first asked
 
         failed = vars(sched).setdefault("FAILED", {})
@@ -549,19 +552,8 @@ ATTEMPTS = Leak(
         failed["ann"] = failed.get("ann", 0) + 1  # <--
         return 401, {"error": "wrong password"}
     """,
-    """
-    import secrets
-
-    @route("GET", "/attempts/form")
-    def form(call):
-        token = secrets.token_hex(8)
-        store().execute("INSERT INTO login_forms VALUES (?)", (token,))
-        return {"token": token}
-
-    @route("POST", "/attempts/login")
-    def login(call):
-        if not store().execute("SELECT 1 FROM login_forms WHERE token = ?", (call.json["token"],)).fetchone():
-            return 403, {"error": "open the form first"}
+    _FORM
+    + """
         if store().execute("SELECT count(*) FROM login_attempts").fetchone()[0] >= 3:
             return 429, {"error": "too many attempts"}
         store().execute("INSERT INTO login_attempts VALUES ('ann')")

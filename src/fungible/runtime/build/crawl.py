@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import httpx
 
 from fungible.app.problem import Exit, Problem
-from fungible.app.wording import counted, plain
+from fungible.app.wording import counted, few, plain
 from fungible.build.assets.css import css_references, normalised
 from fungible.build.assets.manifest import Manifest
 from fungible.build.assets.scripts import script_imports
@@ -90,8 +90,7 @@ class Crawl:
                 await self._look(visit.address, visit.text, visit.what)
         self._cookie = lambda _: None
         if wrong:
-            few = ", ".join(wrong[:_SHOWN]) + (f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else "")
-            self.unproved.append(f"requests of the workload that answer with an error: {few}")
+            self.unproved.append(f"requests of the workload that answer with an error: {few(wrong, _SHOWN)}")
 
     async def status(self, address: str, client: httpx.AsyncClient) -> int:
         """The status with which another process answers, asked by `client`; 599 for no answer."""

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
+from fungible.app.terminal import takes_colour
 from fungible.runtime.events import Event
 from fungible.runtime.logs.repeats import HELD, Repeats
 from fungible.runtime.router.access_log import Requests
@@ -179,7 +180,7 @@ class Console:
         self._stream = stream
         self._as_json = as_json
         self._mask = mask
-        self._colour = not as_json and stream.isatty() and not os.environ.get("NO_COLOR")
+        self._colour = not as_json and takes_colour(stream.isatty())
         self._most = waiting
         self._lines: deque[str] = deque()
         self._waiting = 0

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from fungible.app.problem import Problem
+from fungible.app.wording import few
 from fungible.verify.transcript import Answer, Sent, Transcript
 from fungible.verify.workload.provenance import set_cookies
 from fungible.verify.workload.recorded import cookie_pairs, is_static, kept_headers, with_body
@@ -78,8 +79,7 @@ def parse_har(data: object, path: Path) -> Recording:
     host = hosts.most_common(1)[0][0]
     foreign = sorted({each.host for each in entries if each.host != host and not each.static})
     if foreign:
-        shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
-        warnings.append(f"Only requests to {host} are replayed; requests to {shown} were left out.")
+        warnings.append(f"Only requests to {host} are replayed; requests to {few(foreign)} were left out.")
     kept = [each for each in entries if each.host == host]
     if len(kept) > MAX_STEPS:
         raise Problem(f"{path}: the HAR has {len(kept)} requests to {host}; at most {MAX_STEPS} are taken.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from types import FrameType
 
 Place = tuple[str, int]
@@ -89,19 +90,20 @@ def of_frame(frame: FrameType | None, line: int | None = None) -> tuple[Place | 
 
 def through(frame: FrameType | None, written: Place | None) -> Place | None:
     """For where no line of the app is on the way: the nearest caller of `written` in another file."""
-    while frame is not None and written is not None:
-        file = frame.f_code.co_filename
-        if kind_of(file) == FOREIGN and absolute(file) != written[0]:
-            return absolute(file), frame.f_lineno or frame.f_code.co_firstlineno
-        frame = frame.f_back
-    return None
+    if written is None:
+        return None
+    return _nearest(frame, lambda file: kind_of(file) == FOREIGN and file != written[0])
 
 
 def within(frame: FrameType | None, home: str) -> Place | None:
     """The nearest place in a folder, or in a file."""
+    return _nearest(frame, lambda file: file.startswith(home))
+
+
+def _nearest(frame: FrameType | None, is_wanted: Callable[[str], bool]) -> Place | None:
     while frame is not None:
         file = absolute(frame.f_code.co_filename)
-        if file.startswith(home):
+        if is_wanted(file):
             return file, frame.f_lineno or frame.f_code.co_firstlineno
         frame = frame.f_back
     return None
