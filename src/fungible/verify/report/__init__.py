@@ -3,11 +3,12 @@
 Every form takes a `mask` that hides secrets and machine paths, see `redaction.mask_of`.
 """
 
+from fungible.app.mend import CLASSES, page
 from fungible.verify.report.explanation import explanation
 from fungible.verify.report.html import to_html
 from fungible.verify.report.json import to_json
 from fungible.verify.report.junit import to_junit
-from fungible.verify.report.mend import CLASSES, advice, mend_class, page
+from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, mask_of, redact, unmasked
 from fungible.verify.report.sarif import to_sarif
 from fungible.verify.report.text import to_text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fungible.app.mend import CLASSES
 from fungible.app.problem import Problem
 from fungible.app.wording import nearest, shown
-from fungible.verify.report.mend import CLASSES
 
 _PACKAGE = Path(__file__).parents[2]
 _FOLDERS = (_PACKAGE / "docs" / "mend", _PACKAGE.parents[1] / "docs" / "mend")

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fungible.app.mend import CLASSES
 from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.answers import outcome, sides
-from fungible.verify.report.mend import CLASSES, advice, mend_class
+from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.picture import COLOURS, MOST_COLUMNS, MOST_ROWS, escaped, picture
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.style import CSS

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from fungible.app.mend import page
 from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.answers import outcome, sides
-from fungible.verify.report.mend import mend_class, page
+from fungible.verify.report.mend import mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import endpoint, isolation_limits, letters, plain
 

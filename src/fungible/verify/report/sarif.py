@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import quote
 
 from fungible import __version__
+from fungible.app.mend import CLASSES
 from fungible.verify.blame.culprit import Culprit
 from fungible.verify.findings import Difference, Findings
 from fungible.verify.report.answers import outcome
 from fungible.verify.report.fingerprint import fingerprint
-from fungible.verify.report.mend import CLASSES, advice, mend_class
+from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import endpoint, holder, how_held, letters, places, title
 

@@ -1,0 +1,1 @@
+"""Static rules: the mistakes that verify finds by experiment, found in source, settings and manifests."""

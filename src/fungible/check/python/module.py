@@ -1,0 +1,240 @@
+"""A Python module as rules read it: what its names mean, what it binds, which functions it has."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from fungible.check.source import Source
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_BUILTINS = frozenset(dir(builtins))
+
+
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A function, method or lambda.
+
+    `name` is its qualified name within the module (`Cart.add`, `create_app.index`); `outer` the function around it;
+    `owner` the class that it is a method of, by its qualified name. `locals` are the names bound in it, parameters
+    among them; `globals` those that it declares `global`; `parameters` in their order, without `*` and `**`.
+    """
+
+    name: str
+    node: FunctionNode
+    outer: Function | None
+    owner: str | None
+    locals: frozenset[str]
+    globals: frozenset[str]
+    parameters: tuple[str, ...]
+
+    @property
+    def decorators(self) -> list[ast.expr]:
+        """The decorators, outermost first."""
+        return [] if isinstance(self.node, ast.Lambda) else self.node.decorator_list
+
+    def body(self) -> Iterator[ast.AST]:
+        """Every node of its body, without what is inside nested functions and classes."""
+        stack: list[ast.AST] = list(
+            reversed(self.node.body if isinstance(self.node.body, list) else [self.node.body])
+        )
+        while stack:
+            node = stack.pop()
+            yield node
+            if not isinstance(node, _SCOPES):
+                stack.extend(reversed(list(ast.iter_child_nodes(node))))
+            elif not isinstance(node, ast.Lambda):
+                stack.extend(reversed(node.decorator_list))
+
+    def holder(self, name: str) -> Function | None:
+        """The function among this one and those around it that binds `name`; None for a name of the module."""
+        function: Function | None = self
+        while function is not None:
+            if name in function.globals:
+                return None
+            if name in function.locals:
+                return function
+            function = function.outer
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Class:
+    """A class by its qualified name; `bases` as full names where they can be told; `attributes` by their values."""
+
+    name: str
+    node: ast.ClassDef
+    bases: tuple[str, ...]
+    attributes: Mapping[str, ast.expr]
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """A module that could be parsed. `name` is dotted, from the folder that is checked (`shop.views`)."""
+
+    source: Source
+    name: str
+    tree: ast.Module
+    package: str = field(default="")
+
+    @property
+    def path(self) -> str:
+        """Where it is, relative to the folder that is checked."""
+        return self.source.path
+
+    @cached_property
+    def imports(self) -> Mapping[str, str]:
+        """Local name -> what it means (`np` -> `numpy`, `cache` -> `functools.cache`), imports in functions too."""
+        found: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    if alias.asname:
+                        found[alias.asname] = alias.name
+                    else:
+                        top = alias.name.partition(".")[0]
+                        found[top] = top
+            elif isinstance(node, ast.ImportFrom):
+                start = self._origin(node)
+                for alias in node.names:
+                    found[alias.asname or alias.name] = f"{start}.{alias.name}" if start else alias.name
+        return found
+
+    @cached_property
+    def bindings(self) -> Mapping[str, ast.expr]:
+        """Names that the module's own statements bind by assignment (also under `if`, `try`, `with`) -> their value.
+
+        The first value counts, unless it is a constant such as None: then the next.
+        """
+        found: dict[str, ast.expr] = {}
+        for statement in _statements(self.tree.body):
+            for name, value in _bound(statement):
+                if name not in found or isinstance(found[name], ast.Constant):
+                    found[name] = value
+        return found
+
+    @cached_property
+    def classes(self) -> Mapping[str, Class]:
+        """Qualified name -> class."""
+        return {name: self._class(name, node) for name, node in _classes(self.tree, "")}
+
+    @cached_property
+    def functions(self) -> tuple[Function, ...]:
+        """All functions, methods and lambdas, outer before inner."""
+        return tuple(_functions(self.tree, "", None, None))
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Function]:
+        """Qualified name -> function; of several with one name, the last."""
+        return {each.name: each for each in self.functions}
+
+    def meaning(self, node: ast.AST, function: Function | None = None) -> str | None:
+        """What a name or a chain of attributes means, seen from `function` (None: from the module itself).
+
+        An imported name becomes what it was imported as, one that the module binds or defines gets the module's
+        name, a builtin becomes `builtins.NAME`. None for a local variable, and for what cannot be told (`f().x`).
+        """
+        chain: list[str] = []
+        while isinstance(node, ast.Attribute):
+            chain.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return None
+        root, rest = node.id, list(reversed(chain))
+        if function is not None and (holder := function.holder(root)) is not None and root not in self.imports:
+            if not any(each.outer is holder and each.name == f"{holder.name}.{root}" for each in self.functions):
+                return None
+            return ".".join([self.name, f"{holder.name}.{root}", *rest])
+        if root in self.bindings or root in self.classes or root in self.by_name:
+            return ".".join([self.name, root, *rest])
+        if root in self.imports:
+            return ".".join([self.imports[root], *rest])
+        return ".".join(["builtins", root, *rest]) if root in _BUILTINS else None
+
+    def _origin(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        parts = self.package.split(".") if self.package else []
+        parts = parts[: len(parts) - node.level + 1]
+        return ".".join([*parts, *([node.module] if node.module else [])])
+
+    def _class(self, name: str, node: ast.ClassDef) -> Class:
+        bases = [self.meaning(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
+        attributes = {key: value for each in node.body for key, value in _bound(each)}
+        return Class(name, node, tuple(base for base in bases if base), attributes)
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when these do, without functions and classes."""
+    for statement in body:
+        yield statement
+        if not isinstance(statement, _SCOPES):
+            for part in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(statement, part, []))
+            for handler in getattr(statement, "handlers", []):
+                yield from _statements(handler.body)
+
+
+def _bound(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    if isinstance(statement, ast.Assign):
+        for target in statement.targets:
+            if isinstance(target, ast.Name):
+                yield target.id, statement.value
+            elif isinstance(target, ast.Tuple) and isinstance(statement.value, ast.Tuple):
+                for name, value in zip(target.elts, statement.value.elts, strict=False):
+                    if isinstance(name, ast.Name):
+                        yield name.id, value
+    elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+        yield statement.target.id, statement.value
+
+
+def _classes(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.ClassDef]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield prefix + child.name, child
+            yield from _classes(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _classes(child, f"{prefix}{child.name}.")
+        else:
+            yield from _classes(child, prefix)
+
+
+def _functions(node: ast.AST, prefix: str, outer: Function | None, owner: str | None) -> Iterator[Function]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from _functions(child, f"{prefix}{child.name}.", outer, prefix + child.name)
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            name = prefix + ("<lambda>" if isinstance(child, ast.Lambda) else child.name)
+            function = _function(name, child, outer, owner)
+            yield function
+            yield from _functions(child, f"{name}.", function, None)
+        else:
+            yield from _functions(child, prefix, outer, owner)
+
+
+def _function(name: str, node: FunctionNode, outer: Function | None, owner: str | None) -> Function:
+    arguments = node.args
+    named = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    more = [each.arg for each in (arguments.vararg, arguments.kwarg) if each]
+    made = Function(name, node, outer, owner, frozenset(), frozenset(), tuple(named))
+    bound, declared, outside = {*named, *more}, set(), set()
+    for each in made.body():
+        match each:
+            case ast.Global(names):
+                declared.update(names)
+            case ast.Nonlocal(names):
+                outside.update(names)
+            case ast.Name(id=str(one), ctx=ast.Store() | ast.Del()):
+                bound.add(one)
+            case ast.FunctionDef(name=str(one)) | ast.AsyncFunctionDef(name=str(one)) | ast.ClassDef(name=str(one)):
+                bound.add(one)
+            case ast.ExceptHandler(name=str(one)) | ast.MatchAs(name=str(one)) | ast.MatchStar(name=str(one)):
+                bound.add(one)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                bound.update(alias.asname or alias.name.partition(".")[0] for alias in aliases)
+    free = declared | outside
+    return Function(name, node, outer, owner, frozenset(bound - free), frozenset(declared), tuple(named))
