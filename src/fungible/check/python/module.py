@@ -39,16 +39,20 @@ class Function:
 
     def body(self) -> Iterator[ast.AST]:
         """Every node of its body, without what is inside nested functions and classes."""
-        stack: list[ast.AST] = list(
-            reversed(self.node.body if isinstance(self.node.body, list) else [self.node.body])
-        )
+        return iter(self._nodes)
+
+    @cached_property
+    def _nodes(self) -> tuple[ast.AST, ...]:
+        inside, found = self.node.body, []
+        stack: list[ast.AST] = list(reversed(inside)) if isinstance(inside, list) else [inside]
         while stack:
             node = stack.pop()
-            yield node
+            found.append(node)
             if not isinstance(node, _SCOPES):
                 stack.extend(reversed(list(ast.iter_child_nodes(node))))
             elif not isinstance(node, ast.Lambda):
                 stack.extend(reversed(node.decorator_list))
+        return tuple(found)
 
     def holder(self, name: str) -> Function | None:
         """The function among this one and those around it that binds `name`; None for a name of the module."""
@@ -120,7 +124,11 @@ class Module:
     @cached_property
     def classes(self) -> Mapping[str, Class]:
         """Qualified name -> class."""
-        return {name: self._class(name, node) for name, node in _classes(self.tree, "")}
+        return {name: self._class(name, node) for name, node in self._class_nodes.items()}
+
+    @cached_property
+    def _class_nodes(self) -> Mapping[str, ast.ClassDef]:
+        return dict(_classes(self.tree, ""))
 
     @cached_property
     def functions(self) -> tuple[Function, ...]:
@@ -131,6 +139,19 @@ class Module:
     def by_name(self) -> Mapping[str, Function]:
         """Qualified name -> function; of several with one name, the last."""
         return {each.name: each for each in self.functions}
+
+    def around(self, node: ast.AST) -> Function | None:
+        """The function whose body holds a node of this module; None for the module's own statements."""
+        return self._inside.get(id(node))
+
+    @cached_property
+    def _inside(self) -> Mapping[int, Function]:
+        return {id(node): function for function in self.functions for node in function.body()}
+
+    @cached_property
+    def parents(self) -> Mapping[ast.AST, ast.AST]:
+        """Node -> the node it is in."""
+        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
 
     def meaning(self, node: ast.AST, function: Function | None = None) -> str | None:
         """What a name or a chain of attributes means, seen from `function` (None: from the module itself).
@@ -146,10 +167,10 @@ class Module:
             return None
         root, rest = node.id, list(reversed(chain))
         if function is not None and (holder := function.holder(root)) is not None and root not in self.imports:
-            if not any(each.outer is holder and each.name == f"{holder.name}.{root}" for each in self.functions):
+            if f"{holder.name}.{root}" not in self.by_name:
                 return None
             return ".".join([self.name, f"{holder.name}.{root}", *rest])
-        if root in self.bindings or root in self.classes or root in self.by_name:
+        if root in self.bindings or root in self._class_nodes or root in self.by_name:
             return ".".join([self.name, root, *rest])
         if root in self.imports:
             return ".".join([self.imports[root], *rest])

@@ -1,0 +1,167 @@
+"""Rules about what functions write to variables that outlive a request (FU101, 102, 103, 107, 109, 111, 112)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from fungible.check.finding import Finding, Level, Rule
+from fungible.check.python.module import Function, Module
+from fungible.check.python.places import Kind
+from fungible.check.python.reached import Reached
+from fungible.check.python.uses import Uses, Written, is_lazy, is_memo, reads_a_store, uses
+
+RULES = (
+    Rule(
+        "FU101",
+        "a variable of the process is filled while requests are served",
+        "Each process has a variable of its own: what one request puts there, a request in another process does not "
+        "find, and a restart empties it.",
+        "Keep it in a backing service: a session, a database or a store that all processes are attached to.",
+        "session-in-memory",
+        'CARTS = {}\n\n@app.post("/cart")\ndef add():\n    CARTS[request.form["user"]] = request.form["item"]\n',
+        '@app.post("/cart")\ndef add():\n    store.set(f"cart:{request.form[\'user\']}", request.form["item"])\n',
+    ),
+    Rule(
+        "FU102",
+        "a global variable is bound anew while requests are served",
+        "The other processes keep the old value, and a restart brings it back.",
+        "Keep the value in a backing service and read it for each request.",
+        "process-setting",
+        'banner = "hello"\n\n@app.post("/banner")\ndef change():\n    global banner\n    banner = request.form["text"]\n',
+        '@app.post("/banner")\ndef change():\n    store.set("banner", request.form["text"])\n',
+    ),
+    Rule(
+        "FU103",
+        "a mutable attribute of a class is changed while requests are served",
+        "A class is one object in each process: all its instances there share the attribute, those in another process "
+        "have another one.",
+        "Make it an attribute of the instance (in `__init__`), or keep it in a backing service.",
+        "class-attribute",
+        "class Basket:\n    items = []\n\n    def add(self, item):\n        self.items.append(item)\n\n"
+        '@app.post("/add")\ndef add():\n    Basket().add(request.form["item"])\n',
+        "class Basket:\n    def __init__(self):\n        self.items = []\n\n    def add(self, item):\n"
+        '        self.items.append(item)\n\n@app.post("/add")\ndef add():\n    Basket().add(request.form["item"])\n',
+    ),
+    Rule(
+        "FU107",
+        "numbers are counted in the process",
+        "Every process counts for itself: numbers come twice, limits are multiplied, totals jump.",
+        "Let a backing service count: a sequence of the database, INCR of Valkey or Redis; or use a UUID.",
+        "counter-or-limiter",
+        'hits = 0\n\n@app.get("/")\ndef index():\n    global hits\n    hits += 1\n    return str(hits)\n',
+        '@app.get("/")\ndef index():\n    return str(store.incr("hits"))\n',
+    ),
+    Rule(
+        "FU109",
+        "work in the background reports in a variable of the process",
+        "The request that asks for the state of the work meets another process, and a restart loses both.",
+        "Give the work to a queue that worker processes read, and keep its state in a backing service.",
+        "job-status",
+        'JOBS = {}\n\ndef export(id):\n    JOBS[id] = "done"\n\n@app.post("/export")\ndef start():\n'
+        '    Thread(target=export, args=(1,)).start()\n\n@app.get("/export/<id>")\ndef status(id):\n'
+        "    return JOBS[id]\n",
+        '@app.post("/export")\ndef start():\n    queue.enqueue(export, 1)\n',
+    ),
+    Rule(
+        "FU111",
+        "connections are collected in the process to send to all of them",
+        "A message reaches the clients of this process alone.",
+        "Publish messages through a backing service (Valkey or Redis pub/sub, PostgreSQL LISTEN) that every process "
+        "subscribes to.",
+        "session-in-memory",
+        'clients = set()\n\n@app.websocket("/ws")\nasync def join(websocket: WebSocket):\n    clients.add(websocket)\n'
+        "    for client in clients:\n        await client.send_text('joined')\n",
+        '@app.websocket("/ws")\nasync def join(websocket: WebSocket):\n    async for message in channel.listen():\n'
+        "        await websocket.send_text(message)\n",
+    ),
+    Rule(
+        "FU112",
+        "requests wait for each other through a queue or event of the process",
+        "Who puts something in and who waits for it may be in two processes; then nobody is woken.",
+        "Use what all processes are attached to: a stream or list of Valkey or Redis, LISTEN/NOTIFY, a broker.",
+        "session-in-memory",
+        'MESSAGES = asyncio.Queue()\n\n@app.post("/say")\nasync def say(text: str):\n    await MESSAGES.put(text)\n\n'
+        '@app.get("/hear")\nasync def hear():\n    return await MESSAGES.get()\n',
+        '@app.post("/say")\nasync def say(text: str):\n    await store.xadd("messages", {"text": text})\n',
+    ),
+)
+
+_SOCKETS = ("websocket", "ws", "socket", "sock", "conn", "connection", "peer")
+
+
+def find(reached: Reached) -> Iterator[Finding]:
+    """A finding for each place and sort of write, at the first line that makes it."""
+    for used in uses(reached).values():
+        seen = set()
+        for written in used.writes:
+            found = _judge(reached, used, written)
+            if found is not None and found.rule not in seen:
+                seen.add(found.rule)
+                yield found
+
+
+def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
+    place, write, module = used.place, written.write, written.module
+    if not used.fills:
+        return None  # nothing is put in while requests are served
+    if place.kind in (Kind.LOCK, Kind.APP) or _is_own(write.path):
+        return None
+    rule, level = _class(reached, used, written)
+    if rule == "FU102" and is_lazy(module, written):
+        level = Level.POSSIBLE
+    elif rule in ("FU101", "FU103") and is_memo(module, used):
+        rule = "FU105" if reads_a_store(used.fills[0].module, used.fills[0].function) else rule
+        level = Level.LIKELY if rule == "FU105" else Level.POSSIBLE
+    line = getattr(write.node, "lineno", place.line)
+    return Finding(
+        rule, level, module.path, line, _message(reached, used, written, rule), place.full,
+        getattr(write.node, "col_offset", 0) + 1,
+    )  # fmt: skip
+
+
+def _class(reached: Reached, used: Uses, written: Written) -> tuple[str, Level]:
+    place, write = used.place, written.write
+    sure = Level.CERTAIN if used.reads else Level.LIKELY
+    if place.kind is Kind.QUEUE:
+        return "FU112", sure
+    if place.kind is Kind.COUNTER:
+        return "FU107", Level.CERTAIN
+    if isinstance(write.node, ast.AugAssign) and isinstance(write.node.op, ast.Add | ast.Sub):
+        return "FU107", sure
+    if _is_connection(written.module, written.function, write.adds):
+        return "FU111", sure
+    if reached.ways[written.function].background:
+        return "FU109", sure
+    if write.rebinds:
+        return "FU102", sure
+    if place.owner == "class":
+        return "FU103", sure
+    return "FU101", sure if place.kind is not Kind.OTHER else Level.LIKELY
+
+
+def _message(reached: Reached, used: Uses, written: Written, rule: str) -> str:
+    name = used.place.name
+    what = {
+        "FU102": f"`{name}` gets another value",
+        "FU105": f"`{name}` keeps what a store answered",
+        "FU107": f"`{name}` counts",
+        "FU111": f"`{name}` collects connections",
+        "FU112": f"`{name}` joins requests of one process",
+    }.get(rule, f"`{name}` is changed")
+    where = f"{used.place.module.path}:{used.place.line}"
+    return f"{what} {reached.told(written.function)}; it is made at {where}"
+
+
+def _is_connection(module: Module, function: Function, value: ast.expr | None) -> bool:
+    if not isinstance(value, ast.Name) or value.id not in function.parameters:
+        return False
+    for argument in (*function.node.args.posonlyargs, *function.node.args.args):
+        if argument.arg == value.id and argument.annotation is not None:
+            return "WebSocket" in ast.unparse(argument.annotation)
+    return value.id in _SOCKETS
+
+
+def _is_own(path: tuple[str, ...]) -> bool:
+    """Whether what is changed is the business of a framework's object that lasts (`app.state` has a rule)."""
+    return bool(path) and path[0] in ("state", "config", "ctx", "extensions", "session", "objects")

@@ -1,0 +1,172 @@
+"""What becomes of a place while requests are served: who writes it, and whether anything reads it."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fungible.check.python.module import Function, Module
+from fungible.check.python.places import Place
+from fungible.check.python.reached import Reached
+from fungible.check.python.writes import Write, locate, writes
+
+_EMPTIES = frozenset({"clear", "pop", "popitem", "discard", "remove", "popleft"})
+_READS_A_STORE = frozenset(
+    """
+    execute executemany fetchone fetchall fetchrow fetchval scalar scalars scalar_one get_or_create objects read_text
+    read_bytes find_one hgetall urlopen get_json getresponse query
+    """.split()  # noqa: SIM905
+)
+_STORES = (
+    "requests.",
+    "httpx.",
+    "urllib.request.",
+    "aiohttp.",
+    "boto3.",
+    "redis.",
+    "sqlite3.",
+    "psycopg",
+    "pymongo.",
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A write, and the function that makes it."""
+
+    module: Module
+    function: Function
+    write: Write
+
+
+@dataclass(frozen=True)
+class Uses:
+    """All writes of a place in reached functions, by file and line, and in how many spots its content is read."""
+
+    place: Place
+    writes: tuple[Written, ...]
+    reads: int
+
+    @property
+    def fills(self) -> tuple[Written, ...]:
+        """The writes that put something in."""
+        return tuple(each for each in self.writes if not _empties(each.write.node))
+
+
+def uses(reached: Reached) -> Mapping[str, Uses]:
+    """Full name of a place -> its uses, of all places that are written while a request is served."""
+    written: dict[str, list[Written]] = defaultdict(list)
+    places: dict[str, Place] = {}
+    for module, function in reached:
+        for write in writes(reached, module, function):
+            places[write.place.full] = write.place
+            written[write.place.full].append(Written(module, function, write))
+    reads = _reads(reached)
+    return {
+        name: Uses(places[name], tuple(each), max(0, reads.get(name, 0) - sum(not one.write.rebinds for one in each)))
+        for name, each in written.items()
+    }
+
+
+def _reads(reached: Reached) -> Mapping[str, int]:
+    """How often a place is named in reached functions where it is not bound anew."""
+    found: dict[str, int] = defaultdict(int)
+    for module, function in reached:
+        for node in function.body():
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                place, _ = locate(reached, module, function, node.id, _path_above(module, node))
+                if place is not None:
+                    found[place.full] += 1
+    return found
+
+
+def _path_above(module: Module, node: ast.AST) -> tuple[str, ...]:
+    path = []
+    parent = module.parents.get(node)
+    while isinstance(parent, ast.Attribute) and parent.value is node:
+        path.append(parent.attr)
+        node, parent = parent, module.parents.get(parent)
+    return tuple(path)
+
+
+def _empties(node: ast.AST) -> bool:
+    if isinstance(node, ast.Delete):
+        return True
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _EMPTIES
+
+
+def is_lazy(module: Module, written: Written) -> bool:
+    """Whether a variable is bound where it was found empty (`if CLIENT is None: CLIENT = connect()`)."""
+    name = written.write.place.name.rpartition(".")[2]
+    return written.write.rebinds and any(
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Compare | ast.UnaryOp | ast.BoolOp)
+        and any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node.test))
+        for node in _around(module, written.write.node)
+    )
+
+
+def is_memo(module: Module, used: Uses) -> bool:
+    """Whether a place only keeps what a call gave for a key, looked up by that key before (`if k not in X`)."""
+    fills = used.fills
+    if len(fills) != 1:
+        return False
+    one = fills[0].write
+    if not isinstance(one.node, ast.Assign) or one.key is None or not _computed(one.adds, fills[0].function):
+        return False
+    key = ast.dump(one.key)
+    return any(
+        ast.dump(looked) == key
+        for node in fills[0].function.body()
+        for looked in _looked_up(node)
+        if looked is not one.key
+    )
+
+
+def reads_a_store(module: Module, function: Function) -> bool:
+    """Whether a function's own body asks a database, a service or a file."""
+    for node in function.body():
+        if isinstance(node, ast.Call):
+            meaning = module.meaning(node.func, function) or ""
+            if meaning.startswith(_STORES) or meaning == "builtins.open":
+                return True
+        if isinstance(node, ast.Attribute) and node.attr in _READS_A_STORE:
+            return True
+    return False
+
+
+def _computed(value: ast.expr | None, function: Function) -> bool:
+    """Whether a value comes of a call that was given something, directly or by a local name."""
+    if isinstance(value, ast.Name):
+        values = [
+            node.value
+            for node in function.body()
+            if isinstance(node, ast.Assign)
+            and any(isinstance(each, ast.Name) and each.id == value.id for each in node.targets)
+        ]
+        return bool(values) and any(_computed(each, function) for each in values if not isinstance(each, ast.Name))
+    if isinstance(value, ast.Tuple):
+        return any(_computed(each, function) for each in value.elts)
+    if isinstance(value, ast.Await):
+        return _computed(value.value, function)
+    return isinstance(value, ast.Call) and bool(value.args or value.keywords or isinstance(value.func, ast.Attribute))
+
+
+def _looked_up(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, ast.Compare) and any(isinstance(each, ast.In | ast.NotIn) for each in node.ops):
+        yield node.left
+    elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        yield node.slice
+    elif (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and node.args
+    ):
+        yield node.args[0]
+
+
+def _around(module: Module, node: ast.AST) -> Iterator[ast.AST]:
+    parent = module.parents.get(node)
+    while parent is not None and not isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module):
+        yield parent
+        parent = module.parents.get(parent)

@@ -1,0 +1,201 @@
+"""What a function that runs in a request writes to places that outlive the request."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fungible.check.python.module import Function, Module
+from fungible.check.python.places import Kind, Place, kind_of, of_module, place_of
+from fungible.check.python.reached import Reached
+
+MUTATORS = frozenset(
+    """
+    append extend insert add update setdefault pop popitem remove discard clear appendleft
+    extendleft popleft sort reverse rotate subtract difference_update intersection_update
+    symmetric_difference_update move_to_end
+    """.split()  # noqa: SIM905
+)
+_PUTS = frozenset({"put", "put_nowait", "set", "notify", "notify_all"})
+_THROUGH = frozenset({"get", "setdefault", "values", "items", "pop", "popitem", "copy"})
+
+
+@dataclass(frozen=True)
+class Write:
+    """A statement that changes a place.
+
+    `node` is the statement or call; `path` the attributes between the place and what is changed (`items` for
+    `STORE.items[k] = v`); `rebinds` whether the variable itself gets another value; `adds` the value that is put
+    in, where it can be told; `key` under what.
+    """
+
+    place: Place
+    node: ast.stmt | ast.expr
+    path: tuple[str, ...]
+    rebinds: bool
+    adds: ast.expr | None = None
+    key: ast.expr | None = None
+
+
+def writes(reached: Reached, module: Module, function: Function) -> Iterator[Write]:
+    """The writes of one reached function, in the order of its text."""
+    aliases = _aliases(module, function)
+    for node in function.body():
+        for target, path_key, value in _changed(node):
+            yield from _write(reached, module, function, node, target, path_key, value, aliases)
+
+
+def _changed(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, ast.expr | None]]:
+    """What a node changes, under which key, and what it puts there."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            for each in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
+                yield each, getattr(each, "slice", None), node.value
+    elif isinstance(node, ast.AugAssign) or (isinstance(node, ast.AnnAssign) and node.value is not None):
+        yield node.target, getattr(node.target, "slice", None), node.value
+    elif isinstance(node, ast.Delete):
+        yield from ((each, getattr(each, "slice", None), None) for each in node.targets)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if node.func.attr in MUTATORS | _PUTS:
+            yield node.func, node.args[0] if node.args else None, node.args[-1] if node.args else None
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "next" and node.args:
+        yield ast.Attribute(node.args[0], "__next__", ast.Load()), None, None
+
+
+def _write(
+    reached: Reached,
+    module: Module,
+    function: Function,
+    node: ast.AST,
+    target: ast.expr,
+    key: ast.expr | None,
+    value: ast.expr | None,
+    aliases: Mapping[str, ast.expr],
+) -> Iterator[Write]:
+    if not isinstance(node, ast.stmt | ast.expr):
+        return
+    bare = isinstance(target, ast.Name)
+    if bare and target.id not in function.globals and not _nonlocal(function, target.id):  # type: ignore[attr-defined]
+        return
+    called = isinstance(node, ast.Call)
+    method = target.attr if called and isinstance(target, ast.Attribute) else ""
+    root, path = _down(target.value if called and isinstance(target, ast.Attribute) else target)
+    if root is None:
+        return
+    if root.id in aliases and function.holder(root.id) is function:
+        root, before = _down(aliases[root.id])
+        if root is None:
+            return
+        path = (*before, *path)
+    place, path = locate(reached, module, function, root.id, path)
+    if place is None:
+        return
+    if method in _PUTS and place.kind is not Kind.QUEUE:
+        return
+    if method == "__next__" and place.kind is not Kind.COUNTER:
+        return
+    if called and method in MUTATORS and not path and place.kind not in (Kind.CONTAINER, Kind.VALUE):
+        return  # `.add()` of a session, `.update()` of a client: methods of an object, not of a container
+    if not called and not bare and place.kind in (Kind.OTHER, Kind.LOCK, Kind.QUEUE):
+        return
+    yield Write(place, node, path, bare, value, key)
+
+
+def locate(
+    reached: Reached, module: Module, function: Function, root: str, path: tuple[str, ...]
+) -> tuple[Place | None, tuple[str, ...]]:
+    """The place that a root and its attributes stand for, and the attributes that are left."""
+    method = function
+    while method.owner is None and method.outer is not None:
+        method = method.outer
+    if root in ("self", "cls") and method.owner and path:
+        return _of_self(reached, module, method.owner, root, path)
+    meaning = module.meaning(ast.Name(root, ast.Load()), function)
+    found = reached.program.locate(f"{meaning}.{path[0]}") if meaning and path else None
+    if found and found[1] and (place := of_module(reached, *found)):  # `store.CARTS`, `Cart.items`
+        return place, path[1:]
+    return place_of(reached, module, function, root), path
+
+
+def _of_self(
+    reached: Reached, module: Module, owner: str, root: str, path: tuple[str, ...]
+) -> tuple[Place | None, tuple[str, ...]]:
+    """An attribute of the object itself: of its class where no method binds it, else of a lasting object."""
+    for name in (f"{module.name}.{owner}", *reached.program.ancestors(module, module.classes[owner])):
+        made = reached.program.class_(name)
+        if made is None:
+            continue
+        there, kind = made
+        bound = _binds(there, kind.name, path[0])
+        if (root == "cls" or not bound) and path[0] in kind.attributes:
+            return of_module(reached, there, f"{kind.name}.{path[0]}"), path[1:]
+        if bound is not None and root == "self" and f"{module.name}.{owner}" in reached.lasting:
+            value = bound.value if isinstance(bound, ast.Assign | ast.AnnAssign) else None
+            if value is None:
+                return None, path
+            found = kind_of(there, value, reached)
+            return Place(there, f"{kind.name}().{path[0]}", bound.lineno, found, "instance"), path[1:]
+    return None, path
+
+
+def _binds(module: Module, owner: str, attribute: str) -> ast.Assign | ast.AnnAssign | None:
+    """The statement by which a method of the class gives its object this attribute, `__init__` first."""
+    methods = [each for each in module.functions if each.owner == owner]
+    methods.sort(key=lambda each: not each.name.endswith(".__init__"))
+    for method in methods:
+        for node in method.body():
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.AnnAssign) and node.value is not None:
+                targets = [node.target]
+            for target in targets:
+                if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(target) == f"self.{attribute}":
+                    return node
+    return None
+
+
+def _down(node: ast.expr) -> tuple[ast.Name | None, tuple[str, ...]]:
+    """The name at the bottom of `A.b[c].get(d)`, and the attributes on the way (`b`)."""
+    path: list[str] = []
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute):
+            path.append(node.attr)
+            node = node.value
+        elif isinstance(node, ast.Subscript | ast.Await):
+            node = node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _THROUGH:
+            node = node.func.value
+        else:
+            return None, ()
+    return node, tuple(reversed(path))
+
+
+def _aliases(module: Module, function: Function) -> Mapping[str, ast.expr]:
+    """Local names that stand for a part of something else: `cart = CARTS[user]`, always by such assignments."""
+    found: dict[str, ast.expr] = {}
+    spoiled = set(function.parameters)
+    for node in function.body():
+        for name, value in _named(node):
+            root, _ = _down(value) if value is not None else (None, ())
+            if root is None or isinstance(value, ast.Name) or root.id == name or name in found:
+                if not (isinstance(value, ast.Dict | ast.List | ast.Set) and name in found):
+                    spoiled.add(name)
+            elif isinstance(value, ast.expr):
+                found[name] = value
+    return {name: value for name, value in found.items() if name not in spoiled}
+
+
+def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            for each in ast.walk(target) if isinstance(target, ast.Tuple | ast.List) else [target]:
+                if isinstance(each, ast.Name):
+                    yield each.id, node.value if each is target else None
+    elif isinstance(node, ast.NamedExpr):
+        yield node.target.id, node.value
+    elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+        yield from ((each.id, None) for each in ast.walk(node.target) if isinstance(each, ast.Name))
+
+
+def _nonlocal(function: Function, name: str) -> bool:
+    return any(isinstance(node, ast.Nonlocal) and name in node.names for node in function.body())
