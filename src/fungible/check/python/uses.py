@@ -125,6 +125,19 @@ def is_memo(module: Module, used: Uses) -> bool:
     )
 
 
+def is_compared(module: Module, used: Uses) -> bool:
+    """Whether what is kept is taken only after a comparison with something current (a version, a time of change)."""
+    first = used.fills[0]
+    tests = [node.test for node in _around(module, first.write.node) if isinstance(node, ast.If)]
+    tests += [node.test for node in first.function.body() if isinstance(node, ast.If | ast.IfExp)]
+    return any(
+        isinstance(each, ast.Compare)
+        and any(isinstance(op, ast.Eq | ast.NotEq | ast.Lt | ast.LtE | ast.Gt | ast.GtE) for op in each.ops)
+        for test in tests
+        for each in ast.walk(test)
+    )
+
+
 def reads_a_store(module: Module, function: Function) -> bool:
     """Whether a function's own body asks a database, a service or a file."""
     for node in function.body():

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Rule
 from fungible.check.python.reached import Reached
-from fungible.check.python.rules import memory
+from fungible.check.python.rules import app_object, caches, files, made_at_start, memory
 from fungible.check.tree import Tree
 
-RULES: tuple[Rule, ...] = (*memory.RULES,)
+_ROOMS = (memory, caches, app_object, made_at_start, files)
+
+RULES: tuple[Rule, ...] = tuple(rule for room in _ROOMS for rule in room.RULES)
 
 
 def find(tree: Tree) -> Iterator[Finding]:
     """All findings in the tree's Python modules."""
     reached = Reached.of(tree.program)
-    yield from memory.find(reached)
+    for room in _ROOMS:
+        yield from room.find(reached)

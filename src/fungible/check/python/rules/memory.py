@@ -9,7 +9,7 @@ from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.module import Function, Module
 from fungible.check.python.places import Kind
 from fungible.check.python.reached import Reached
-from fungible.check.python.uses import Uses, Written, is_lazy, is_memo, reads_a_store, uses
+from fungible.check.python.uses import Uses, Written, is_compared, is_lazy, is_memo, reads_a_store, uses
 
 RULES = (
     Rule(
@@ -28,14 +28,15 @@ RULES = (
         "The other processes keep the old value, and a restart brings it back.",
         "Keep the value in a backing service and read it for each request.",
         "process-setting",
-        'banner = "hello"\n\n@app.post("/banner")\ndef change():\n    global banner\n    banner = request.form["text"]\n',
+        'banner = "hello"\n\n@app.post("/banner")\ndef change():\n    global banner\n'
+        '    banner = request.form["text"]\n',
         '@app.post("/banner")\ndef change():\n    store.set("banner", request.form["text"])\n',
     ),
     Rule(
         "FU103",
         "a mutable attribute of a class is changed while requests are served",
-        "A class is one object in each process: all its instances there share the attribute, those in another process "
-        "have another one.",
+        "A class is one object in each process: all its instances there share the attribute, those in another "
+        "process have another one.",
         "Make it an attribute of the instance (in `__init__`), or keep it in a backing service.",
         "class-attribute",
         "class Basket:\n    items = []\n\n    def add(self, item):\n        self.items.append(item)\n\n"
@@ -70,8 +71,8 @@ RULES = (
         "Publish messages through a backing service (Valkey or Redis pub/sub, PostgreSQL LISTEN) that every process "
         "subscribes to.",
         "session-in-memory",
-        'clients = set()\n\n@app.websocket("/ws")\nasync def join(websocket: WebSocket):\n    clients.add(websocket)\n'
-        "    for client in clients:\n        await client.send_text('joined')\n",
+        'clients = set()\n\n@app.websocket("/ws")\nasync def join(websocket: WebSocket):\n'
+        "    clients.add(websocket)\n    for client in clients:\n        await client.send_text('joined')\n",
         '@app.websocket("/ws")\nasync def join(websocket: WebSocket):\n    async for message in channel.listen():\n'
         "        await websocket.send_text(message)\n",
     ),
@@ -111,8 +112,10 @@ def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
     if rule == "FU102" and is_lazy(module, written):
         level = Level.POSSIBLE
     elif rule in ("FU101", "FU103") and is_memo(module, used):
-        rule = "FU105" if reads_a_store(used.fills[0].module, used.fills[0].function) else rule
-        level = Level.LIKELY if rule == "FU105" else Level.POSSIBLE
+        level = Level.POSSIBLE
+        if reads_a_store(used.fills[0].module, used.fills[0].function):
+            rule = "FU105"
+            level = Level.POSSIBLE if is_compared(module, used) else Level.LIKELY
     line = getattr(write.node, "lineno", place.line)
     return Finding(
         rule, level, module.path, line, _message(reached, used, written, rule), place.full,

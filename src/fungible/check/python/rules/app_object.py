@@ -1,0 +1,182 @@
+"""Rules about the app object and the process as a whole (FU106, FU119, FU120)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from fungible.check.finding import Finding, Level, Rule
+from fungible.check.python.module import Function, Module
+from fungible.check.python.reached import Reached
+from fungible.check.python.writes import MUTATORS
+
+RULES = (
+    Rule(
+        "FU106",
+        "the app object is changed while requests are served",
+        "`app.state`, `app.config` and all that belongs to the app are of one process; the others keep what they have.",
+        "Keep the value in a backing service, or make a setting of it: a config var, and a new release.",
+        "process-setting",
+        '@app.post("/theme")\ndef theme():\n    app.config["THEME"] = request.form["theme"]\n',
+        '@app.post("/theme")\ndef theme():\n    store.set("theme", request.form["theme"])\n',
+    ),
+    Rule(
+        "FU119",
+        "a setting of the whole process is changed while a request is served",
+        "Every later request in this process is served with it, and those in other processes without.",
+        "Pass the value where it is needed, or use what ends with the request (a `with` block, a context variable).",
+        "process-setting",
+        '@app.get("/in/<zone>")\ndef show(zone):\n    os.environ["TZ"] = zone\n',
+        '@app.get("/in/<zone>")\ndef show(zone):\n    return now(ZoneInfo(zone))\n',
+    ),
+    Rule(
+        "FU120",
+        "an attribute of a module is assigned while requests are served",
+        "The module is changed for every later request in this process, and for none in the others.",
+        "Pass the value, or keep it in a backing service.",
+        "process-setting",
+        'import settings\n\n@app.post("/maintenance")\ndef close():\n    settings.MAINTENANCE = True\n',
+        '@app.post("/maintenance")\ndef close():\n    store.set("maintenance", "1")\n',
+    ),
+)
+
+_PARTS = ("state", "ctx", "config", "extensions", "jinja_env")
+_APPS = frozenset({"app", "application", "current_app"})
+_SETTERS = {
+    "os.chdir": Level.CERTAIN,
+    "os.putenv": Level.CERTAIN,
+    "os.unsetenv": Level.CERTAIN,
+    "os.umask": Level.CERTAIN,
+    "locale.setlocale": Level.CERTAIN,
+    "time.tzset": Level.CERTAIN,
+    "random.seed": Level.LIKELY,
+    "numpy.random.seed": Level.LIKELY,
+    "socket.setdefaulttimeout": Level.LIKELY,
+    "sys.setrecursionlimit": Level.LIKELY,
+    "logging.disable": Level.LIKELY,
+    "django.utils.translation.activate": Level.LIKELY,
+    "django.utils.timezone.activate": Level.LIKELY,
+}
+
+
+def find(reached: Reached) -> Iterator[Finding]:
+    """What reached functions change of the app, of modules and of the process."""
+    for module, function in reached:
+        for node in function.body():
+            if isinstance(node, ast.Call):
+                yield from _called(reached, module, function, node)
+            for target in _targets(node):
+                yield from _assigned(reached, module, function, target)
+
+
+def _called(reached: Reached, module: Module, function: Function, node: ast.Call) -> Iterator[Finding]:
+    meaning = module.meaning(node.func, function) or ""
+    if level := _SETTERS.get(meaning):
+        if not _restores(module, function, meaning):
+            yield _found(reached, module, function, node, "FU119", level, f"`{ast.unparse(node.func)}()`", meaning)
+    elif isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+        base = node.func.value
+        if meaning.startswith("os.environ."):
+            yield _found(reached, module, function, node, "FU119", Level.CERTAIN, "`os.environ`", "os.environ")
+        elif (name := _of_app(module, function, base)) and name.count("."):
+            yield _found(reached, module, function, node, "FU106", Level.CERTAIN, f"`{name}`", name)
+
+
+def _assigned(reached: Reached, module: Module, function: Function, target: ast.expr) -> Iterator[Finding]:
+    base = target.value if isinstance(target, ast.Subscript) else target
+    meaning = module.meaning(base, function) or ""
+    if isinstance(target, ast.Subscript) and meaning == "os.environ":
+        yield _found(reached, module, function, target, "FU119", Level.CERTAIN, "`os.environ`", "os.environ")
+    elif name := _of_app(module, function, target):
+        yield _found(reached, module, function, target, "FU106", Level.CERTAIN, f"`{name}`", name)
+    elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name | ast.Attribute):
+        if target.attr == "prec" and "getcontext" in ast.unparse(target.value):
+            return
+        holder = module.meaning(target.value, function)
+        if holder and _is_module(reached, module, holder, target.value):
+            name = ast.unparse(target)
+            yield _found(reached, module, function, target, "FU120", Level.CERTAIN, f"`{name}`", name)
+
+
+def _of_app(module: Module, function: Function, node: ast.expr) -> str | None:
+    """`app.config`, `request.app.state.jobs`, `request.app` of a subscript: the app's part that a node belongs to."""
+    subscript = isinstance(node, ast.Subscript)
+    chain: list[str] = []
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute):
+            chain.append(node.attr)
+            node = node.value
+        elif isinstance(node, ast.Subscript):
+            node = node.value
+        else:
+            return None
+    names = [node.id, *reversed(chain)]
+    at = next((index for index, name in enumerate(names) if name in _APPS), None)
+    if at is None or (at == 0 and function.holder(node.id) is not None and node.id not in module.imports):
+        return None if at is None or not _is_outer(function, node.id) else _named(names, at, subscript)
+    return _named(names, at, subscript)
+
+
+def _named(names: list[str], at: int, subscript: bool) -> str | None:
+    rest = names[at + 1 :]
+    if not rest:
+        return ".".join(names) if subscript and at > 0 else None  # `request.app["jobs"]`
+    return ".".join(names[: at + 3]) if rest[0] in _PARTS and (subscript or len(rest) > 1) else None
+
+
+def _is_outer(function: Function, name: str) -> bool:
+    """Whether a name is bound by a function around, as `app` in an app factory."""
+    holder = function.holder(name)
+    return holder is not None and holder is not function
+
+
+def _is_module(reached: Reached, module: Module, meaning: str, node: ast.expr) -> bool:
+    root = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if not isinstance(root, ast.Name) or root.id not in module.imports:
+        return False
+    found = reached.program.locate(meaning)
+    if found is not None:
+        return not found[1]
+    plain = any(
+        isinstance(each, ast.Import)
+        and any((alias.asname or alias.name) == ast.unparse(node) for alias in each.names)
+        for each in ast.walk(module.tree)
+    )
+    return plain or meaning == "django.conf.settings"
+
+
+def _restores(module: Module, function: Function, meaning: str) -> bool:
+    """Whether the function calls it again, to put back what was: in a `finally`, or twice in a row."""
+    calls = [
+        node
+        for node in function.body()
+        if isinstance(node, ast.Call) and module.meaning(node.func, function) == meaning
+    ]
+    tried = any(isinstance(node, ast.Try) and node.finalbody for node in function.body())
+    after = any(
+        isinstance(node, ast.Attribute) and node.attr in ("deactivate", "deactivate_all") for node in function.body()
+    )
+    return after or (len(calls) > 1 and tried)
+
+
+def _targets(node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, ast.Assign | ast.Delete):
+        return list(node.targets)
+    return [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else []
+
+
+def _found(
+    reached: Reached,
+    module: Module,
+    function: Function,
+    node: ast.expr,
+    rule: str,
+    level: Level,
+    what: str,
+    symbol: str,
+) -> Finding:
+    said = "is called" if what.endswith("()`") else "is changed"
+    message = f"{what} {said} {reached.told(function)}"
+    return Finding(rule, level, module.path, node.lineno, message, f"{module.name}:{symbol}", node.col_offset + 1)

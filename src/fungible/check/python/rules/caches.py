@@ -1,0 +1,126 @@
+"""Rules about what a process remembers of others' data (FU105, FU121) and of clients' conversations (FU124)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from fungible.check.finding import Finding, Level, Rule
+from fungible.check.python.entries import is_web
+from fungible.check.python.module import Function, Module
+from fungible.check.python.reached import Reached
+from fungible.check.python.uses import reads_a_store
+
+RULES = (
+    Rule(
+        "FU105",
+        "a process remembers what a store answered",
+        "The process that changes the data can forget its own copy and not those of the others: they go on answering "
+        "with what was.",
+        "Cache in a backing service that every process reads, with an expiry or a version in the key.",
+        "cache",
+        '@lru_cache\ndef price(id):\n    return db.execute("SELECT price FROM item WHERE id=?", (id,)).fetchone()\n\n'
+        '@app.get("/price/<id>")\ndef show(id):\n    return str(price(id))\n',
+        '@lru_cache\ndef roman(number):\n    return convert(number)\n\n@app.get("/roman/<int:n>")\ndef show(n):\n'
+        "    return roman(n)\n",
+    ),
+    Rule(
+        "FU121",
+        "a store is read when the process starts",
+        "The process answers with what was there then, until it is restarted.",
+        "Read it for each request, or cache it in a backing service with an expiry.",
+        "settings-at-boot",
+        "from flags.models import Flag\n\nENABLED = set(Flag.objects.filter(on=True).values_list('name'))\n",
+        "from flags.models import Flag\n\ndef enabled():\n    return set(Flag.objects.filter(on=True))\n",
+    ),
+    Rule(
+        "FU124",
+        "a conversation is remembered in the process",
+        "The next message of the same conversation meets a process that has not heard of it.",
+        "Use a checkpointer or a history in a database (PostgreSQL, SQLite attached by URL, Valkey or Redis).",
+        "session-in-memory",
+        "from langgraph.checkpoint.memory import MemorySaver\n\n"
+        "graph = builder.compile(checkpointer=MemorySaver())\n",
+        "from langgraph.checkpoint.postgres import PostgresSaver\n\n"
+        'graph = builder.compile(checkpointer=PostgresSaver.from_conn_string(os.environ["DATABASE_URL"]))\n',
+    ),
+)
+
+_REMEMBERS = frozenset(
+    """
+    functools.lru_cache functools.cache cachetools.cached cachetools.func.lru_cache cachetools.func.ttl_cache
+    cachetools.func.lfu_cache async_lru.alru_cache aiocache.cached asyncache.cached methodtools.lru_cache
+    """.split()  # noqa: SIM905
+)
+_HISTORIES = (
+    "MemorySaver",
+    "InMemorySaver",
+    "InMemoryChatMessageHistory",
+    "ConversationBufferMemory",
+    "InMemoryStore",
+)
+
+
+def find(reached: Reached) -> Iterator[Finding]:
+    """Memoised functions that ask a store, stores read at import, conversations in memory."""
+    for module, function in reached:
+        yield from _memoised(reached, module, function)
+    for module in reached.program.modules.values():
+        yield from _at_import(module)
+        yield from _conversations(module)
+
+
+def _memoised(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
+    for decorator in function.decorators:
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if module.meaning(target, function.outer) not in _REMEMBERS or not _asks(reached, module, function):
+            continue
+        message = f"`@{ast.unparse(target)}` keeps what a store answered {reached.told(function)}"
+        symbol = f"{module.name}.{function.name}"
+        yield Finding("FU105", Level.LIKELY, module.path, function.node.lineno, message, symbol)
+
+
+def _asks(reached: Reached, module: Module, function: Function) -> bool:
+    """Whether the function, or one that it calls directly, asks a store."""
+    if reads_a_store(module, function):
+        return True
+    for node in function.body():
+        meaning = module.meaning(node.func, function) if isinstance(node, ast.Call) else None
+        if meaning and (called := reached.program.function(meaning)) and reads_a_store(*called):
+            return True
+    return False
+
+
+def _at_import(module: Module) -> Iterator[Finding]:
+    for name, value in module.bindings.items():
+        for node in ast.walk(value):
+            if not isinstance(node, ast.Call) or module.around(node) is not None:
+                continue
+            text = ast.unparse(node.func)
+            meaning = module.meaning(node.func) or ""
+            if ".objects." in f"{text}." or meaning.startswith(("requests.", "httpx.get", "urllib.request.urlopen")):
+                if meaning.startswith(("requests.Session", "requests.session", "requests.adapters")):
+                    continue
+                message = f"`{name}` keeps what `{text}` gives when the process starts"
+                yield Finding(
+                    "FU121", Level.LIKELY, module.path, value.lineno, message, f"{module.name}.{name}",
+                    value.col_offset + 1,
+                )  # fmt: skip
+                break
+
+
+def _conversations(module: Module) -> Iterator[Finding]:
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        meaning = module.meaning(node.func, module.around(node)) or ""
+        root, _, last = meaning.rpartition(".")
+        if (
+            last in _HISTORIES
+            and root.startswith(("langgraph", "langchain"))
+            and (is_web(module) or last != "InMemoryStore")
+        ):
+            message = f"`{last}` keeps conversations in the process"
+            yield Finding(
+                "FU124", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{last}", node.col_offset + 1
+            )

@@ -1,0 +1,192 @@
+"""Rules about what a process makes for itself when it starts (FU110, FU113) and what only it can tell (FU114)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from fungible.check.finding import Finding, Level, Rule
+from fungible.check.python.module import Function, Module
+from fungible.check.python.reached import Reached
+
+RULES = (
+    Rule(
+        "FU110",
+        "a scheduler is started in every process",
+        "Every process runs every job: twice with two, and again after each restart.",
+        "Give the schedule a process type of its own (`clock`, with `singleton = true`), or a lock in a store.",
+        "background-work",
+        "from apscheduler.schedulers.background import BackgroundScheduler\n\nscheduler = BackgroundScheduler()\n"
+        "scheduler.start()\n",
+        "from apscheduler.schedulers.background import BackgroundScheduler\n\ndef main():\n"
+        "    scheduler = BackgroundScheduler()\n    scheduler.start()\n\nif __name__ == '__main__':\n    main()\n",
+    ),
+    Rule(
+        "FU113",
+        "a secret is made when the process starts",
+        "What one process signed, no other accepts, and a restart logs everybody out.",
+        "Take the secret from a config var and refuse to start without it.",
+        "secret-at-import",
+        "app.secret_key = secrets.token_hex(32)\n",
+        'app.secret_key = os.environ["SECRET_KEY"]\n',
+    ),
+    Rule(
+        "FU114",
+        "`hash()` of a text is used while requests are served",
+        "Python gives texts another hash in every process (PYTHONHASHSEED): keys, shards and ETags differ.",
+        "Use `hashlib` (SHA-256, BLAKE2) on the encoded text.",
+        "hash-seed",
+        '@app.get("/")\ndef index():\n    return {"etag": hash(str(request.args))}\n',
+        '@app.get("/")\ndef index():\n    return {"etag": hashlib.sha256(str(request.args).encode()).hexdigest()}\n',
+    ),
+)
+
+_SECRET = re.compile(r"secret|signing|signer|(^|_)salt|jwt|fernet|csrf|hmac|(^|_)key$|_key_|token_key|pepper", re.I)
+_RANDOM = re.compile(
+    r"^(secrets\.(token_|choice|SystemRandom)|os\.urandom|uuid\.uuid[14]|random\.|"
+    r"cryptography\.fernet\.Fernet\.generate_key|"
+    r"django\.core\.management\.utils\.get_random_secret_key|jwcrypto\.jwk\.JWK\.generate|nacl\.utils\.random|"
+    r"Crypto\.Random\.get_random_bytes|cryptography\.hazmat\.primitives\.asymmetric\..*generate_private_key)"
+)
+_SCHEDULERS = re.compile(r"^(apscheduler\.schedulers\..*Scheduler|flask_apscheduler\.APScheduler|schedule\.every)$")
+
+
+def find(reached: Reached) -> Iterator[Finding]:
+    """Secrets and schedulers of a process's own, and hashes that depend on its seed."""
+    for module in reached.program.modules.values():
+        yield from _secrets(module)
+        yield from _schedulers(module)
+    for module, function in reached:
+        yield from _hashes(reached, module, function)
+
+
+def _secrets(module: Module) -> Iterator[Finding]:
+    for node in ast.walk(module.tree):
+        function = module.around(node)
+        if function is not None and not _is_factory(function):
+            continue
+        for name, value in _set(node):
+            if not _SECRET.search(name.rpartition(".")[2]):
+                continue
+            for each in ast.walk(value):
+                meaning = module.meaning(each.func, function) if isinstance(each, ast.Call) else None
+                if meaning and _RANDOM.match(meaning):
+                    yield _secret(module, name, value, meaning, each)
+                    break
+
+
+def _secret(module: Module, name: str, value: ast.expr, meaning: str, call: ast.AST) -> Finding:
+    fallback = value is not call and any(isinstance(each, ast.BoolOp | ast.IfExp) for each in ast.walk(value))
+    fallback = fallback or "environ" in ast.unparse(value) or "getenv" in ast.unparse(value)
+    if fallback:
+        message = f"`{name}` is made by `{meaning}` where it is not configured"
+    else:
+        message = f"`{name}` is made by `{meaning}` when the process starts"
+    level = Level.LIKELY if fallback else Level.CERTAIN
+    return Finding("FU113", level, module.path, value.lineno, message, f"{module.name}:{name}", value.col_offset + 1)
+
+
+def _set(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Names, attributes and settings that a statement or a call gives a value."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            if isinstance(target, ast.Name | ast.Attribute):
+                yield ast.unparse(target), node.value
+            elif isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+                yield str(target.slice.value), node.value
+    elif isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name):
+        yield node.target.id, node.value
+    elif isinstance(node, ast.Call):
+        yield from ((each.arg, each.value) for each in node.keywords if each.arg)
+
+
+def _schedulers(module: Module) -> Iterator[Finding]:
+    made = {
+        name
+        for name, value in module.bindings.items()
+        if isinstance(value, ast.Call) and _SCHEDULERS.match(module.meaning(value.func) or "")
+    }
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "start":
+            continue
+        function = module.around(node)
+        if function is not None and not _is_factory(function) and not _is_startup(function):
+            continue
+        if function is None and _is_main(module, node):
+            continue
+        root = node.func.value
+        local = function is not None and _binds_scheduler(module, function, root)
+        if (isinstance(root, ast.Name) and root.id in made) or local:
+            text = ast.unparse(root)
+            message = f"`{text}.start()` runs in every process that loads `{module.name}`"
+            yield Finding(
+                "FU110", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{text}", node.col_offset + 1
+            )
+
+
+def _binds_scheduler(module: Module, function: Function, root: ast.expr) -> bool:
+    return isinstance(root, ast.Name) and any(
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and _SCHEDULERS.match(module.meaning(node.value.func, function) or "")
+        and any(isinstance(each, ast.Name) and each.id == root.id for each in node.targets)
+        for node in function.body()
+    )
+
+
+def _hashes(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
+    if function.name.rpartition(".")[2] in ("__hash__", "__eq__"):
+        return
+    for node in function.body():
+        if isinstance(node, ast.Call) and module.meaning(node.func, function) == "builtins.hash" and node.args:
+            if not _is_text(node.args[0]):
+                continue
+            message = f"`{ast.unparse(node)}` differs from process to process {reached.told(function)}"
+            symbol = f"{module.name}.{function.name}:hash"
+            yield Finding("FU114", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
+
+
+def _is_text(node: ast.expr) -> bool:
+    """Whether a value is a text or bytes, or a tuple with one, for what can be seen."""
+    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)):
+        return True
+    if isinstance(node, ast.Tuple):
+        return any(map(_is_text, node.elts))
+    if isinstance(node, ast.Call):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        return name in (
+            "str",
+            "repr",
+            "encode",
+            "dumps",
+            "format",
+            "join",
+            "lower",
+            "upper",
+            "read",
+            "decode",
+            "strip",
+        )
+    return isinstance(node, ast.BinOp) and (_is_text(node.left) or _is_text(node.right))
+
+
+def _is_factory(function: Function) -> bool:
+    name = function.name.rpartition(".")[2]
+    return function.outer is None and name.startswith(("create_", "make_", "build_", "get_app", "init_", "configure"))
+
+
+def _is_startup(function: Function) -> bool:
+    """Whether a framework runs the function as each process starts: `ready` of Django, a lifespan, an event."""
+    name = function.name.rpartition(".")[2]
+    marks = " ".join(ast.unparse(each) for each in function.decorators)
+    return name in ("ready", "lifespan", "startup", "on_startup") or "startup" in marks or "before_serving" in marks
+
+
+def _is_main(module: Module, node: ast.AST) -> bool:
+    parent = module.parents.get(node)
+    while parent is not None:
+        if isinstance(parent, ast.If) and "__main__" in ast.unparse(parent.test):
+            return True
+        parent = module.parents.get(parent)
+    return False
