@@ -25,7 +25,8 @@ _ALWAYS = frozenset(
     """
     route api_route websocket websocket_route before_request after_request teardown_request
     before_app_request after_app_request errorhandler app_errorhandler exception_handler exception
-    middleware context_processor app_context_processor url_value_preprocessor view_config view
+    middleware context_processor app_context_processor url_value_preprocessor view_config view template_global
+    app_template_global template_filter app_template_filter template_test
     simple_tag inclusion_tag api_view action expose task periodic_task shared_task actor
     subscription tool resource prompt
     """.split()  # noqa: SIM905
@@ -158,8 +159,18 @@ def _takes_request(module: Module, function: Function, first: str) -> bool:
 
 
 def _registered(program: Program, module: Module) -> Iterator[Entry]:
-    """Functions and classes that are handed to a call such as `path("x", view)` or `app.add_url_rule(...)`."""
+    """Functions and classes that are handed to a call such as `path("x", view)` or `app.add_url_rule(...)`, and
+    those that templates may call."""
     for call in ast.walk(module.tree):
+        if isinstance(call, ast.Assign) and isinstance(call.targets[0], ast.Subscript):
+            meaning = module.meaning(call.value, module.around(call))
+            holder = ast.unparse(call.targets[0].value)
+            if (
+                meaning
+                and holder.endswith((".globals", ".filters", ".tests"))
+                and (found := program.function(meaning))
+            ):
+                yield Entry(*found, f"templates call it by `{holder}`")
         if not isinstance(call, ast.Call) or _last(call.func) not in _REGISTERS:
             continue
         values = [*call.args, *(each.value for each in call.keywords)]

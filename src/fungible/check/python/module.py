@@ -205,8 +205,10 @@ def _bound(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
         for target in statement.targets:
             if isinstance(target, ast.Name):
                 yield target.id, statement.value
-            elif isinstance(target, ast.Tuple) and isinstance(statement.value, ast.Tuple):
-                for name, value in zip(target.elts, statement.value.elts, strict=False):
+            elif isinstance(target, ast.Tuple | ast.List):
+                value = statement.value
+                values = value.elts if isinstance(value, ast.Tuple | ast.List) else [value] * len(target.elts)
+                for name, value in zip(target.elts, values, strict=False):
                     if isinstance(name, ast.Name):
                         yield name.id, value
     elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:

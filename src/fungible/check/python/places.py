@@ -93,7 +93,24 @@ def kind_of(module: Module, value: ast.expr, reached: Reached, function: Functio
     last = meaning.rpartition(".")[2]
     if last in ("FastAPI", "Flask", "Quart", "Sanic", "Starlette", "Application", "Litestar", "Bottle", "Microdot"):
         return Kind.APP
+    if (made := reached.program.function(meaning)) is not None:
+        return _returned(reached, *made)
     return Kind.INSTANCE if reached.program.class_(meaning) else Kind.OTHER
+
+
+def _returned(reached: Reached, module: Module, function: Function) -> Kind:
+    """What a function of the program gives: by its annotation, what it returns, or as a generator."""
+    nodes = tuple(function.body())
+    if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in nodes):
+        return Kind.COUNTER
+    annotation = getattr(function.node, "returns", None)
+    if isinstance(annotation, ast.Subscript):
+        annotation = annotation.value
+    if annotation is not None and module.meaning(annotation) in _CONTAINERS:
+        return Kind.CONTAINER
+    values = [node.value for node in nodes if isinstance(node, ast.Return) and node.value is not None]
+    displays = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)
+    return Kind.CONTAINER if values and all(isinstance(each, displays) for each in values) else Kind.OTHER
 
 
 def place_of(reached: Reached, module: Module, function: Function, name: str) -> Place | None:

@@ -85,28 +85,52 @@ class Reached:
     @cached_property
     def lasting(self) -> frozenset[str]:
         """Full names (module and class) of the program's classes whose instances live as long as the process: made
-        by the module's own statements, or by a function that is not reached (an app factory)."""
-        found = set()
+        by the module's own statements, or only by functions that no request reaches (an app factory)."""
+        kept, given, passing = set(), set(), set()
         for module in self.program.modules.values():
             for node in ast.walk(module.tree):
-                if not isinstance(node, ast.Call):
+                meaning = module.meaning(node.func, module.around(node)) if isinstance(node, ast.Call) else None
+                made = self.program.class_(meaning) if meaning else None
+                if made is None:
                     continue
-                around = module.around(node)
-                if around is not None and (around in self or not _is_factory(around)):
-                    continue
-                meaning = module.meaning(node.func, around)
-                if meaning and (made := self.program.class_(meaning)):
-                    found.add(f"{made[0].name}.{made[1].name}")
+                name, around = f"{made[0].name}.{made[1].name}", module.around(node)
+                if around is None:
+                    kept.add(name)
+                elif around in self:
+                    passing.add(name)
+                elif _is_factory(around):
+                    given.add(name)
         for function, way in self.ways.items():
             name = function.name.rpartition(".")[2]
             if function.owner and (name == "__call__" or "middleware" in way.entry.why) and not way.by:
-                found.add(f"{self.modules[function].name}.{function.owner}")
+                kept.add(f"{self.modules[function].name}.{function.owner}")
+        lasting: set[str] = kept | (given - passing)
+        before: set[str] = set()
+        while lasting != before:  # what a lasting object makes for itself lasts with it
+            before = set(lasting)
+            lasting |= {inner for owner, inner in self._made_in_init if owner in lasting} - (passing - kept)
+        return frozenset(lasting)
+
+    @cached_property
+    def _made_in_init(self) -> frozenset[tuple[str, str]]:
+        """Pairs of classes, by full names: objects of the second are made in `__init__` of the first."""
+        found = set()
+        for module in self.program.modules.values():
+            for function in module.functions:
+                if function.owner is None or not function.name.endswith(".__init__"):
+                    continue
+                for node in function.body():
+                    meaning = module.meaning(node.func, function) if isinstance(node, ast.Call) else None
+                    if meaning and (made := self.program.class_(meaning)):
+                        found.add((f"{module.name}.{function.owner}", f"{made[0].name}.{made[1].name}"))
         return frozenset(found)
 
 
 def _is_factory(function: Function) -> bool:
     """Whether a function that no request reaches may make what the app is made of."""
     name = function.name.rpartition(".")[2]
+    if name.startswith("__"):
+        return False
     return any(word in name for word in ("create", "make", "build", "app", "setup", "init", "configure", "lifespan"))
 
 

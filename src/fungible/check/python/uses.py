@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,21 +16,11 @@ from fungible.check.python.writes import Write, locate, writes
 _EMPTIES = frozenset({"clear", "pop", "popitem", "discard", "remove", "popleft"})
 _READS_A_STORE = frozenset(
     """
-    execute executemany fetchone fetchall fetchrow fetchval scalar scalars scalar_one get_or_create objects read_text
-    read_bytes find_one hgetall urlopen get_json getresponse query
+    execute executemany fetchone fetchall fetchrow fetchval scalar scalars scalar_one get_or_create objects find_one
+    hgetall getresponse query
     """.split()  # noqa: SIM905
 )
-_STORES = (
-    "requests.",
-    "httpx.",
-    "urllib.request.",
-    "aiohttp.",
-    "boto3.",
-    "redis.",
-    "sqlite3.",
-    "psycopg",
-    "pymongo.",
-)
+_ASKS = re.compile(r"^((requests|httpx)\.(get|post|put|head|options|request)|urllib\.request\.urlopen)$")
 
 
 @dataclass(frozen=True)
@@ -108,6 +99,19 @@ def is_lazy(module: Module, written: Written) -> bool:
     )
 
 
+def is_unread(used: Uses) -> bool:
+    """Whether a variable is only ever changed, by statements whose value nobody takes: nothing depends on it."""
+    if used.place.owner not in ("module", "closure"):
+        return False  # an attribute may be read by any name of the object
+    for each in used.writes:
+        node = each.write.node
+        if isinstance(node, ast.expr) and not isinstance(each.module.parents.get(node), ast.Expr):
+            return False
+        if isinstance(node, ast.Assign) and len(node.targets) > 1:
+            return False
+    return used.reads == 0
+
+
 def is_memo(module: Module, used: Uses) -> bool:
     """Whether a place only keeps what a call gave for a key, looked up by that key before (`if k not in X`)."""
     fills = used.fills
@@ -139,15 +143,18 @@ def is_compared(module: Module, used: Uses) -> bool:
 
 
 def reads_a_store(module: Module, function: Function) -> bool:
-    """Whether a function's own body asks a database, a service or a file."""
-    for node in function.body():
-        if isinstance(node, ast.Call):
-            meaning = module.meaning(node.func, function) or ""
-            if meaning.startswith(_STORES) or meaning == "builtins.open":
-                return True
-        if isinstance(node, ast.Attribute) and node.attr in _READS_A_STORE:
-            return True
-    return False
+    """Whether a function's own body asks a database or a service. Files of the release do not change."""
+    return any(asks_a_store(module, function, node) for node in function.body())
+
+
+def asks_a_store(module: Module, function: Function | None, node: ast.AST) -> bool:
+    """Whether a node is a question to a database or a service, or part of one."""
+    if isinstance(node, ast.Call):
+        by_key = isinstance(node.func, ast.Attribute) and node.func.attr == "get" and len(node.args) == 2
+        if by_key and isinstance(node.args[0], ast.Name) and node.args[0].id[:1].isupper():
+            return True  # `session.get(Item, 1)` of SQLAlchemy
+        return _ASKS.match(module.meaning(node.func, function) or "") is not None
+    return isinstance(node, ast.Attribute) and node.attr in _READS_A_STORE
 
 
 def _computed(value: ast.expr | None, function: Function) -> bool:

@@ -40,10 +40,10 @@ class Write:
 
 def writes(reached: Reached, module: Module, function: Function) -> Iterator[Write]:
     """The writes of one reached function, in the order of its text."""
-    aliases = _aliases(module, function)
+    known = aliases(function)
     for node in function.body():
         for target, path_key, value in _changed(node):
-            yield from _write(reached, module, function, node, target, path_key, value, aliases)
+            yield from _write(reached, module, function, node, target, path_key, value, known)
 
 
 def _changed(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, ast.expr | None]]:
@@ -71,7 +71,7 @@ def _write(
     target: ast.expr,
     key: ast.expr | None,
     value: ast.expr | None,
-    aliases: Mapping[str, ast.expr],
+    known: Mapping[str, ast.expr],
 ) -> Iterator[Write]:
     if not isinstance(node, ast.stmt | ast.expr):
         return
@@ -83,8 +83,8 @@ def _write(
     root, path = _down(target.value if called and isinstance(target, ast.Attribute) else target)
     if root is None:
         return
-    if root.id in aliases and function.holder(root.id) is function:
-        root, before = _down(aliases[root.id])
+    if root.id in known and function.holder(root.id) is function:
+        root, before = _down(known[root.id])
         if root is None:
             return
         path = (*before, *path)
@@ -110,6 +110,8 @@ def locate(
     while method.owner is None and method.outer is not None:
         method = method.outer
     if root in ("self", "cls") and method.owner and path:
+        if root == "self" and method.name.endswith((".__init__", ".__post_init__", ".__new__")):
+            return None, path  # the object is being made
         return _of_self(reached, module, method.owner, root, path)
     meaning = module.meaning(ast.Name(root, ast.Load()), function)
     found = reached.program.locate(f"{meaning}.{path[0]}") if meaning and path else None
@@ -170,7 +172,7 @@ def _down(node: ast.expr) -> tuple[ast.Name | None, tuple[str, ...]]:
     return node, tuple(reversed(path))
 
 
-def _aliases(module: Module, function: Function) -> Mapping[str, ast.expr]:
+def aliases(function: Function) -> Mapping[str, ast.expr]:
     """Local names that stand for a part of something else: `cart = CARTS[user]`, always by such assignments."""
     found: dict[str, ast.expr] = {}
     spoiled = set(function.parameters)

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.module import Function, Module
 from fungible.check.python.reached import Reached
-from fungible.check.python.writes import MUTATORS
+from fungible.check.python.writes import MUTATORS, aliases
 
 RULES = (
     Rule(
         "FU106",
         "the app object is changed while requests are served",
-        "`app.state`, `app.config` and all that belongs to the app are of one process; the others keep what they have.",
+        "`app.state`, `app.config` and what belongs to the app are of one process; the others keep what they have.",
         "Keep the value in a backing service, or make a setting of it: a config var, and a new release.",
         "process-setting",
         '@app.post("/theme")\ndef theme():\n    app.config["THEME"] = request.form["theme"]\n',
@@ -75,10 +75,10 @@ def _called(reached: Reached, module: Module, function: Function, node: ast.Call
         if not _restores(module, function, meaning):
             yield _found(reached, module, function, node, "FU119", level, f"`{ast.unparse(node.func)}()`", meaning)
     elif isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
-        base = node.func.value
+        base = aliases(function).get(getattr(node.func.value, "id", ""), node.func.value)
         if meaning.startswith("os.environ."):
             yield _found(reached, module, function, node, "FU119", Level.CERTAIN, "`os.environ`", "os.environ")
-        elif (name := _of_app(module, function, base)) and name.count("."):
+        elif name := _of_app(module, function, base):
             yield _found(reached, module, function, node, "FU106", Level.CERTAIN, f"`{name}`", name)
 
 

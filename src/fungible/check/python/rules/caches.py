@@ -52,6 +52,8 @@ _REMEMBERS = frozenset(
     cachetools.func.lfu_cache async_lru.alru_cache aiocache.cached asyncache.cached methodtools.lru_cache
     """.split()  # noqa: SIM905
 )
+_PROPERTIES = ("functools.cached_property", "django.utils.functional.cached_property")
+_FETCHES = frozenset({"fetchone", "fetchall", "fetchrow", "fetchval", "scalar", "scalars", "scalar_one"})
 _HISTORIES = (
     "MemorySaver",
     "InMemorySaver",
@@ -66,14 +68,16 @@ def find(reached: Reached) -> Iterator[Finding]:
     for module, function in reached:
         yield from _memoised(reached, module, function)
     for module in reached.program.modules.values():
-        yield from _at_import(module)
+        yield from _at_import(reached, module)
         yield from _conversations(module)
 
 
 def _memoised(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
     for decorator in function.decorators:
         target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if module.meaning(target, function.outer) not in _REMEMBERS or not _asks(reached, module, function):
+        meaning = module.meaning(target, function.outer)
+        kept = meaning in _PROPERTIES and f"{module.name}.{function.owner}" in reached.lasting
+        if not (kept or meaning in _REMEMBERS) or not _asks(reached, module, function):
             continue
         message = f"`@{ast.unparse(target)}` keeps what a store answered {reached.told(function)}"
         symbol = f"{module.name}.{function.name}"
@@ -91,14 +95,21 @@ def _asks(reached: Reached, module: Module, function: Function) -> bool:
     return False
 
 
-def _at_import(module: Module) -> Iterator[Finding]:
+def _at_import(reached: Reached, module: Module) -> Iterator[Finding]:
     for name, value in module.bindings.items():
         for node in ast.walk(value):
             if not isinstance(node, ast.Call) or module.around(node) is not None:
                 continue
             text = ast.unparse(node.func)
             meaning = module.meaning(node.func) or ""
-            if ".objects." in f"{text}." or meaning.startswith(("requests.", "httpx.get", "urllib.request.urlopen")):
+            called = reached.program.function(meaning) if meaning else None
+            fetched = isinstance(node.func, ast.Attribute) and node.func.attr in _FETCHES
+            fetched = fetched or (called is not None and reads_a_store(*called))
+            if (
+                fetched
+                or ".objects." in f"{text}."
+                or meaning.startswith(("requests.", "httpx.get", "urllib.request.urlopen"))
+            ):
                 if meaning.startswith(("requests.Session", "requests.session", "requests.adapters")):
                     continue
                 message = f"`{name}` keeps what `{text}` gives when the process starts"

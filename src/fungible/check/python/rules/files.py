@@ -171,6 +171,10 @@ def _handed_on(reached: Reached, module: Module, function: Function) -> Iterator
         if isinstance(each, ast.Name) and (name := each.id)
     }  # fmt: skip
     for node in function.body():
+        if isinstance(node, ast.Return) and node.value is not None and _tells(node.value, made):
+            message = f"the path of a temporary file is given away {reached.told(function)}"
+            symbol = f"{module.name}.{function.name}:temporary"
+            yield Finding("FU118", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
         if not isinstance(node, ast.Assign) or not made & {
             n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)
         }:
@@ -180,6 +184,17 @@ def _handed_on(reached: Reached, module: Module, function: Function) -> Iterator
                 message = f"the path of a temporary file goes into the session {reached.told(function)}"
                 symbol = f"{module.name}.{function.name}:temporary"
                 yield Finding("FU118", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
+
+
+def _tells(value: ast.expr, names: set[str]) -> bool:
+    """Whether an answer has one of the names as a value of a mapping."""
+    return any(
+        isinstance(each, ast.Name) and each.id in names
+        for mapping in ast.walk(value)
+        if isinstance(mapping, ast.Dict)
+        for entry in mapping.values
+        for each in ast.walk(entry)
+    )
 
 
 def _stays(module: Module, function: Function, node: ast.Call) -> bool:
@@ -207,10 +222,11 @@ def _fixed(module: Module, function: Function | None, node: ast.expr | None) -> 
 
 def _configured(module: Module, function: Function | None, node: ast.AST) -> bool:
     """Whether a path comes from the environment or from settings, and may lead to an attached folder."""
-    words = ("os.environ", "os.getenv", "django.conf.settings")
-    if _mentions(module, function, node, words):
-        return True
     text = ast.unparse(node) + " ".join(ast.unparse(each) for each in _values(module, function, node))
+    if "'HOME'" in text or "'TMPDIR'" in text:
+        return False  # private to a process, and wiped
+    if _mentions(module, function, node, ("os.environ", "os.getenv", "django.conf.settings")):
+        return True
     return bool(re.search(r"\b(config|settings|getenv|environ|env|cfg|conf|options)\b", text, re.I))
 
 

@@ -140,11 +140,23 @@ def _hashes(reached: Reached, module: Module, function: Function) -> Iterator[Fi
         return
     for node in function.body():
         if isinstance(node, ast.Call) and module.meaning(node.func, function) == "builtins.hash" and node.args:
-            if not _is_text(node.args[0]):
+            if not _is_text(node.args[0]) and not _is_sent(function, node.args[0]):
                 continue
             message = f"`{ast.unparse(node)}` differs from process to process {reached.told(function)}"
             symbol = f"{module.name}.{function.name}:hash"
             yield Finding("FU114", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
+
+
+def _is_sent(function: Function, node: ast.expr) -> bool:
+    """Whether a value is a part of the request: `request.json["url"]`, or of a parameter that is called so."""
+    if not isinstance(node, ast.Subscript | ast.Attribute):
+        return False
+    root: ast.expr = node
+    while isinstance(root, ast.Subscript | ast.Attribute):
+        root = root.value
+    return (
+        isinstance(root, ast.Name) and root.id in ("request", "req", *function.parameters[:1]) and root.id != "self"
+    )
 
 
 def _is_text(node: ast.expr) -> bool:

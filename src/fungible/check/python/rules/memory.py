@@ -7,9 +7,20 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.module import Function, Module
-from fungible.check.python.places import Kind
+from fungible.check.python.places import Kind, kind_of
 from fungible.check.python.reached import Reached
-from fungible.check.python.uses import Uses, Written, is_compared, is_lazy, is_memo, reads_a_store, uses
+from fungible.check.python.uses import (
+    Uses,
+    Written,
+    asks_a_store,
+    is_compared,
+    is_lazy,
+    is_memo,
+    is_unread,
+    reads_a_store,
+    uses,
+)
+from fungible.check.python.writes import MUTATORS, Write
 
 RULES = (
     Rule(
@@ -19,7 +30,8 @@ RULES = (
         "find, and a restart empties it.",
         "Keep it in a backing service: a session, a database or a store that all processes are attached to.",
         "session-in-memory",
-        'CARTS = {}\n\n@app.post("/cart")\ndef add():\n    CARTS[request.form["user"]] = request.form["item"]\n',
+        'CARTS = {}\n\n@app.post("/cart")\ndef add():\n    CARTS[request.form["user"]] = request.form["item"]\n\n'
+        '@app.get("/cart/<user>")\ndef show(user):\n    return CARTS[user]\n',
         '@app.post("/cart")\ndef add():\n    store.set(f"cart:{request.form[\'user\']}", request.form["item"])\n',
     ),
     Rule(
@@ -29,7 +41,7 @@ RULES = (
         "Keep the value in a backing service and read it for each request.",
         "process-setting",
         'banner = "hello"\n\n@app.post("/banner")\ndef change():\n    global banner\n'
-        '    banner = request.form["text"]\n',
+        '    banner = request.form["text"]\n\n@app.get("/")\ndef index():\n    return banner\n',
         '@app.post("/banner")\ndef change():\n    store.set("banner", request.form["text"])\n',
     ),
     Rule(
@@ -40,9 +52,21 @@ RULES = (
         "Make it an attribute of the instance (in `__init__`), or keep it in a backing service.",
         "class-attribute",
         "class Basket:\n    items = []\n\n    def add(self, item):\n        self.items.append(item)\n\n"
-        '@app.post("/add")\ndef add():\n    Basket().add(request.form["item"])\n',
+        '@app.post("/add")\ndef add():\n    basket = Basket()\n    basket.add(request.form["item"])\n'
+        "    return basket.items\n",
         "class Basket:\n    def __init__(self):\n        self.items = []\n\n    def add(self, item):\n"
         '        self.items.append(item)\n\n@app.post("/add")\ndef add():\n    Basket().add(request.form["item"])\n',
+    ),
+    Rule(
+        "FU104",
+        "a mutable default of a parameter is changed while requests are served",
+        "The default is one object for all calls in this process, and another one in the others.",
+        "Default to None and make the object in the function.",
+        "session-in-memory",
+        'def add(item, items=[]):\n    items.append(item)\n    return items\n\n@app.post("/add")\ndef put():\n'
+        '    return add(request.form["item"])\n',
+        "def add(item, items=None):\n    items = items or []\n    items.append(item)\n    return items\n\n"
+        '@app.post("/add")\ndef put():\n    return add(request.form["item"])\n',
     ),
     Rule(
         "FU107",
@@ -100,6 +124,31 @@ def find(reached: Reached) -> Iterator[Finding]:
             if found is not None and found.rule not in seen:
                 seen.add(found.rule)
                 yield found
+    for module, function in reached:
+        yield from _defaults(reached, module, function)
+
+
+def _defaults(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
+    """Parameters whose mutable default the function changes."""
+    arguments = function.node.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    pairs = [*zip(reversed(positional), reversed(arguments.defaults), strict=False)]
+    pairs += [(each, value) for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value]
+    mutable = {each.arg for each, value in pairs if kind_of(module, value, reached) is Kind.CONTAINER}
+    for node in function.body():
+        if isinstance(node, ast.Name) and node.id in mutable and isinstance(node.ctx, ast.Store):
+            mutable.discard(node.id)
+    for node in function.body():
+        target = None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            target = node.func.value
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            target = node.value
+        if isinstance(target, ast.Name) and target.id in mutable and isinstance(node, ast.expr):
+            mutable.discard(target.id)
+            message = f"the default of `{target.id}` is changed {reached.told(function)}"
+            symbol = f"{module.name}.{function.name}({target.id})"
+            yield Finding("FU104", Level.CERTAIN, module.path, node.lineno, message, symbol, node.col_offset + 1)
 
 
 def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
@@ -110,6 +159,10 @@ def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
         return None
     rule, level = _class(reached, used, written)
     if rule == "FU102" and is_lazy(module, written):
+        value = written.write.adds
+        stale = value is not None and any(asks_a_store(module, written.function, each) for each in ast.walk(value))
+        rule, level = ("FU105", Level.LIKELY) if stale else (rule, Level.POSSIBLE)
+    elif is_unread(used) and rule not in ("FU109", "FU111", "FU112"):
         level = Level.POSSIBLE
     elif rule in ("FU101", "FU103") and is_memo(module, used):
         level = Level.POSSIBLE
@@ -130,7 +183,7 @@ def _class(reached: Reached, used: Uses, written: Written) -> tuple[str, Level]:
         return "FU112", sure
     if place.kind is Kind.COUNTER:
         return "FU107", Level.CERTAIN
-    if isinstance(write.node, ast.AugAssign) and isinstance(write.node.op, ast.Add | ast.Sub):
+    if _is_count(write):
         return "FU107", sure
     if _is_connection(written.module, written.function, write.adds):
         return "FU111", sure
@@ -163,6 +216,13 @@ def _is_connection(module: Module, function: Function, value: ast.expr | None) -
         if argument.arg == value.id and argument.annotation is not None:
             return "WebSocket" in ast.unparse(argument.annotation)
     return value.id in _SOCKETS
+
+
+def _is_count(write: Write) -> bool:
+    """Whether a number is added: `+= 1`, and not `+= [item]`."""
+    if not isinstance(write.node, ast.AugAssign) or not isinstance(write.node.op, ast.Add | ast.Sub):
+        return False
+    return not isinstance(write.adds, ast.Tuple | ast.List | ast.JoinedStr | ast.ListComp)
 
 
 def _is_own(path: tuple[str, ...]) -> bool:
