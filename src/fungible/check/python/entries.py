@@ -161,7 +161,7 @@ def _takes_request(module: Module, function: Function, first: str) -> bool:
 def _registered(program: Program, module: Module) -> Iterator[Entry]:
     """Functions and classes that are handed to a call such as `path("x", view)` or `app.add_url_rule(...)`, and
     those that templates may call."""
-    for call in ast.walk(module.tree):
+    for call in module.nodes:
         if isinstance(call, ast.Assign) and isinstance(call.targets[0], ast.Subscript):
             meaning = module.meaning(call.value, module.around(call))
             holder = ast.unparse(call.targets[0].value)

@@ -91,10 +91,15 @@ class Module:
         return self.source.path
 
     @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of the module."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
     def imports(self) -> Mapping[str, str]:
         """Local name -> what it means (`np` -> `numpy`, `cache` -> `functools.cache`), imports in functions too."""
         found: dict[str, str] = {}
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     if alias.asname:
@@ -149,9 +154,25 @@ class Module:
         return {id(node): function for function in self.functions for node in function.body()}
 
     @cached_property
+    def attributes(self) -> Mapping[tuple[str, str], ast.Assign | ast.AnnAssign]:
+        """Class and attribute -> the statement by which a method gives its object the attribute, `__init__` first."""
+        found: dict[tuple[str, str], ast.Assign | ast.AnnAssign] = {}
+        for method in sorted(self.functions, key=lambda each: not each.name.endswith(".__init__")):
+            for node in method.body() if method.owner else ():
+                targets = node.targets if isinstance(node, ast.Assign) else []
+                if isinstance(node, ast.AnnAssign) and node.value is not None:
+                    targets = [node.target]
+                for target in targets:
+                    match target:
+                        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                            if isinstance(node, ast.Assign | ast.AnnAssign):
+                                found.setdefault((method.owner or "", name), node)
+        return found
+
+    @cached_property
     def parents(self) -> Mapping[ast.AST, ast.AST]:
         """Node -> the node it is in."""
-        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
 
     def meaning(self, node: ast.AST, function: Function | None = None) -> str | None:
         """What a name or a chain of attributes means, seen from `function` (None: from the module itself).

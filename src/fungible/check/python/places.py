@@ -132,7 +132,7 @@ def of_module(reached: Reached, module: Module, name: str) -> Place | None:
         outer, _, attribute = name.rpartition(".")
         made = module.classes.get(outer)
         value, owner = (made.attributes.get(attribute) if made else None), "class"
-    if value is None or _is_of_a_request(module, value):
+    if value is None or is_of_a_request(module, value):
         return None
     return Place(module, name, value.lineno, kind_of(module, value, reached), owner)
 
@@ -147,7 +147,7 @@ def _captured(reached: Reached, module: Module, function: Function, holder: Func
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
         and any(isinstance(each, ast.Name) and each.id == name for each in _targets(node))
     ]  # fmt: skip
-    if not values or _is_of_a_request(module, values[0][0]):
+    if not values or is_of_a_request(module, values[0][0]):
         return None
     value, line = values[0]
     return Place(module, f"{holder.name}.{name}", line, kind_of(module, value, reached, holder), "closure")
@@ -157,5 +157,7 @@ def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
     return node.targets if isinstance(node, ast.Assign) else [node.target]
 
 
-def _is_of_a_request(module: Module, value: ast.expr) -> bool:
-    return isinstance(value, ast.Call) and module.meaning(value.func) in _OF_A_REQUEST
+def is_of_a_request(module: Module, value: ast.expr) -> bool:
+    """Whether a value gives each thread or request a content of its own; a class that is called so is believed."""
+    meaning = module.meaning(value.func) if isinstance(value, ast.Call) else None
+    return meaning is not None and (meaning in _OF_A_REQUEST or "Local" in meaning.rpartition(".")[2])

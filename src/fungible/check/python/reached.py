@@ -23,6 +23,14 @@ _BACKGROUND = frozenset(
     start_background_task spawn start_soon apply_async run_coroutine_threadsafe start_new_thread
     """.split()  # noqa: SIM905
 )
+_MAKES_AN_APP = frozenset(
+    """
+    FastAPI Flask Quart Sanic Starlette Litestar Bottle Microdot App Application register_blueprint
+    include_router add_url_rule add_route add_api_route add_routes add_middleware mount HTTPServer
+    ThreadingHTTPServer TCPServer run_app serve_forever make_server run_simple
+    """.split()  # noqa: SIM905
+)
+_AT_START = frozenset({"lifespan", "startup", "on_startup", "before_server_start"})
 _COMMON = frozenset(dir(dict) + dir(list) + dir(set) + dir(str) + dir(bytes))
 _NEVER_BY_NAME = frozenset({"save", "delete", "create", "execute", "commit", "close", "start", "filter", "query"})
 
@@ -88,7 +96,7 @@ class Reached:
         by the module's own statements, or only by functions that no request reaches (an app factory)."""
         kept, given, passing = set(), set(), set()
         for module in self.program.modules.values():
-            for node in ast.walk(module.tree):
+            for node in module.nodes:
                 meaning = module.meaning(node.func, module.around(node)) if isinstance(node, ast.Call) else None
                 made = self.program.class_(meaning) if meaning else None
                 if made is None:
@@ -98,7 +106,7 @@ class Reached:
                     kept.add(name)
                 elif around in self:
                     passing.add(name)
-                elif _is_factory(around):
+                elif self._is_factory(module, around):
                     given.add(name)
         for function, way in self.ways.items():
             name = function.name.rpartition(".")[2]
@@ -110,6 +118,13 @@ class Reached:
             before = set(lasting)
             lasting |= {inner for owner, inner in self._made_in_init if owner in lasting} - (passing - kept)
         return frozenset(lasting)
+
+    def _is_factory(self, module: Module, function: Function) -> bool:
+        """Whether a function that no request reaches makes what the app is made of: it makes the app object,
+        registers routes, or has views inside."""
+        if any(each.outer is function for each in self.ways) or function.name in _AT_START:
+            return True
+        return any(isinstance(node, ast.Call) and _last(node.func) in _MAKES_AN_APP for node in function.body())
 
     @cached_property
     def _made_in_init(self) -> frozenset[tuple[str, str]]:
@@ -124,14 +139,6 @@ class Reached:
                     if meaning and (made := self.program.class_(meaning)):
                         found.add((f"{module.name}.{function.owner}", f"{made[0].name}.{made[1].name}"))
         return frozenset(found)
-
-
-def _is_factory(function: Function) -> bool:
-    """Whether a function that no request reaches may make what the app is made of."""
-    name = function.name.rpartition(".")[2]
-    if name.startswith("__"):
-        return False
-    return any(word in name for word in ("create", "make", "build", "app", "setup", "init", "configure", "lifespan"))
 
 
 def _methods(program: Program) -> Mapping[str, list[tuple[Module, Function]]]:

@@ -82,6 +82,10 @@ def _path_above(module: Module, node: ast.AST) -> tuple[str, ...]:
     return tuple(path)
 
 
+def _last(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
 def _empties(node: ast.AST) -> bool:
     if isinstance(node, ast.Delete):
         return True
@@ -90,11 +94,13 @@ def _empties(node: ast.AST) -> bool:
 
 def is_lazy(module: Module, written: Written) -> bool:
     """Whether a variable is bound where it was found empty (`if CLIENT is None: CLIENT = connect()`)."""
-    name = written.write.place.name.rpartition(".")[2]
-    return written.write.rebinds and any(
+    if not written.write.rebinds:
+        return False
+    names = {written.write.place.name.rpartition(".")[2], *written.function.globals}
+    return any(
         isinstance(node, ast.If)
         and isinstance(node.test, ast.Compare | ast.UnaryOp | ast.BoolOp)
-        and any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node.test))
+        and any(isinstance(each, ast.Name) and each.id in names for each in ast.walk(node.test))
         for node in _around(module, written.write.node)
     )
 
@@ -115,18 +121,24 @@ def is_unread(used: Uses) -> bool:
 def is_memo(module: Module, used: Uses) -> bool:
     """Whether a place only keeps what a call gave for a key, looked up by that key before (`if k not in X`)."""
     fills = used.fills
-    if len(fills) != 1:
+    if len({each.function for each in fills}) != 1:
         return False
-    one = fills[0].write
-    if not isinstance(one.node, ast.Assign) or one.key is None or not _computed(one.adds, fills[0].function):
-        return False
-    key = ast.dump(one.key)
-    return any(
-        ast.dump(looked) == key
-        for node in fills[0].function.body()
-        for looked in _looked_up(node)
-        if looked is not one.key
-    )
+    function = fills[0].function
+    looked = [(ast.dump(each), each) for node in function.body() for each in _looked_up(node)]
+    for each in fills:
+        key, node = each.write.key, each.write.node
+        by_default = (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setdefault"
+        )
+        if (
+            key is None
+            or not (by_default or isinstance(node, ast.Assign))
+            or not _computed(each.write.adds, function)
+        ):
+            return False
+        if not any(dumped == ast.dump(key) and one is not key for dumped, one in looked):
+            return False
+    return True
 
 
 def is_compared(module: Module, used: Uses) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fungible.check.python.module import Function, Module
-from fungible.check.python.places import Kind, Place, kind_of, of_module, place_of
+from fungible.check.python.places import Kind, Place, is_of_a_request, kind_of, of_module, place_of
 from fungible.check.python.reached import Reached
 
 MUTATORS = frozenset(
@@ -18,6 +18,7 @@ MUTATORS = frozenset(
     """.split()  # noqa: SIM905
 )
 _PUTS = frozenset({"put", "put_nowait", "set", "notify", "notify_all"})
+_OPEN = (Kind.CONTAINER, Kind.VALUE)
 _THROUGH = frozenset({"get", "setdefault", "values", "items", "pop", "popitem", "copy"})
 
 
@@ -89,13 +90,13 @@ def _write(
             return
         path = (*before, *path)
     place, path = locate(reached, module, function, root.id, path)
-    if place is None:
-        return
+    if place is None or (place.owner == "class" and not called and not path and root.id == "self" and _plain(target)):
+        return  # `self.x = 1` gives the object an attribute of its own, whatever the class has
     if method in _PUTS and place.kind is not Kind.QUEUE:
         return
     if method == "__next__" and place.kind is not Kind.COUNTER:
         return
-    if called and method in MUTATORS and not path and place.kind not in (Kind.CONTAINER, Kind.VALUE):
+    if called and method in MUTATORS and place.kind not in _OPEN and not (path and place.kind is Kind.INSTANCE):
         return  # `.add()` of a session, `.update()` of a client: methods of an object, not of a container
     if not called and not bare and place.kind in (Kind.OTHER, Kind.LOCK, Kind.QUEUE):
         return
@@ -109,8 +110,10 @@ def locate(
     method = function
     while method.owner is None and method.outer is not None:
         method = method.outer
+    if method.owner and "builtins.type" in module.classes[method.owner].bases:
+        return None, path  # a class is being made
     if root in ("self", "cls") and method.owner and path:
-        if root == "self" and method.name.endswith((".__init__", ".__post_init__", ".__new__")):
+        if method.name.endswith((".__init__", ".__post_init__", ".__new__", ".__init_subclass__")) and root == "self":
             return None, path  # the object is being made
         return _of_self(reached, module, method.owner, root, path)
     meaning = module.meaning(ast.Name(root, ast.Load()), function)
@@ -129,31 +132,21 @@ def _of_self(
         if made is None:
             continue
         there, kind = made
-        bound = _binds(there, kind.name, path[0])
+        bound = there.attributes.get((kind.name, path[0]))
         if (root == "cls" or not bound) and path[0] in kind.attributes:
             return of_module(reached, there, f"{kind.name}.{path[0]}"), path[1:]
         if bound is not None and root == "self" and f"{module.name}.{owner}" in reached.lasting:
-            value = bound.value if isinstance(bound, ast.Assign | ast.AnnAssign) else None
-            if value is None:
+            value = bound.value
+            if value is None or is_of_a_request(there, value):
                 return None, path
             found = kind_of(there, value, reached)
             return Place(there, f"{kind.name}().{path[0]}", bound.lineno, found, "instance"), path[1:]
     return None, path
 
 
-def _binds(module: Module, owner: str, attribute: str) -> ast.Assign | ast.AnnAssign | None:
-    """The statement by which a method of the class gives its object this attribute, `__init__` first."""
-    methods = [each for each in module.functions if each.owner == owner]
-    methods.sort(key=lambda each: not each.name.endswith(".__init__"))
-    for method in methods:
-        for node in method.body():
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            if isinstance(node, ast.AnnAssign) and node.value is not None:
-                targets = [node.target]
-            for target in targets:
-                if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(target) == f"self.{attribute}":
-                    return node
-    return None
+def _plain(target: ast.expr) -> bool:
+    """Whether an attribute itself is assigned, and not an item of it."""
+    return isinstance(target, ast.Attribute)
 
 
 def _down(node: ast.expr) -> tuple[ast.Name | None, tuple[str, ...]]:
@@ -163,6 +156,8 @@ def _down(node: ast.expr) -> tuple[ast.Name | None, tuple[str, ...]]:
         if isinstance(node, ast.Attribute):
             path.append(node.attr)
             node = node.value
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+            return None, ()  # a copy
         elif isinstance(node, ast.Subscript | ast.Await):
             node = node.value
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _THROUGH:

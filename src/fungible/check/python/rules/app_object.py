@@ -49,8 +49,8 @@ _SETTERS = {
     "os.umask": Level.CERTAIN,
     "locale.setlocale": Level.CERTAIN,
     "time.tzset": Level.CERTAIN,
-    "random.seed": Level.LIKELY,
-    "numpy.random.seed": Level.LIKELY,
+    "random.seed": Level.POSSIBLE,
+    "numpy.random.seed": Level.POSSIBLE,
     "socket.setdefaulttimeout": Level.LIKELY,
     "sys.setrecursionlimit": Level.LIKELY,
     "logging.disable": Level.LIKELY,
@@ -142,7 +142,7 @@ def _is_module(reached: Reached, module: Module, meaning: str, node: ast.expr) -
     plain = any(
         isinstance(each, ast.Import)
         and any((alias.asname or alias.name) == ast.unparse(node) for alias in each.names)
-        for each in ast.walk(module.tree)
+        for each in module.nodes
     )
     return plain or meaning == "django.conf.settings"
 

@@ -121,7 +121,7 @@ def _at_import(reached: Reached, module: Module) -> Iterator[Finding]:
 
 
 def _conversations(module: Module) -> Iterator[Finding]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.Call):
             continue
         meaning = module.meaning(node.func, module.around(node)) or ""

@@ -83,7 +83,7 @@ def find(reached: Reached) -> Iterator[Finding]:
 
 
 def _databases(module: Module) -> Iterator[Finding]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.Call):
             continue
         function = module.around(node)
@@ -101,7 +101,7 @@ def _databases(module: Module) -> Iterator[Finding]:
 
 
 def _indexes(module: Module) -> Iterator[Finding]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call):
             function = module.around(node)
             meaning = module.meaning(node.func, function) or ""
@@ -120,7 +120,10 @@ def _written(reached: Reached, module: Module, function: Function) -> Iterator[F
             continue
         if _mentions(module, function, path, _TEMPORARY):
             continue
-        level = Level.POSSIBLE if _configured(module, function, path) else Level.LIKELY
+        # A path that is handed in may lead anywhere.
+        given = isinstance(path, ast.Name) and path.id in function.parameters and bool(reached.ways[function].by)
+        given = given or ast.unparse(path).startswith("self.")
+        level = Level.POSSIBLE if given or _configured(module, function, path) else Level.LIKELY
         shown = ast.unparse(path)
         message = (
             f"a file is written to `{shown if len(shown) < 60 else shown[:57] + '...'}` {reached.told(function)}"
@@ -257,4 +260,11 @@ def _values(module: Module, function: Function | None, node: ast.AST) -> list[as
             elif isinstance(inner, ast.withitem) and isinstance(inner.optional_vars, ast.Name):
                 found += [inner.context_expr] if inner.optional_vars.id in names else []
         each = each.outer
+    for call in ast.walk(node):
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and (made := module.by_name.get(call.func.id))
+        ):
+            found += [each.value for each in made.body() if isinstance(each, ast.Return) and each.value is not None]
     return found + [module.bindings[name] for name in sorted(names) if name in module.bindings]

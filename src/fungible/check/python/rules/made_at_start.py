@@ -43,6 +43,7 @@ RULES = (
 )
 
 _SECRET = re.compile(r"secret|signing|signer|(^|_)salt|jwt|fernet|csrf|hmac|(^|_)key$|_key_|token_key|pepper", re.I)
+_OF_AN_OBJECT = re.compile(r"secret|signing|signer|csrf|pepper", re.I)
 _RANDOM = re.compile(
     r"^(secrets\.(token_|choice|SystemRandom)|os\.urandom|uuid\.uuid[14]|random\.|"
     r"cryptography\.fernet\.Fernet\.generate_key|"
@@ -62,12 +63,14 @@ def find(reached: Reached) -> Iterator[Finding]:
 
 
 def _secrets(module: Module) -> Iterator[Finding]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         function = module.around(node)
-        if function is not None and not _is_factory(function):
+        made = function is not None and function.name.endswith(".__init__")
+        if function is not None and not made and not _is_factory(function):
             continue
         for name, value in _set(node):
-            if not _SECRET.search(name.rpartition(".")[2]):
+            last = name.rpartition(".")[2]
+            if not (_OF_AN_OBJECT if made else _SECRET).search(last):
                 continue
             for each in ast.walk(value):
                 meaning = module.meaning(each.func, function) if isinstance(each, ast.Call) else None
@@ -107,7 +110,7 @@ def _schedulers(module: Module) -> Iterator[Finding]:
         for name, value in module.bindings.items()
         if isinstance(value, ast.Call) and _SCHEDULERS.match(module.meaning(value.func) or "")
     }
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "start":
             continue
         function = module.around(node)

@@ -159,8 +159,11 @@ def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
         return None
     rule, level = _class(reached, used, written)
     if rule == "FU102" and is_lazy(module, written):
-        value = written.write.adds
-        stale = value is not None and any(asks_a_store(module, written.function, each) for each in ast.walk(value))
+        rule, level = ("FU105", Level.LIKELY) if _asks(module, written) else (rule, Level.POSSIBLE)
+    elif place.owner == "instance" and isinstance(write.node, ast.Assign) and _is_plain(write):
+        stale = write.adds is not None and any(
+            asks_a_store(module, written.function, n) for n in ast.walk(write.adds)
+        )
         rule, level = ("FU105", Level.LIKELY) if stale else (rule, Level.POSSIBLE)
     elif is_unread(used) and rule not in ("FU109", "FU111", "FU112"):
         level = Level.POSSIBLE
@@ -216,6 +219,17 @@ def _is_connection(module: Module, function: Function, value: ast.expr | None) -
         if argument.arg == value.id and argument.annotation is not None:
             return "WebSocket" in ast.unparse(argument.annotation)
     return value.id in _SOCKETS
+
+
+def _asks(module: Module, written: Written) -> bool:
+    """Whether what is put in comes from a store."""
+    value = written.write.adds
+    return value is not None and any(asks_a_store(module, written.function, each) for each in ast.walk(value))
+
+
+def _is_plain(write: Write) -> bool:
+    """Whether an attribute gets another value, as one does that is set and read within a request."""
+    return isinstance(write.node, ast.Assign) and all(isinstance(each, ast.Attribute) for each in write.node.targets)
 
 
 def _is_count(write: Write) -> bool:
