@@ -94,7 +94,9 @@ class Reached:
     def lasting(self) -> frozenset[str]:
         """Full names (module and class) of the program's classes whose instances live as long as the process: made
         by the module's own statements, or only by functions that no request reaches (an app factory)."""
-        kept, given, passing = set(), set(), set()
+        kept: set[str] = set()
+        given: set[str] = set()
+        passing: set[str] = set()
         for module in self.program.modules.values():
             for node in module.nodes:
                 meaning = module.meaning(node.func, module.around(node)) if isinstance(node, ast.Call) else None
@@ -103,7 +105,7 @@ class Reached:
                     continue
                 name, around = f"{made[0].name}.{made[1].name}", module.around(node)
                 if around is None:
-                    kept.add(name)
+                    kept.update(() if is_main(module, node) else (name,))
                 elif around in self:
                     passing.add(name)
                 elif self._is_factory(module, around):
@@ -139,6 +141,16 @@ class Reached:
                     if meaning and (made := self.program.class_(meaning)):
                         found.add((f"{module.name}.{function.owner}", f"{made[0].name}.{made[1].name}"))
         return frozenset(found)
+
+
+def is_main(module: Module, node: ast.AST) -> bool:
+    """Whether a statement of the module runs only where it is the program itself (`if __name__ == "__main__"`)."""
+    parent = module.parents.get(node)
+    while parent is not None:
+        if isinstance(parent, ast.If) and "__main__" in ast.unparse(parent.test):
+            return True
+        parent = module.parents.get(parent)
+    return False
 
 
 def _methods(program: Program) -> Mapping[str, list[tuple[Module, Function]]]:

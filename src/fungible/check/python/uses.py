@@ -93,15 +93,41 @@ def _empties(node: ast.AST) -> bool:
 
 
 def is_lazy(module: Module, written: Written) -> bool:
-    """Whether a variable is bound where it was found empty (`if CLIENT is None: CLIENT = connect()`)."""
-    if not written.write.rebinds:
-        return False
-    names = {written.write.place.name.rpartition(".")[2], *written.function.globals}
-    return any(
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Compare | ast.UnaryOp | ast.BoolOp)
-        and any(isinstance(each, ast.Name) and each.id in names for each in ast.walk(node.test))
-        for node in _around(module, written.write.node)
+    """Whether a place is filled where it was found empty: `if CLIENT is None: CLIENT = connect()`, or after
+    `if ITEMS: return ITEMS`. With one variable others may be bound that belong to it."""
+    names = {
+        written.write.place.name.rpartition(".")[2],
+        *(written.function.globals if written.write.rebinds else ()),
+    }
+    around = [node.test for node in _around(module, written.write.node) if isinstance(node, ast.If)]
+    before = [
+        node.test
+        for node in written.function.body()
+        if isinstance(node, ast.If) and any(isinstance(each, ast.Return) for each in node.body)
+        and node.lineno < getattr(written.write.node, "lineno", 0)
+    ]  # fmt: skip
+    return any(_asks_whether_empty(test, names) for test in (*around, *before))
+
+
+def _asks_whether_empty(test: ast.expr, names: set[str]) -> bool:
+    """Whether a condition looks at a variable as a whole (`X`, `not X`, `X is None`, `len(X) == 0`)."""
+    if isinstance(test, ast.BoolOp):
+        return any(_asks_whether_empty(each, names) for each in test.values)
+    if isinstance(test, ast.UnaryOp):
+        return _asks_whether_empty(test.operand, names)
+    if isinstance(test, ast.Compare):
+        if any(isinstance(each, ast.In | ast.NotIn) for each in test.ops):
+            return False
+        return _asks_whether_empty(test.left, names)
+    if (
+        isinstance(test, ast.Call)
+        and isinstance(test.func, ast.Name)
+        and test.func.id in ("len", "bool")
+        and test.args
+    ):
+        return _asks_whether_empty(test.args[0], names)
+    return (isinstance(test, ast.Name) and test.id in names) or (
+        isinstance(test, ast.Attribute) and test.attr in names
     )
 
 
@@ -118,7 +144,7 @@ def is_unread(used: Uses) -> bool:
     return used.reads == 0
 
 
-def is_memo(module: Module, used: Uses) -> bool:
+def is_memo(used: Uses) -> bool:
     """Whether a place only keeps what a call gave for a key, looked up by that key before (`if k not in X`)."""
     fills = used.fills
     if len({each.function for each in fills}) != 1:

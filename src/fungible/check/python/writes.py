@@ -18,8 +18,7 @@ MUTATORS = frozenset(
     """.split()  # noqa: SIM905
 )
 _PUTS = frozenset({"put", "put_nowait", "set", "notify", "notify_all"})
-_OPEN = (Kind.CONTAINER, Kind.VALUE)
-_THROUGH = frozenset({"get", "setdefault", "values", "items", "pop", "popitem", "copy"})
+_THROUGH = frozenset({"get", "setdefault", "values", "items", "pop", "popitem"})
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,12 @@ def _write(
         return
     if method == "__next__" and place.kind is not Kind.COUNTER:
         return
-    if called and method in MUTATORS and place.kind not in _OPEN and not (path and place.kind is Kind.INSTANCE):
+    if (
+        called
+        and method in MUTATORS
+        and place.kind is not Kind.CONTAINER
+        and not (path and place.kind is Kind.INSTANCE)
+    ):
         return  # `.add()` of a session, `.update()` of a client: methods of an object, not of a container
     if not called and not bare and place.kind in (Kind.OTHER, Kind.LOCK, Kind.QUEUE):
         return

@@ -104,7 +104,7 @@ def _at_import(reached: Reached, module: Module) -> Iterator[Finding]:
             meaning = module.meaning(node.func) or ""
             called = reached.program.function(meaning) if meaning else None
             fetched = isinstance(node.func, ast.Attribute) and node.func.attr in _FETCHES
-            fetched = fetched or (called is not None and reads_a_store(*called))
+            fetched = fetched or (called is not None and _fetches(called[1]))
             if (
                 fetched
                 or ".objects." in f"{text}."
@@ -118,6 +118,10 @@ def _at_import(reached: Reached, module: Module) -> Iterator[Finding]:
                     value.col_offset + 1,
                 )  # fmt: skip
                 break
+
+
+def _fetches(function: Function) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr in _FETCHES for node in function.body())
 
 
 def _conversations(module: Module) -> Iterator[Finding]:

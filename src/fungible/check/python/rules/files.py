@@ -224,13 +224,14 @@ def _fixed(module: Module, function: Function | None, node: ast.expr | None) -> 
 
 
 def _configured(module: Module, function: Function | None, node: ast.AST) -> bool:
-    """Whether a path comes from the environment or from settings, and may lead to an attached folder."""
+    """Whether a path comes from the environment or from settings, and may lead to an attached folder, or is a
+    temporary one by its name."""
     text = ast.unparse(node) + " ".join(ast.unparse(each) for each in _values(module, function, node))
-    if "'HOME'" in text or "'TMPDIR'" in text:
+    if re.search(r"'HOME'|'TMPDIR'|'/(var/)?tmp\b", text):
         return False  # private to a process, and wiped
     if _mentions(module, function, node, ("os.environ", "os.getenv", "django.conf.settings")):
         return True
-    return bool(re.search(r"\b(config|settings|getenv|environ|env|cfg|conf|options)\b", text, re.I))
+    return bool(re.search(r"\b(config|settings|getenv|environ|env|cfg|conf|options)\b|te?mp", text, re.I))
 
 
 def _mentions(

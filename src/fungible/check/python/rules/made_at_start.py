@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.module import Function, Module
-from fungible.check.python.reached import Reached
+from fungible.check.python.reached import Reached, is_main
 
 RULES = (
     Rule(
@@ -116,7 +116,7 @@ def _schedulers(module: Module) -> Iterator[Finding]:
         function = module.around(node)
         if function is not None and not _is_factory(function) and not _is_startup(function):
             continue
-        if function is None and _is_main(module, node):
+        if function is None and is_main(module, node):
             continue
         root = node.func.value
         local = function is not None and _binds_scheduler(module, function, root)
@@ -196,12 +196,3 @@ def _is_startup(function: Function) -> bool:
     name = function.name.rpartition(".")[2]
     marks = " ".join(ast.unparse(each) for each in function.decorators)
     return name in ("ready", "lifespan", "startup", "on_startup") or "startup" in marks or "before_serving" in marks
-
-
-def _is_main(module: Module, node: ast.AST) -> bool:
-    parent = module.parents.get(node)
-    while parent is not None:
-        if isinstance(parent, ast.If) and "__main__" in ast.unparse(parent.test):
-            return True
-        parent = module.parents.get(parent)
-    return False

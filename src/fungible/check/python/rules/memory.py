@@ -112,6 +112,7 @@ RULES = (
     ),
 )
 
+_STATE = ("FU101", "FU102", "FU103")
 _SOCKETS = ("websocket", "ws", "socket", "sock", "conn", "connection", "peer")
 
 
@@ -153,30 +154,39 @@ def _defaults(reached: Reached, module: Module, function: Function) -> Iterator[
 
 def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
     place, write, module = used.place, written.write, written.module
-    if not used.fills:
-        return None  # nothing is put in while requests are served
-    if place.kind in (Kind.LOCK, Kind.APP) or _is_own(write.path):
+    if not used.fills or place.kind in (Kind.LOCK, Kind.APP) or _is_own(write.path):
         return None
     rule, level = _class(reached, used, written)
-    if rule == "FU102" and is_lazy(module, written):
-        rule, level = ("FU105", Level.LIKELY) if _asks(module, written) else (rule, Level.POSSIBLE)
-    elif place.owner == "instance" and isinstance(write.node, ast.Assign) and _is_plain(write):
-        stale = write.adds is not None and any(
-            asks_a_store(module, written.function, n) for n in ast.walk(write.adds)
-        )
-        rule, level = ("FU105", Level.LIKELY) if stale else (rule, Level.POSSIBLE)
-    elif is_unread(used) and rule not in ("FU109", "FU111", "FU112"):
+    if harmless := _is_harmless(used, written, rule):
         level = Level.POSSIBLE
-    elif rule in ("FU101", "FU103") and is_memo(module, used):
-        level = Level.POSSIBLE
-        if reads_a_store(used.fills[0].module, used.fills[0].function):
-            rule = "FU105"
-            level = Level.POSSIBLE if is_compared(module, used) else Level.LIKELY
-    line = getattr(write.node, "lineno", place.line)
-    return Finding(
-        rule, level, module.path, line, _message(reached, used, written, rule), place.full,
-        getattr(write.node, "col_offset", 0) + 1,
-    )  # fmt: skip
+    if rule in _STATE and _is_cached(used, written, harmless):
+        rule = "FU105"
+        level = Level.POSSIBLE if is_memo(used) and is_compared(module, used) else Level.LIKELY
+    line, column = getattr(write.node, "lineno", place.line), getattr(write.node, "col_offset", 0) + 1
+    return Finding(rule, level, module.path, line, _message(reached, used, written, rule), place.full, column)
+
+
+def _is_harmless(used: Uses, written: Written, rule: str) -> bool:
+    """Whether no later request need notice: what was empty is filled, a call's result is kept for its arguments, an
+    attribute is set and read within a request, objects number themselves, or nothing reads it."""
+    place, write = used.place, written.write
+    if rule in _STATE and (is_lazy(written.module, written) or is_memo(used)):
+        return True
+    if place.owner == "instance" and _is_plain(write):
+        return True
+    if place.owner == "class" and (_is_made_with(written) or (place.kind is Kind.INSTANCE and write.path != ())):
+        return True
+    return is_unread(used) and rule not in ("FU109", "FU111", "FU112")
+
+
+def _is_cached(used: Uses, written: Written, harmless: bool) -> bool:
+    """Whether what is kept so comes from a store, and may have changed there."""
+    if not harmless:
+        return False
+    if is_memo(used):
+        return reads_a_store(used.fills[0].module, used.fills[0].function)
+    value = written.write.adds
+    return value is not None and any(asks_a_store(written.module, written.function, n) for n in ast.walk(value))
 
 
 def _class(reached: Reached, used: Uses, written: Written) -> tuple[str, Level]:
@@ -221,10 +231,9 @@ def _is_connection(module: Module, function: Function, value: ast.expr | None) -
     return value.id in _SOCKETS
 
 
-def _asks(module: Module, written: Written) -> bool:
-    """Whether what is put in comes from a store."""
-    value = written.write.adds
-    return value is not None and any(asks_a_store(module, written.function, each) for each in ast.walk(value))
+def _is_made_with(written: Written) -> bool:
+    """Whether an object numbers itself as it is made: `Field.creation_counter += 1` in `__init__`."""
+    return written.function.name.endswith(".__init__") and isinstance(written.write.node, ast.AugAssign)
 
 
 def _is_plain(write: Write) -> bool:
