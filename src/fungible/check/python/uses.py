@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from fungible.check.python.module import Function, Module
@@ -54,19 +54,17 @@ def uses(reached: Reached) -> Mapping[str, Uses]:
         for write in writes(reached, module, function):
             places[write.place.full] = write.place
             written[write.place.full].append(Written(module, function, write))
-    reads = _reads(reached)
-    return {
-        name: Uses(places[name], tuple(each), max(0, reads.get(name, 0) - sum(not one.write.rebinds for one in each)))
-        for name, each in written.items()
-    }
+    roots = {id(one.write.root) for each in written.values() for one in each}
+    reads = _reads(reached, roots)
+    return {name: Uses(places[name], tuple(each), reads.get(name, 0)) for name, each in written.items()}
 
 
-def _reads(reached: Reached) -> Mapping[str, int]:
-    """How often a place is named in reached functions where it is not bound anew."""
+def _reads(reached: Reached, roots: Collection[int]) -> Mapping[str, int]:
+    """How often a place is named in reached functions, where it is not written by that name (one of `roots`)."""
     found: dict[str, int] = defaultdict(int)
     for module, function in reached:
         for node in function.body():
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in roots:
                 place, _ = locate(reached, module, function, node.id, _path_above(module, node))
                 if place is not None:
                     found[place.full] += 1

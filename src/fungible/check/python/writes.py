@@ -27,13 +27,14 @@ class Write:
 
     `node` is the statement or call; `path` the attributes between the place and what is changed (`items` for
     `STORE.items[k] = v`); `rebinds` whether the variable itself gets another value; `adds` the value that is put
-    in, where it can be told; `key` under what.
+    in, where it can be told; `key` under what; `root` where the place is named.
     """
 
     place: Place
     node: ast.stmt | ast.expr
     path: tuple[str, ...]
     rebinds: bool
+    root: ast.Name
     adds: ast.expr | None = None
     key: ast.expr | None = None
 
@@ -104,7 +105,7 @@ def _write(
         return  # `.add()` of a session, `.update()` of a client: methods of an object, not of a container
     if not called and not bare and place.kind in (Kind.OTHER, Kind.LOCK, Kind.QUEUE):
         return
-    yield Write(place, node, path, bare, value, key)
+    yield Write(place, node, path, bare, root, value, key)
 
 
 def locate(

@@ -1,4 +1,4 @@
-"""Rules about what a process remembers of others' data (FU105, FU121) and of clients' conversations (FU124)."""
+"""Rules about what a process remembers of others' data (FU105, FU121) and of clients' talk (FU124, FU126)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,16 @@ RULES = (
         "from langgraph.checkpoint.postgres import PostgresSaver\n\n"
         'graph = builder.compile(checkpointer=PostgresSaver.from_conn_string(os.environ["DATABASE_URL"]))\n',
     ),
+    Rule(
+        "FU126",
+        "an MCP server keeps its sessions in the process",
+        "The next request of a session meets a process that does not know it, and is refused.",
+        "Serve it with `stateless_http=True`, or with an event store and sessions in a backing service.",
+        "session-in-memory",
+        'from mcp.server.fastmcp import FastMCP\n\nmcp = FastMCP("tools")\napp = mcp.streamable_http_app()\n',
+        'from mcp.server.fastmcp import FastMCP\n\nmcp = FastMCP("tools", stateless_http=True)\n'
+        "app = mcp.streamable_http_app()\n",
+    ),
 )
 
 _REMEMBERS = frozenset(
@@ -70,6 +80,7 @@ def find(reached: Reached) -> Iterator[Finding]:
     for module in reached.program.modules.values():
         yield from _at_import(reached, module)
         yield from _conversations(module)
+        yield from _tools(module)
 
 
 def _memoised(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
@@ -139,3 +150,24 @@ def _conversations(module: Module) -> Iterator[Finding]:
             yield Finding(
                 "FU124", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{last}", node.col_offset + 1
             )
+
+
+def _tools(module: Module) -> Iterator[Finding]:
+    """MCP over HTTP (its "streamable" transport), whose sessions are in memory unless it is told to have none."""
+    if not any(name.startswith(("mcp.", "fastmcp")) for name in module.imports.values()):
+        return
+    keywords = {each.arg: each.value for node in module.nodes if isinstance(node, ast.Call) for each in node.keywords}
+    if "stateless_http" in keywords or "event_store" in keywords:
+        return
+    for node in module.nodes:
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        transport = next((each.value for each in node.keywords if each.arg == "transport"), None)
+        by_http = isinstance(transport, ast.Constant) and transport.value in ("http", "streamable-http")
+        if node.func.attr in ("streamable_http_app", "http_app") or (node.func.attr == "run" and by_http):
+            text = ast.unparse(node.func)
+            message = f"`{text}` serves sessions that only this process knows"
+            yield Finding(
+                "FU126", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{text}", node.col_offset + 1
+            )
+            return
