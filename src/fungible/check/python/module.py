@@ -31,6 +31,7 @@ class Function:
     locals: frozenset[str]
     globals: frozenset[str]
     parameters: tuple[str, ...]
+    nodes: tuple[ast.AST, ...]
 
     @property
     def decorators(self) -> list[ast.expr]:
@@ -39,20 +40,7 @@ class Function:
 
     def body(self) -> Iterator[ast.AST]:
         """Every node of its body, without what is inside nested functions and classes."""
-        return iter(self._nodes)
-
-    @cached_property
-    def _nodes(self) -> tuple[ast.AST, ...]:
-        inside, found = self.node.body, []
-        stack: list[ast.AST] = list(reversed(inside)) if isinstance(inside, list) else [inside]
-        while stack:
-            node = stack.pop()
-            found.append(node)
-            if not isinstance(node, _SCOPES):
-                stack.extend(reversed(list(ast.iter_child_nodes(node))))
-            elif not isinstance(node, ast.Lambda):
-                stack.extend(reversed(node.decorator_list))
-        return tuple(found)
+        return iter(self.nodes)
 
     def holder(self, name: str) -> Function | None:
         """The function among this one and those around it that binds `name`; None for a name of the module."""
@@ -264,9 +252,9 @@ def _function(name: str, node: FunctionNode, outer: Function | None, owner: str 
     arguments = node.args
     named = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
     more = [each.arg for each in (arguments.vararg, arguments.kwarg) if each]
-    made = Function(name, node, outer, owner, frozenset(), frozenset(), tuple(named))
+    nodes = _inside(node)
     bound, declared, outside = {*named, *more}, set(), set()
-    for each in made.body():
+    for each in nodes:
         match each:
             case ast.Global(names):
                 declared.update(names)
@@ -281,4 +269,18 @@ def _function(name: str, node: FunctionNode, outer: Function | None, owner: str 
             case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
                 bound.update(alias.asname or alias.name.partition(".")[0] for alias in aliases)
     free = declared | outside
-    return Function(name, node, outer, owner, frozenset(bound - free), frozenset(declared), tuple(named))
+    return Function(name, node, outer, owner, frozenset(bound - free), frozenset(declared), tuple(named), nodes)
+
+
+def _inside(node: FunctionNode) -> tuple[ast.AST, ...]:
+    """The nodes of a function's body; of functions and classes in it, their decorators alone."""
+    found: list[ast.AST] = []
+    stack: list[ast.AST] = list(reversed(node.body)) if isinstance(node.body, list) else [node.body]
+    while stack:
+        each = stack.pop()
+        found.append(each)
+        if not isinstance(each, _SCOPES):
+            stack.extend(reversed(list(ast.iter_child_nodes(each))))
+        elif not isinstance(each, ast.Lambda):
+            stack.extend(reversed(each.decorator_list))
+    return tuple(found)
