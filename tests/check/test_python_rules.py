@@ -194,6 +194,41 @@ class TestMemory:
         assert not found(FLASK, text)
         assert rules_of(found(FLASK, text, level=Level.POSSIBLE)) == {"FU102"}
 
+    def test_how_many_are_under_way_is_only_possible(self) -> None:
+        text = """
+        class Gauge:
+            def __init__(self):
+                self.active = 0
+
+            def run(self):
+                self.active += 1
+                try:
+                    return self.active
+                finally:
+                    self.active {down}
+
+        gauge = Gauge()
+
+        @app.get("/")
+        def view():
+            return str(gauge.run())
+        """
+        assert not found(FLASK, text.format(down="-= 1"))
+        assert rules_of(found(FLASK, text.format(down="+= 1"))) == {"FU107"}
+
+    def test_a_response_that_is_an_application_of_its_own_does_not_last(self) -> None:
+        assert not found(
+            """
+            from starlette.responses import Response
+
+            class Counted(Response):
+                async def __call__(self, scope, receive, send):
+                    self.sent = {}
+                    self.sent["n"] = 1
+                    return self.sent
+            """
+        )
+
     def test_what_belongs_to_a_request_is_none(self) -> None:
         assert not found(
             FLASK,

@@ -112,8 +112,9 @@ class Reached:
                     given.add(name)
         for function, way in self.ways.items():
             name = function.name.rpartition(".")[2]
-            if function.owner and (name == "__call__" or "middleware" in way.entry.why) and not way.by:
-                kept.add(f"{self.modules[function].name}.{function.owner}")
+            owner = function.owner or "Response"  # a response may be an ASGI application, made for each request
+            if not way.by and not owner.endswith("Response") and (name == "__call__" or "middleware" in way.entry.why):
+                given.add(f"{self.modules[function].name}.{owner}")
         lasting: set[str] = kept | (given - passing)
         before: set[str] = set()
         while lasting != before:  # what a lasting object makes for itself lasts with it

@@ -163,14 +163,19 @@ def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
         rule = "FU105"
         level = Level.POSSIBLE if is_memo(used) and is_compared(module, used) else Level.LIKELY
     line, column = getattr(write.node, "lineno", place.line), getattr(write.node, "col_offset", 0) + 1
-    return Finding(rule, level, module.path, line, _message(reached, used, written, rule), place.full, column)
+    # What an object keeps in several attributes is one matter.
+    symbol = place.full.rpartition(".")[0] if place.owner == "instance" else place.full
+    return Finding(rule, level, module.path, line, _message(reached, used, written, rule), symbol, column)
 
 
 def _is_harmless(used: Uses, written: Written, rule: str) -> bool:
     """Whether no later request need notice: what was empty is filled, a call's result is kept for its arguments, an
-    attribute is set and read within a request, objects number themselves, or nothing reads it."""
+    attribute is set and read within a request, what is under way is counted, objects number themselves, or nothing
+    reads it."""
     place, write = used.place, written.write
-    if rule in _STATE and (is_lazy(written.module, written) or is_memo(used)):
+    if rule in (*_STATE, "FU109") and (is_lazy(written.module, written) or is_memo(used)):
+        return True
+    if rule == "FU107" and place.owner == "instance" and (used.reads == 0 or _goes_up_and_down(used)):
         return True
     if place.owner == "instance" and _is_plain(write):
         return True
@@ -229,6 +234,12 @@ def _is_connection(module: Module, function: Function, value: ast.expr | None) -
         if argument.arg == value.id and argument.annotation is not None:
             return "WebSocket" in ast.unparse(argument.annotation)
     return value.id in _SOCKETS
+
+
+def _goes_up_and_down(used: Uses) -> bool:
+    """Whether a number is raised and lowered again: how many of something are under way, which ends with them."""
+    ways = {type(each.write.node.op) for each in used.writes if isinstance(each.write.node, ast.AugAssign)}
+    return {ast.Add, ast.Sub} <= ways
 
 
 def _is_made_with(written: Written) -> bool:
