@@ -15,6 +15,7 @@ from fungible import __version__
 from fungible.app.problem import Exit, Problem
 from fungible.cli import (
     build,
+    check,
     config,
     dashboard,
     doctor,
@@ -54,6 +55,7 @@ app.command("release")(release.release)
 app.command("releases")(release.releases)
 app.command("rollback")(release.rollback)
 app.command("build")(build.build)
+app.command("check")(check.check)
 app.command("verify", cls=verify.VerifyCommand)(verify.verify)
 app.command("record")(record.record)
 app.command("doctor")(doctor.doctor)

@@ -113,7 +113,8 @@ class Reached:
         for function, way in self.ways.items():
             name = function.name.rpartition(".")[2]
             owner = function.owner or "Response"  # a response may be an ASGI application, made for each request
-            if not way.by and not owner.endswith("Response") and (name == "__call__" or "middleware" in way.entry.why):
+            serves = name == "__call__" or "middleware" in way.entry.why
+            if serves and not way.by and not owner.endswith("Response"):
                 given.add(f"{self.modules[function].name}.{owner}")
         lasting: set[str] = kept | (given - passing)
         before: set[str] = set()

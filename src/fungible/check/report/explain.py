@@ -1,0 +1,21 @@
+"""A rule explained."""
+
+from __future__ import annotations
+
+import textwrap
+
+from fungible.app.mend import page
+from fungible.check.finding import Rule
+
+
+def explained(rule: Rule) -> str:
+    """What a rule finds, why it matters and what to do, with an example of each, as Markdown."""
+    parts = [f"# {rule.id}: {rule.title}", rule.why, f"**Mend.** {rule.mend}"]
+    if rule.topic:
+        parts.append(f"More: {page(rule.topic)}, or `fungible verify --explain {rule.topic}`")
+    parts += [f"Wrong:\n\n{_indented(rule.wrong)}", f"Right:\n\n{_indented(rule.right)}"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(text.rstrip(), "    ")
