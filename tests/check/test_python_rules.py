@@ -404,3 +404,11 @@ class TestSecrets:
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_read_or_told(text: str, before: str) -> None:
     found(f"import flask\n{before}{text}")
+
+
+def test_deep_and_long_code_is_read_in_a_time_that_grows_with_it() -> None:
+    branches = "".join(f"    elif key == {n}:\n        open('x{n}', 'w')\n" for n in range(900))
+    assert len(found(FLASK, f"@app.get('/')\ndef view(key):\n    if key:\n        pass\n{branches}")) == 900
+    terms = " + ".join(["'a'"] * 2500)
+    assert rules_of(found(FLASK, f"@app.get('/')\ndef view():\n    return str(hash({terms}))\n")) == {"FU114"}
+    assert found(FLASK, f"x = {'(' * 300}{')' * 300}\n") == []

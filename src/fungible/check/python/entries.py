@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fungible.check.python.module import Class, Function, Module
 from fungible.check.python.program import Program
+from fungible.check.python.text import last_name, text_of
 
 WEB = frozenset(
     """
@@ -89,7 +90,7 @@ def _why(program: Program, module: Module, function: Function, web: bool) -> str
     for decorator in function.decorators:
         if why := _by_decorator(module, decorator, function):
             return why
-    if any(_last(each.func if isinstance(each, ast.Call) else each) in _STARTS for each in function.decorators):
+    if any(last_name(each.func if isinstance(each, ast.Call) else each) in _STARTS for each in function.decorators):
         return None
     parameters = [name for name in function.parameters if name not in ("self", "cls")]
     if any(tuple(parameters[: len(each)]) == each for each in _PROTOCOLS):
@@ -108,14 +109,14 @@ def _why(program: Program, module: Module, function: Function, web: bool) -> str
 
 def _by_decorator(module: Module, decorator: ast.expr, function: Function) -> str | None:
     target = decorator.func if isinstance(decorator, ast.Call) else decorator
-    name = _last(target)
+    name = last_name(target)
     meaning = module.meaning(target, function.outer) or ""
     root = meaning.partition(".")[0]
     if root in ("pytest", "unittest", "mock", "click", "typer", "builtins", "functools", "abc", "dataclasses"):
         return None
     texts = [each.value for each in getattr(decorator, "args", []) if isinstance(each, ast.Constant)]
     has_path = any(isinstance(text, str) and text.startswith("/") for text in texts)
-    shown = f"`@{ast.unparse(target)}`"
+    shown = f"`@{text_of(target)}`"
     if has_path and name not in _STARTS:
         return shown
     if name in _ALWAYS and (root in WEB or isinstance(target, ast.Attribute) or name in ("shared_task", "actor")):
@@ -130,7 +131,7 @@ def _framework_made(module: Module, target: ast.expr) -> bool:
     if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
         return False
     value = module.bindings.get(target.value.id)
-    return isinstance(value, ast.Call) and _last(value.func) in _MADE_BY
+    return isinstance(value, ast.Call) and last_name(value.func) in _MADE_BY
 
 
 def _by_class(program: Program, module: Module, made: Class, name: str, parameters: list[str]) -> str | None:
@@ -164,26 +165,26 @@ def _registered(program: Program, module: Module) -> Iterator[Entry]:
     for call in module.nodes:
         if isinstance(call, ast.Assign) and isinstance(call.targets[0], ast.Subscript):
             meaning = module.meaning(call.value, module.around(call))
-            holder = ast.unparse(call.targets[0].value)
+            holder = text_of(call.targets[0].value)
             if (
                 meaning
                 and holder.endswith((".globals", ".filters", ".tests"))
                 and (found := program.function(meaning))
             ):
                 yield Entry(*found, f"templates call it by `{holder}`")
-        if not isinstance(call, ast.Call) or _last(call.func) not in _REGISTERS:
+        if not isinstance(call, ast.Call) or last_name(call.func) not in _REGISTERS:
             continue
         values = [*call.args, *(each.value for each in call.keywords)]
         texts = [each for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
         if not texts and not isinstance(call.func, ast.Attribute):
             continue
         for value in values:
-            if isinstance(value, ast.Call) and _last(value.func) == "as_view":
+            if isinstance(value, ast.Call) and last_name(value.func) == "as_view":
                 value = value.func.value if isinstance(value.func, ast.Attribute) else value
             meaning = module.meaning(value, module.around(call))
             if meaning is None:
                 continue
-            why = f"it is given to `{ast.unparse(call.func)}`"
+            why = f"it is given to `{text_of(call.func)}`"
             if found := program.function(meaning):
                 yield Entry(*found, why)
             elif made := program.class_(meaning):
@@ -191,9 +192,3 @@ def _registered(program: Program, module: Module) -> Iterator[Entry]:
                     name = function.name.rpartition(".")[2]
                     if function.owner == made[1].name and (not name.startswith("_") or name == "__call__"):
                         yield Entry(made[0], function, why)
-
-
-def _last(node: ast.AST) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""

@@ -42,6 +42,22 @@ class Function:
         """Every node of its body, without what is inside nested functions and classes."""
         return iter(self.nodes)
 
+    @cached_property
+    def given(self) -> Mapping[str, tuple[ast.expr, ...]]:
+        """Local name -> what it is given, by assignments and `with ... as`; of a tuple, the whole."""
+        found: dict[str, list[ast.expr]] = {}
+        for node in self.nodes:
+            targets: list[ast.expr] = []
+            if isinstance(node, ast.Assign):
+                targets, value = node.targets, node.value
+            elif isinstance(node, ast.withitem) and node.optional_vars is not None:
+                targets, value = [node.optional_vars], node.context_expr
+            for target in targets:
+                for name in ast.walk(target):
+                    if isinstance(name, ast.Name):
+                        found.setdefault(name.id, []).append(value)
+        return {name: tuple(values) for name, values in found.items()}
+
     def holder(self, name: str) -> Function | None:
         """The function among this one and those around it that binds `name`; None for a name of the module."""
         function: Function | None = self
@@ -121,12 +137,12 @@ class Module:
 
     @cached_property
     def _class_nodes(self) -> Mapping[str, ast.ClassDef]:
-        return dict(_classes(self.tree, ""))
+        return dict(_classes(self.tree))
 
     @cached_property
     def functions(self) -> tuple[Function, ...]:
         """All functions, methods and lambdas, outer before inner."""
-        return tuple(_functions(self.tree, "", None, None))
+        return tuple(_functions(self.tree))
 
     @cached_property
     def by_name(self) -> Mapping[str, Function]:
@@ -199,14 +215,17 @@ class Module:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run when these do, without functions and classes."""
-    for statement in body:
+    """The statements that run when these do, without functions and classes, in the order of the text."""
+    ahead = list(reversed(body))
+    while ahead:
+        statement = ahead.pop()
         yield statement
-        if not isinstance(statement, _SCOPES):
-            for part in ("body", "orelse", "finalbody"):
-                yield from _statements(getattr(statement, part, []))
-            for handler in getattr(statement, "handlers", []):
-                yield from _statements(handler.body)
+        if isinstance(statement, _SCOPES):
+            continue
+        inner: list[ast.stmt] = []
+        for part in ("body", "handlers", "orelse", "finalbody"):
+            inner += getattr(statement, part, [])
+        ahead.extend(reversed(inner))
 
 
 def _bound(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
@@ -224,28 +243,32 @@ def _bound(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
         yield statement.target.id, statement.value
 
 
-def _classes(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.ClassDef]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.ClassDef):
-            yield prefix + child.name, child
-            yield from _classes(child, f"{prefix}{child.name}.")
-        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from _classes(child, f"{prefix}{child.name}.")
-        else:
-            yield from _classes(child, prefix)
+def _classes(tree: ast.Module) -> Iterator[tuple[str, ast.ClassDef]]:
+    """Qualified names and classes, outer before inner. Not recursive: a chain of `elif` is as deep as it is long."""
+    ahead: list[tuple[ast.AST, str]] = [(tree, "")]
+    while ahead:
+        node, prefix = ahead.pop()
+        if isinstance(node, ast.ClassDef):
+            yield prefix + node.name, node
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            prefix = f"{prefix}{node.name}."
+        ahead.extend((child, prefix) for child in reversed(list(ast.iter_child_nodes(node))))
 
 
-def _functions(node: ast.AST, prefix: str, outer: Function | None, owner: str | None) -> Iterator[Function]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.ClassDef):
-            yield from _functions(child, f"{prefix}{child.name}.", outer, prefix + child.name)
-        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            name = prefix + ("<lambda>" if isinstance(child, ast.Lambda) else child.name)
-            function = _function(name, child, outer, owner)
-            yield function
-            yield from _functions(child, f"{name}.", function, None)
-        else:
-            yield from _functions(child, prefix, outer, owner)
+def _functions(tree: ast.Module) -> Iterator[Function]:
+    """All functions, outer before inner, in the order of the text."""
+    ahead: list[tuple[ast.AST, str, Function | None, str | None]] = [(tree, "", None, None)]
+    while ahead:
+        node, prefix, outer, owner = ahead.pop()
+        if isinstance(node, ast.ClassDef):
+            owner = prefix + node.name
+            prefix = f"{owner}."
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            name = prefix + ("<lambda>" if isinstance(node, ast.Lambda) else node.name)
+            outer = _function(name, node, outer, owner)
+            yield outer
+            prefix, owner = f"{name}.", None
+        ahead.extend((child, prefix, outer, owner) for child in reversed(list(ast.iter_child_nodes(node))))
 
 
 def _function(name: str, node: FunctionNode, outer: Function | None, owner: str | None) -> Function:

@@ -16,6 +16,7 @@ from functools import cached_property
 from fungible.check.python.entries import Entry, entries
 from fungible.check.python.module import Class, Function, Module
 from fungible.check.python.program import Program
+from fungible.check.python.text import last_name, text_of
 
 _BACKGROUND = frozenset(
     """
@@ -128,7 +129,7 @@ class Reached:
         registers routes, or has views inside."""
         if any(each.outer is function for each in self.ways) or function.name in _AT_START:
             return True
-        return any(isinstance(node, ast.Call) and _last(node.func) in _MAKES_AN_APP for node in function.body())
+        return any(isinstance(node, ast.Call) and last_name(node.func) in _MAKES_AN_APP for node in function.body())
 
     @cached_property
     def _made_in_init(self) -> frozenset[tuple[str, str]]:
@@ -149,7 +150,7 @@ def is_main(module: Module, node: ast.AST) -> bool:
     """Whether a statement of the module runs only where it is the program itself (`if __name__ == "__main__"`)."""
     parent = module.parents.get(node)
     while parent is not None:
-        if isinstance(parent, ast.If) and "__main__" in ast.unparse(parent.test):
+        if isinstance(parent, ast.If) and "__main__" in text_of(parent.test):
             return True
         parent = module.parents.get(parent)
     return False
@@ -171,7 +172,7 @@ def _references(
     started = {
         id(inner)
         for node in function.body()
-        if isinstance(node, ast.Call) and _last(node.func) in _BACKGROUND
+        if isinstance(node, ast.Call) and last_name(node.func) in _BACKGROUND
         for each in (*node.args, *(keyword.value for keyword in node.keywords))
         for inner in ast.walk(each)
     }
@@ -294,9 +295,3 @@ def _around(function: Function) -> Function | None:
     while each is not None and each.owner is None:
         each = each.outer
     return each
-
-
-def _last(node: ast.AST) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""

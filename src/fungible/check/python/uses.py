@@ -80,10 +80,6 @@ def _path_above(module: Module, node: ast.AST) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _last(node: ast.AST) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else ""
-
-
 def _empties(node: ast.AST) -> bool:
     if isinstance(node, ast.Delete):
         return True

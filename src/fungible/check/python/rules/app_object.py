@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.module import Function, Module
 from fungible.check.python.reached import Reached
+from fungible.check.python.text import text_of
 from fungible.check.python.writes import MUTATORS, aliases
 
 RULES = (
@@ -73,7 +74,7 @@ def _called(reached: Reached, module: Module, function: Function, node: ast.Call
     meaning = module.meaning(node.func, function) or ""
     if level := _SETTERS.get(meaning):
         if not _restores(module, function, meaning):
-            yield _found(reached, module, function, node, "FU119", level, f"`{ast.unparse(node.func)}()`", meaning)
+            yield _found(reached, module, function, node, "FU119", level, f"`{text_of(node.func)}()`", meaning)
     elif isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
         base = aliases(function).get(getattr(node.func.value, "id", ""), node.func.value)
         if meaning.startswith("os.environ."):
@@ -90,11 +91,11 @@ def _assigned(reached: Reached, module: Module, function: Function, target: ast.
     elif name := _of_app(module, function, target):
         yield _found(reached, module, function, target, "FU106", Level.CERTAIN, f"`{name}`", name)
     elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name | ast.Attribute):
-        if target.attr == "prec" and "getcontext" in ast.unparse(target.value):
+        if target.attr == "prec" and "getcontext" in text_of(target.value):
             return
         holder = module.meaning(target.value, function)
         if holder and _is_module(reached, module, holder, target.value):
-            name = ast.unparse(target)
+            name = text_of(target)
             yield _found(reached, module, function, target, "FU120", Level.CERTAIN, f"`{name}`", name)
 
 
@@ -140,8 +141,7 @@ def _is_module(reached: Reached, module: Module, meaning: str, node: ast.expr) -
     if found is not None:
         return not found[1]
     plain = any(
-        isinstance(each, ast.Import)
-        and any((alias.asname or alias.name) == ast.unparse(node) for alias in each.names)
+        isinstance(each, ast.Import) and any((alias.asname or alias.name) == text_of(node) for alias in each.names)
         for each in module.nodes
     )
     return plain or meaning == "django.conf.settings"

@@ -9,6 +9,7 @@ from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.entries import is_web
 from fungible.check.python.module import Function, Module
 from fungible.check.python.reached import Reached
+from fungible.check.python.text import text_of
 from fungible.check.python.uses import reads_a_store
 
 RULES = (
@@ -90,7 +91,7 @@ def _memoised(reached: Reached, module: Module, function: Function) -> Iterator[
         kept = meaning in _PROPERTIES and f"{module.name}.{function.owner}" in reached.lasting
         if not (kept or meaning in _REMEMBERS) or not _asks(reached, module, function):
             continue
-        message = f"`@{ast.unparse(target)}` keeps what a store answered {reached.told(function)}"
+        message = f"`@{text_of(target)}` keeps what a store answered {reached.told(function)}"
         symbol = f"{module.name}.{function.name}"
         yield Finding("FU105", Level.LIKELY, module.path, function.node.lineno, message, symbol)
 
@@ -111,7 +112,7 @@ def _at_import(reached: Reached, module: Module) -> Iterator[Finding]:
         for node in ast.walk(value):
             if not isinstance(node, ast.Call) or module.around(node) is not None:
                 continue
-            text = ast.unparse(node.func)
+            text = text_of(node.func)
             meaning = module.meaning(node.func) or ""
             called = reached.program.function(meaning) if meaning else None
             fetched = isinstance(node.func, ast.Attribute) and node.func.attr in _FETCHES
@@ -165,7 +166,7 @@ def _tools(module: Module) -> Iterator[Finding]:
         transport = next((each.value for each in node.keywords if each.arg == "transport"), None)
         by_http = isinstance(transport, ast.Constant) and transport.value in ("http", "streamable-http")
         if node.func.attr in ("streamable_http_app", "http_app") or (node.func.attr == "run" and by_http):
-            text = ast.unparse(node.func)
+            text = text_of(node.func)
             message = f"`{text}` serves sessions that only this process knows"
             yield Finding(
                 "FU126", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{text}", node.col_offset + 1

@@ -10,6 +10,7 @@ from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.entries import is_web
 from fungible.check.python.module import Function, Module
 from fungible.check.python.reached import Reached
+from fungible.check.python.text import text_of
 
 RULES = (
     Rule(
@@ -122,9 +123,9 @@ def _written(reached: Reached, module: Module, function: Function) -> Iterator[F
             continue
         # A path that is handed in may lead anywhere.
         given = isinstance(path, ast.Name) and path.id in function.parameters and bool(reached.ways[function].by)
-        given = given or ast.unparse(path).startswith("self.")
+        given = given or text_of(path).startswith("self.")
         level = Level.POSSIBLE if given or _configured(module, function, path) else Level.LIKELY
-        shown = ast.unparse(path)
+        shown = text_of(path)
         message = (
             f"a file is written to `{shown if len(shown) < 60 else shown[:57] + '...'}` {reached.told(function)}"
         )
@@ -157,9 +158,9 @@ def _target(module: Module, function: Function, node: ast.Call) -> ast.expr | No
 
 def _is_upload(module: Module, function: Function, node: ast.expr) -> bool:
     """Whether a value is an uploaded file: `request.files[...]`, or a local name for one."""
-    if ".files" in ast.unparse(node):
+    if ".files" in text_of(node):
         return True
-    return any(".files" in ast.unparse(value) for value in _values(module, function, node))
+    return any(".files" in text_of(value) for value in _values(module, function, node))
 
 
 def _handed_on(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
@@ -183,7 +184,7 @@ def _handed_on(reached: Reached, module: Module, function: Function) -> Iterator
         }:
             continue
         for target in node.targets:
-            if isinstance(target, ast.Subscript) and re.search(r"(^|\.)session$", ast.unparse(target.value)):
+            if isinstance(target, ast.Subscript) and re.search(r"(^|\.)session$", text_of(target.value)):
                 message = f"the path of a temporary file goes into the session {reached.told(function)}"
                 symbol = f"{module.name}.{function.name}:temporary"
                 yield Finding("FU118", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
@@ -202,7 +203,7 @@ def _tells(value: ast.expr, names: set[str]) -> bool:
 
 def _stays(module: Module, function: Function, node: ast.Call) -> bool:
     meaning = module.meaning(node.func, function) or ""
-    kept = any(each.arg == "delete" and ast.unparse(each.value) == "False" for each in node.keywords)
+    kept = any(each.arg == "delete" and text_of(each.value) == "False" for each in node.keywords)
     return meaning in ("tempfile.mkstemp", "tempfile.mkdtemp") or (meaning == "tempfile.NamedTemporaryFile" and kept)
 
 
@@ -226,7 +227,7 @@ def _fixed(module: Module, function: Function | None, node: ast.expr | None) -> 
 def _configured(module: Module, function: Function | None, node: ast.AST) -> bool:
     """Whether a path comes from the environment or from settings, and may lead to an attached folder, or is a
     temporary one by its name."""
-    text = ast.unparse(node) + " ".join(ast.unparse(each) for each in _values(module, function, node))
+    text = text_of(node) + " ".join(text_of(each) for each in _values(module, function, node))
     if re.search(r"'HOME'|'TMPDIR'|'/(var/)?tmp\b", text):
         return False  # private to a process, and wiped
     if _mentions(module, function, node, ("os.environ", "os.getenv", "django.conf.settings")):
@@ -254,12 +255,8 @@ def _values(module: Module, function: Function | None, node: ast.AST) -> list[as
     found: list[ast.expr] = []
     each: Function | None = function
     while each is not None:
-        for inner in each.body():
-            if isinstance(inner, ast.Assign):
-                bound = {n.id for target in inner.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
-                found += [inner.value] if bound & names else []
-            elif isinstance(inner, ast.withitem) and isinstance(inner.optional_vars, ast.Name):
-                found += [inner.context_expr] if inner.optional_vars.id in names else []
+        for name in sorted(names):
+            found += each.given.get(name, ())
         each = each.outer
     for call in ast.walk(node):
         if (

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.module import Function, Module
 from fungible.check.python.reached import Reached, is_main
+from fungible.check.python.text import last_name, text_of
 
 RULES = (
     Rule(
@@ -50,6 +51,9 @@ _RANDOM = re.compile(
     r"django\.core\.management\.utils\.get_random_secret_key|jwcrypto\.jwk\.JWK\.generate|nacl\.utils\.random|"
     r"Crypto\.Random\.get_random_bytes|cryptography\.hazmat\.primitives\.asymmetric\..*generate_private_key)"
 )
+_GIVES_TEXT = frozenset(
+    ["str", "repr", "encode", "dumps", "format", "join", "lower", "upper", "read", "decode", "strip"]
+)
 _SCHEDULERS = re.compile(r"^(apscheduler\.schedulers\..*Scheduler|flask_apscheduler\.APScheduler|schedule\.every)$")
 
 
@@ -81,7 +85,7 @@ def _secrets(module: Module) -> Iterator[Finding]:
 
 def _secret(module: Module, name: str, value: ast.expr, meaning: str, call: ast.AST) -> Finding:
     fallback = value is not call and any(isinstance(each, ast.BoolOp | ast.IfExp) for each in ast.walk(value))
-    fallback = fallback or "environ" in ast.unparse(value) or "getenv" in ast.unparse(value)
+    fallback = fallback or "environ" in text_of(value) or "getenv" in text_of(value)
     if fallback:
         message = f"`{name}` is made by `{meaning}` where it is not configured"
     else:
@@ -95,7 +99,7 @@ def _set(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     if isinstance(node, ast.Assign):
         for target in node.targets:
             if isinstance(target, ast.Name | ast.Attribute):
-                yield ast.unparse(target), node.value
+                yield text_of(target), node.value
             elif isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
                 yield str(target.slice.value), node.value
     elif isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name):
@@ -121,7 +125,7 @@ def _schedulers(module: Module) -> Iterator[Finding]:
         root = node.func.value
         local = function is not None and _binds_scheduler(module, function, root)
         if (isinstance(root, ast.Name) and root.id in made) or local:
-            text = ast.unparse(root)
+            text = text_of(root)
             message = f"`{text}.start()` runs in every process that loads `{module.name}`"
             yield Finding(
                 "FU110", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{text}", node.col_offset + 1
@@ -145,7 +149,7 @@ def _hashes(reached: Reached, module: Module, function: Function) -> Iterator[Fi
         if isinstance(node, ast.Call) and module.meaning(node.func, function) == "builtins.hash" and node.args:
             if not _is_text(node.args[0]) and not _is_sent(function, node.args[0]):
                 continue
-            message = f"`{ast.unparse(node)}` differs from process to process {reached.told(function)}"
+            message = f"`{text_of(node)}` differs from process to process {reached.told(function)}"
             symbol = f"{module.name}.{function.name}:hash"
             yield Finding("FU114", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
 
@@ -163,27 +167,21 @@ def _is_sent(function: Function, node: ast.expr) -> bool:
 
 
 def _is_text(node: ast.expr) -> bool:
-    """Whether a value is a text or bytes, or a tuple with one, for what can be seen."""
-    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)):
-        return True
-    if isinstance(node, ast.Tuple):
-        return any(map(_is_text, node.elts))
-    if isinstance(node, ast.Call):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        return name in (
-            "str",
-            "repr",
-            "encode",
-            "dumps",
-            "format",
-            "join",
-            "lower",
-            "upper",
-            "read",
-            "decode",
-            "strip",
-        )
-    return isinstance(node, ast.BinOp) and (_is_text(node.left) or _is_text(node.right))
+    """Whether a value is a text or bytes, or a tuple or a sum with one, for what can be seen."""
+    ahead = [node]
+    while ahead:
+        each = ahead.pop()
+        if isinstance(each, ast.JoinedStr) or (
+            isinstance(each, ast.Constant) and isinstance(each.value, str | bytes)
+        ):
+            return True
+        if isinstance(each, ast.Call) and last_name(each.func) in _GIVES_TEXT:
+            return True
+        if isinstance(each, ast.Tuple):
+            ahead += each.elts
+        elif isinstance(each, ast.BinOp):
+            ahead += [each.left, each.right]
+    return False
 
 
 def _is_factory(function: Function) -> bool:
@@ -194,5 +192,5 @@ def _is_factory(function: Function) -> bool:
 def _is_startup(function: Function) -> bool:
     """Whether a framework runs the function as each process starts: `ready` of Django, a lifespan, an event."""
     name = function.name.rpartition(".")[2]
-    marks = " ".join(ast.unparse(each) for each in function.decorators)
+    marks = " ".join(text_of(each) for each in function.decorators)
     return name in ("ready", "lifespan", "startup", "on_startup") or "startup" in marks or "before_serving" in marks

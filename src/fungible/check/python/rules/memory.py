@@ -9,6 +9,7 @@ from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.module import Function, Module
 from fungible.check.python.places import Kind, kind_of
 from fungible.check.python.reached import Reached
+from fungible.check.python.text import text_of
 from fungible.check.python.uses import (
     Uses,
     Written,
@@ -232,7 +233,7 @@ def _is_connection(module: Module, function: Function, value: ast.expr | None) -
         return False
     for argument in (*function.node.args.posonlyargs, *function.node.args.args):
         if argument.arg == value.id and argument.annotation is not None:
-            return "WebSocket" in ast.unparse(argument.annotation)
+            return "WebSocket" in text_of(argument.annotation)
     return value.id in _SOCKETS
 
 
