@@ -2,7 +2,8 @@
 
 usage: bench_hop.py [--scale X]; writes benchmarks/results/hop.json. One formation; wrk asks its process directly,
 asks the router, and asks nginx in front of the very same process. Every round asks each once, so that a bad moment
-meets them all; ratios are of a round. Client, router and server share the machine's cores: what a hop costs here, it
+meets them all, and each round begins with another one, as who comes after whom makes a difference of some percent;
+ratios are of a round. Client, router and server share the machine's cores: what a hop costs here, it
 costs in processor time, which is counted as well.
 """
 
@@ -27,7 +28,7 @@ ENDPOINTS = {
     "computes 5 ms": ("/compute?ms=5", 4),
 }
 SECONDS = 2.0
-ROUNDS = 6
+ROUNDS = 16
 WARM = 1.0
 UNLOGGED = "nginx without a log"
 
@@ -69,12 +70,21 @@ def measure(
                 run(path, WARM, connections)
             for number in range(rounds):
                 say(f"{'unix' if unix else 'tcp'} {endpoint}: round {number + 1} of {rounds}")
-                for name, run in asked.items():
+                for name, run in turned(asked, number).items():
                     found[endpoint][name].append(run(path, seconds, connections))
     return {
         endpoint: {"connections": ENDPOINTS[endpoint][1], "arms": {name: row(name, arms) for name in arms}}
         for endpoint, arms in found.items()
     }
+
+
+def turned(asked: dict[str, Arm], number: int) -> dict[str, Arm]:
+    """The order of a round: rounds begin with each in turn, forwards and then backwards."""
+    names = list(asked)
+    first = number % len(names)
+    order = names[first:] + names[:first]
+    backwards = number // len(names) % 2
+    return {name: asked[name] for name in (reversed(order) if backwards else order)}
 
 
 def row(name: str, arms: dict[str, list[Measured]]) -> dict[str, Any]:
