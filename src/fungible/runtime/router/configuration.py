@@ -181,7 +181,7 @@ frontend {FRONTEND}
   http-request set-header Forwarded %[var(sess.forwarded)]
   http-after-response set-var(txn.cause) res.hdr(fungible-cause)
   http-after-response set-header Content-Type '{HTML}' if {{ var(txn.cause) -m found }} {{ var(txn.form) -m found }}
-  http-after-response set-header X-Request-Id %[unique-id]
+  http-after-response set-header X-Request-Id %ID
   default_backend {BACKEND}
 """
 
@@ -201,7 +201,7 @@ backend {BACKEND}
   http-request allow if {_IDEMPOTENT}
   # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
   # an idle connection at that moment could not be told from one that took the request.
-  http-request set-var-fmt(txn.pool) crashed.%[unique-id]
+  http-request set-var-fmt(txn.pool) crashed.%ID
   http-request set-header Connection close unless {{ req.hdr(upgrade) -m found }}
   http-request disable-l7-retry
   http-response del-header Fungible-Cause
