@@ -78,11 +78,12 @@ def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
 def failure(status: int, cause: str) -> str:
     """The `http-error` line for a failure that HAProxy finds itself.
 
-    `cause` is a sample expression. The type of the body is corrected by `http-after-response` where JSON was
-    asked for.
+    `cause` is a sample expression; what it gives is kept for the log (`txn.cause`), so that no answer has to be
+    asked for its header. The type of the body is corrected by `http-after-response` where HTML was asked for.
     """
     body = f"%[{cause},concat(,txn.form),map_str({ANSWERS})]"
-    return f"http-error status {status} content-type {JSON} hdr Fungible-Cause '%[{cause}]' lf-string '{body}'"
+    named = f"'%[{cause},set-var(txn.cause)]'"
+    return f"http-error status {status} content-type {JSON} hdr Fungible-Cause {named} lf-string '{body}'"
 
 
 def refusal(status: int, cause: str, condition: str) -> str:
@@ -179,7 +180,6 @@ frontend {FRONTEND}
   http-request set-var-fmt(sess.forwarded) '%[var(sess.forwarded)];host="%[var(sess.host)]"'
   http-request add-header X-Forwarded-Host %[var(sess.host)]
   http-request set-header Forwarded %[var(sess.forwarded)]
-  http-after-response set-var(txn.cause) res.hdr(fungible-cause)
   http-after-response set-header Content-Type '{HTML}' if {{ var(txn.cause) -m found }} {{ var(txn.form) -m found }}
   http-after-response set-header X-Request-Id %ID
   default_backend {BACKEND}
