@@ -20,7 +20,7 @@ CAUSE = "cause.map"
 _ADDRESS = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]):\d{1,5}|unix@/[!-~]{1,107}")
 _IDEMPOTENT = "METH_GET or METH_HEAD or METH_OPTIONS"
 _HOST = r"'^([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]*)?$'"
-_OURS = "'^(x[-_]forwarded[-_].*|x[-_]real[-_]ip|x[-_]request[-_]id)$'"
+_OURS = "'^(x[-_]forwarded[-_]|(forwarded|x[-_]real[-_]ip|x[-_]request[-_]id|proxy)$)'"
 _FATE = "var(txn.fate,queue-timeout),field(1,.)"
 
 
@@ -155,13 +155,9 @@ frontend {FRONTEND}
   tcp-request session set-var-fmt(sess.client) %[src]
   http-request set-var(txn.form) str(.html) if {{ req.hdr(accept) -m sub text/html }}
   {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
-  http-request del-header x-forwarded- -m beg
-  http-request del-header forwarded
-  http-request del-header x-real-ip
-  http-request del-header x-request-id
-  http-request del-header proxy
-  # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name.
-  http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub _ }}
+  # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name. HAProxy has made all names lower
+  # case. The condition is one look at all names, and HAProxy remembers what it said of the same names before.
+  http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub forwarded real-ip request-id proxy _ }}
   # Those of a client are deleted above, so that nothing has to be looked for to be replaced.
   http-request add-header X-Forwarded-For %[var(sess.client)]
   http-request add-header X-Forwarded-Proto {_proto(settings)}
