@@ -153,7 +153,8 @@ frontend {FRONTEND}
   unique-id-header X-Request-Id
   # What a connection and its requests have in common is turned into text once.
   tcp-request session set-var-fmt(sess.client) %[src]
-  http-request set-var(txn.form) str(.html) if {{ req.hdr(accept) -m sub text/html }}
+  # `fhdr` is a line as a whole, which is looked at once; `hdr` would be each of the types that it lists.
+  http-request set-var(txn.form) str(.html) if {{ req.fhdr(accept) -m sub text/html }}
   {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
   # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name. HAProxy has made all names lower
   # case. The condition is one look at all names, and HAProxy remembers what it said of the same names before.
@@ -192,7 +193,7 @@ def backend_section(
 backend {BACKEND}
   balance roundrobin
   {refusal(503, cause, f"{{ nbsrv({BACKEND}) eq 0 }}")}
-  acl wants_events req.hdr(accept) -m sub text/event-stream
+  acl wants_events req.fhdr(accept) -m sub text/event-stream
   http-request set-timeout server {milliseconds(settings.stream_timeout)} if wants_events
   http-request allow if {_IDEMPOTENT}
   # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
