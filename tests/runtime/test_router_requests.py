@@ -44,6 +44,34 @@ def test_headers_that_only_the_router_may_say() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Forwarded-For",
+        "x-FORWARDED-prefix",
+        "X_Forwarded-Proto",
+        "X-Forwarded_" + "a" * 240,
+        "Forwarded",
+        "X-Real-IP",
+        "x-real_ip",
+        "X-Request-ID",
+        "X_Request-Id",
+        "Proxy",
+    ],
+)
+def test_each_of_these_headers_is_deleted_where_it_stands_alone_and_its_likes_are_kept(name: str) -> None:
+    async def scene() -> None:
+        async with stage("a") as s:
+            kept = ["X-Forwarded", "Forwarded-For", "X-Real-IPs", "My-Request-Id", "Proxy-Hint", "X_Kept"]
+            for names in ([name], [name, *kept], kept):
+                lines = "".join(f"{each}: forged\r\n" for each in names)
+                await s.raw(f"GET / HTTP/1.1\r\nHost: x\r\n{lines}Connection: close\r\n\r\n".encode())
+            seen = [[found for found, value in request.headers if value == "forged"] for request in s.apps[0].seen]
+            assert seen == [[], [each.lower() for each in kept], [each.lower() for each in kept]]
+
+    asyncio.run(scene())
+
+
 def test_a_request_that_names_no_host_is_forwarded_without_one_under_the_same_rules() -> None:
     async def scene() -> None:
         async with stage("a") as s:

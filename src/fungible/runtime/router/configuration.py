@@ -20,7 +20,7 @@ CAUSE = "cause.map"
 _ADDRESS = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]):\d{1,5}|unix@/[!-~]{1,107}")
 _IDEMPOTENT = "METH_GET or METH_HEAD or METH_OPTIONS"
 _HOST = r"'^([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]*)?$'"
-_OURS = "'^(x[-_]forwarded[-_].*|x[-_]real[-_]ip|x[-_]request[-_]id)$'"
+_OURS = "'^(x[-_]forwarded[-_]|(forwarded|x[-_]real[-_]ip|x[-_]request[-_]id|proxy)$)'"
 _FATE = "var(txn.fate,queue-timeout),field(1,.)"
 
 
@@ -78,11 +78,12 @@ def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
 def failure(status: int, cause: str) -> str:
     """The `http-error` line for a failure that HAProxy finds itself.
 
-    `cause` is a sample expression. The type of the body is corrected by `http-after-response` where JSON was
-    asked for.
+    `cause` is a sample expression; what it gives is kept for the log (`txn.cause`), so that no answer has to be
+    asked for its header. The type of the body is corrected by `http-after-response` where HTML was asked for.
     """
     body = f"%[{cause},concat(,txn.form),map_str({ANSWERS})]"
-    return f"http-error status {status} content-type {JSON} hdr Fungible-Cause '%[{cause}]' lf-string '{body}'"
+    named = f"'%[{cause},set-var(txn.cause)]'"
+    return f"http-error status {status} content-type {JSON} hdr Fungible-Cause {named} lf-string '{body}'"
 
 
 def refusal(status: int, cause: str, condition: str) -> str:
@@ -152,15 +153,12 @@ frontend {FRONTEND}
   unique-id-header X-Request-Id
   # What a connection and its requests have in common is turned into text once.
   tcp-request session set-var-fmt(sess.client) %[src]
-  http-request set-var(txn.form) str(.html) if {{ req.hdr(accept) -m sub text/html }}
+  # `fhdr` is a line as a whole, which is looked at once; `hdr` would be each of the types that it lists.
+  http-request set-var(txn.form) str(.html) if {{ req.fhdr(accept) -m sub text/html }}
   {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
-  http-request del-header x-forwarded- -m beg
-  http-request del-header forwarded
-  http-request del-header x-real-ip
-  http-request del-header x-request-id
-  http-request del-header proxy
-  # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name.
-  http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub _ }}
+  # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name. HAProxy has made all names lower
+  # case. The condition is one look at all names, and HAProxy remembers what it said of the same names before.
+  http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub forwarded real-ip request-id proxy _ }}
   # Those of a client are deleted above, so that nothing has to be looked for to be replaced.
   http-request add-header X-Forwarded-For %[var(sess.client)]
   http-request add-header X-Forwarded-Proto {_proto(settings)}
@@ -179,9 +177,8 @@ frontend {FRONTEND}
   http-request set-var-fmt(sess.forwarded) '%[var(sess.forwarded)];host="%[var(sess.host)]"'
   http-request add-header X-Forwarded-Host %[var(sess.host)]
   http-request set-header Forwarded %[var(sess.forwarded)]
-  http-after-response set-var(txn.cause) res.hdr(fungible-cause)
   http-after-response set-header Content-Type '{HTML}' if {{ var(txn.cause) -m found }} {{ var(txn.form) -m found }}
-  http-after-response set-header X-Request-Id %[unique-id]
+  http-after-response set-header X-Request-Id %ID
   default_backend {BACKEND}
 """
 
@@ -196,12 +193,12 @@ def backend_section(
 backend {BACKEND}
   balance roundrobin
   {refusal(503, cause, f"{{ nbsrv({BACKEND}) eq 0 }}")}
-  acl wants_events req.hdr(accept) -m sub text/event-stream
+  acl wants_events req.fhdr(accept) -m sub text/event-stream
   http-request set-timeout server {milliseconds(settings.stream_timeout)} if wants_events
   http-request allow if {_IDEMPOTENT}
   # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
   # an idle connection at that moment could not be told from one that took the request.
-  http-request set-var-fmt(txn.pool) crashed.%[unique-id]
+  http-request set-var-fmt(txn.pool) crashed.%ID
   http-request set-header Connection close unless {{ req.hdr(upgrade) -m found }}
   http-request disable-l7-retry
   http-response del-header Fungible-Cause
