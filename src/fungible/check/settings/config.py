@@ -1,0 +1,112 @@
+"""What a Flask app is configured with, wherever the source says it: `app.config[...]`, `.update`, `.from_mapping`,
+and the classes and modules that `from_object` names."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from fungible.check.finding import Finding, Level
+from fungible.check.settings.calls import Call, Setting
+from fungible.check.settings.places import Place, is_development, place
+from fungible.check.settings.project import Project
+from fungible.check.settings.values import UNKNOWN, Value
+
+_READS_MORE = frozenset({"from_envvar", "from_prefixed_env", "from_pyfile", "from_file", "from_json"})
+_WRITES = frozenset({"update", "from_mapping", "setdefault"})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key of the configuration, and how to tell a finding where it is set."""
+
+    key: str
+    value: Value
+    told: Callable[[str, Level, str, str], Finding]
+
+
+@dataclass(frozen=True)
+class Config:
+    """All entries of a program; `open` where more is read from a file or the environment."""
+
+    found: tuple[Entry, ...]
+    open: bool = field(default=False)
+
+    def entries(self, *keys: str) -> Iterator[Entry]:
+        """The entries of these keys."""
+        return (entry for entry in self.found if entry.key in keys)
+
+    @staticmethod
+    def of(project: Project) -> Config:
+        """The configuration that a program's modules write."""
+        entries = [*_assigned(project), *_written(project), *_of_classes(project), *_of_modules(project)]
+        return Config(tuple(entries), any(_is_of_config(call, _READS_MORE) for call in project.calls))
+
+
+def _assigned(project: Project) -> Iterator[Entry]:
+    for each in project.found:
+        if isinstance(each, Setting) and _names_config(each.target.value) and (key := each.key) and key.isupper():
+            yield _entry_at(project, each, key, each.value)
+
+
+def _written(project: Project) -> Iterator[Entry]:
+    for call in project.calls:
+        if not _is_of_config(call, _WRITES):
+            continue
+        for keyword in call.node.keywords:
+            if keyword.arg:
+                yield _entry_at(project, call, keyword.arg, call.value(keyword.value))
+        given = call.value(call.node.args[0]) if call.node.args else UNKNOWN
+        if isinstance(given, dict):
+            for key, value in given.items():
+                if isinstance(key, str):
+                    yield _entry_at(project, call, key, value)
+        elif call.method == "setdefault" and isinstance(given, str) and len(call.node.args) > 1:
+            yield _entry_at(project, call, given, call.value(call.node.args[1]))
+
+
+def _of_classes(project: Project) -> Iterator[Entry]:
+    """Classes with upper-case attributes that are named as configuration is: `Config`, `ProductionConfig`."""
+    for module in project.modules:
+        for name, made in module.classes.items():
+            if "config" not in name.lower() and "settings" not in name.lower() or is_development(name):
+                continue
+            for key, node in made.attributes.items():
+                if key.isupper():
+                    value = project.names.value(node, module)
+                    yield _entry_in(project, module.path, node.lineno, key, value)
+
+
+def _of_modules(project: Project) -> Iterator[Entry]:
+    """Modules of upper-case names that are named as configuration is: `config.py`, `settings/production.py`."""
+    for module in project.modules:
+        if not any(word in module.path.lower() for word in ("config", "settings")):
+            continue
+        for key, bound in project.names.of(module).items():
+            if key.isupper():
+                yield _entry_in(project, bound.path, bound.line, key, bound.value)
+
+
+def _entry_at(project: Project, each: Call | Setting, key: str, value: Value) -> Entry:
+    def told(rule: str, level: Level, message: str, symbol: str) -> Finding:
+        return project.told(each, rule, level, message, symbol)
+
+    return Entry(key, value, told)
+
+
+def _entry_in(project: Project, path: str, line: int, key: str, value: Value) -> Entry:
+    def told(rule: str, level: Level, message: str, symbol: str) -> Finding:
+        shown = level if place(path) is Place.PRODUCTION else Level.POSSIBLE
+        return Finding(rule, shown, path, line, message, symbol)
+
+    return Entry(key, value, told)
+
+
+def _is_of_config(call: Call, methods: frozenset[str]) -> bool:
+    return call.method in methods and _names_config(call.receiver)
+
+
+def _names_config(node: ast.expr | None) -> bool:
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return name in ("config", "conf")
