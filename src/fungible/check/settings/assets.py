@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.settings.calls import Call, Setting
 from fungible.check.settings.commands import SERVERS
-from fungible.check.settings.config import Config
 from fungible.check.settings.project import Project, leveled, owner
 from fungible.check.settings.values import ABSENT, Answer, Value, judge
 
@@ -66,7 +65,7 @@ def _webassets(project: Project) -> Iterator[Finding]:
     told: list[Value] = [
         each.value for each in project.found if isinstance(each, Setting) and each.key in ("auto_build", "ASSETS_AUTO_BUILD")
     ]
-    told.extend(entry.value for entry in Config.of(project).entries("ASSETS_AUTO_BUILD"))
+    told.extend(entry.value for entry in project.config.entries("ASSETS_AUTO_BUILD"))
     told.extend(call.argument("auto_build") for call in environments if call.node_of("auto_build") is not None)
     # auto_build is True where nothing is told. Files that a build made and that are newer than their sources are kept.
     answers = [judge(each, lambda one: one is True) for each in told] or [Answer.ALWAYS]

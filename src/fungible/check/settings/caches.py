@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.settings.calls import Call
-from fungible.check.settings.config import Config
 from fungible.check.settings.project import Project, leveled, owner
 from fungible.check.settings.values import Answer, Made, Mixed, Named, Value, judge, options
 
@@ -79,7 +78,7 @@ def _flask(project: Project) -> Iterator[Finding]:
             yield project.told(call, "FU208", level, f'CACHE_TYPE is "{name}"', "CACHE_TYPE")
     if told:
         return
-    for entry in Config.of(project).entries("CACHE_TYPE"):
+    for entry in project.config.entries("CACHE_TYPE"):
         for name, level in _of_flask({"CACHE_TYPE": entry.value}):
             yield entry.told("FU208", level, f'CACHE_TYPE is "{name}"', "CACHE_TYPE")
 

@@ -6,12 +6,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fungible.check.finding import Finding, Level
 from fungible.check.settings.calls import Call, Setting
 from fungible.check.settings.places import Place, is_development, place
-from fungible.check.settings.project import Project
-from fungible.check.settings.values import UNKNOWN, Value
+from fungible.check.settings.values import UNKNOWN, Environ, Value
+
+if TYPE_CHECKING:
+    from fungible.check.settings.project import Project
 
 _READS_MORE = frozenset({"from_envvar", "from_prefixed_env", "from_pyfile", "from_file", "from_json"})
 _WRITES = frozenset({"update", "from_mapping", "setdefault"})
@@ -34,19 +37,29 @@ class Config:
     open: bool = field(default=False)
 
     def entries(self, *keys: str) -> Iterator[Entry]:
-        """The entries of these keys."""
-        return (entry for entry in self.found if entry.key in keys)
+        """The entries of these keys. Where more is read, each is a mere default."""
+        for entry in self.found:
+            if entry.key in keys:
+                value = Environ(entry.value) if self.open and not isinstance(entry.value, Environ) else entry.value
+                yield Entry(entry.key, value, entry.told)
 
     @staticmethod
     def of(project: Project) -> Config:
         """The configuration that a program's modules write."""
         entries = [*_assigned(project), *_written(project), *_of_classes(project), *_of_modules(project)]
-        return Config(tuple(entries), any(_is_of_config(call, _READS_MORE) for call in project.calls))
+        reads = any(_is_of_config(call, _READS_MORE) for call in project.calls)
+        # `for key in app.config: app.config[key] = os.environ[key]` is a way to read the environment as well.
+        open_ = reads or any(_names_config(each.target.value) and each.key is None for each in _settings(project))
+        return Config(tuple(entries), open_)
+
+
+def _settings(project: Project) -> Iterator[Setting]:
+    return (each for each in project.found if isinstance(each, Setting))
 
 
 def _assigned(project: Project) -> Iterator[Entry]:
-    for each in project.found:
-        if isinstance(each, Setting) and _names_config(each.target.value) and (key := each.key) and key.isupper():
+    for each in _settings(project):
+        if _names_config(each.target.value) and (key := each.key) and key.isupper():
             yield _entry_at(project, each, key, each.value)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.settings.calls import Call
-from fungible.check.settings.config import Config, Entry
+from fungible.check.settings.config import Entry
 from fungible.check.settings.django_settings import Settings
 from fungible.check.settings.project import Project, leveled, owner
 from fungible.check.settings.urls import is_memory, is_sqlite
@@ -71,7 +71,7 @@ def find(project: Project) -> Iterator[Finding]:
         for call in project.named(name):
             yield from _of_path(project, call, call.argument(keyword, position))
     if any(name in project.imported for name in ("flask_sqlalchemy", "flask_appbuilder", "flask_sqlalchemy_lite")):
-        for entry in Config.of(project).entries(*_KEYS):
+        for entry in project.config.entries(*_KEYS):
             yield from _of_entry(entry)
 
 
@@ -112,9 +112,8 @@ def _of_url(project: Project, call: Call, url: Value) -> Iterator[Finding]:
     if answer is Answer.NO:
         return
     memory = judge(url, is_memory) is answer
-    level = Level.CERTAIN if memory and project.serves else Level.LIKELY if project.serves else Level.POSSIBLE
     message = f"{call.method} is given {_shown(url)}, a database {'in memory' if memory else 'on the local disk'}"
-    yield project.told(call, "FU204", leveled(answer, level), message, owner(call))
+    yield project.told(call, "FU204", leveled(answer, _level(project, call, memory)), message, owner(call))
 
 
 def _of_path(project: Project, call: Call, path: Value) -> Iterator[Finding]:
@@ -122,9 +121,15 @@ def _of_path(project: Project, call: Call, path: Value) -> Iterator[Finding]:
     if answer is Answer.NO:
         return
     memory = judge(path, lambda each: each == ":memory:") is answer
-    level = Level.CERTAIN if memory and project.serves else Level.LIKELY if project.serves else Level.POSSIBLE
     message = f"{call.method} is a database {'in memory' if memory else _at(path)}"
-    yield project.told(call, "FU204", leveled(answer, level), message, owner(call))
+    yield project.told(call, "FU204", leveled(answer, _level(project, call, memory)), message, owner(call))
+
+
+def _level(project: Project, call: Call, memory: bool) -> Level:
+    """One in memory, made once for the process, is certain; one that a function makes may be for a moment."""
+    if not project.serves:
+        return Level.POSSIBLE
+    return Level.CERTAIN if memory and call.function is None else Level.LIKELY
 
 
 def _of_entry(entry: Entry) -> Iterator[Finding]:

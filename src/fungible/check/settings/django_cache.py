@@ -92,6 +92,9 @@ def _users(project: Project, settings: Settings) -> Iterator[tuple[str, Level, s
         ("waffle", "waffle", "django-waffle keeps flags and switches in the cache"),
         # Failed logins since 0.25, most forms since 0.56.
         ("allauth.account", "allauth", "django-allauth counts its rate limits in the cache"),
+        ("cachalot", "cachalot", "django-cachalot keeps the answers of queries in the cache"),
+        ("dynamic_preferences", "dynamic_preferences", "django-dynamic-preferences keeps preferences in the cache"),
+        ("wagtailcache", "wagtailcache", "wagtail-cache keeps pages in the cache"),
     ):
         if found := settings.lists("INSTALLED_APPS", app):
             yield message, Level.LIKELY if found[1] else Level.POSSIBLE, symbol

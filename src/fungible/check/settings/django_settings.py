@@ -78,7 +78,7 @@ def _is_settings(names: Names, module: Module) -> bool:
 def _stars(program: Program, module: Module) -> set[str]:
     """The modules that a module imports with a star."""
     found = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ImportFrom) and any(each.name == "*" for each in node.names):
             located = program.locate(origin(module, node))
             if located is not None and not located[1]:
@@ -117,7 +117,7 @@ def _asks_whether_configured(call: Call) -> bool:
         isinstance(node, ast.If)
         and any(isinstance(each, ast.Attribute) and each.attr == "configured" for each in ast.walk(node.test))
         and any(each is call.node for each in ast.walk(node))
-        for node in ast.walk(call.module.tree)
+        for node in call.module.nodes
     )
 
 

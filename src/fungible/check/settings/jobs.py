@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.settings.calls import Call, Setting
-from fungible.check.settings.config import Config
 from fungible.check.settings.project import Project, leveled, owner
 from fungible.check.settings.urls import is_sqlite, scheme
 from fungible.check.settings.values import Answer, Value, judge, options
@@ -112,7 +111,7 @@ def _bound(project: Project) -> Iterator[Finding]:
             for level, message in _of_celery(settings.get(key), what):
                 yield project.bound(settings.where(key), "FU206", level, message, key)
     if "celery" in project.imported and not project.django:
-        for entry in Config.of(project).entries(*_BROKER_KEYS, *_RESULT_KEYS):
+        for entry in project.config.entries(*_BROKER_KEYS, *_RESULT_KEYS):
             what = "result backend" if entry.key in _RESULT_KEYS else "broker"
             for level, message in _of_celery(entry.value, what):
                 yield entry.told("FU206", level, message, entry.key)

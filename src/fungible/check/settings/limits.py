@@ -51,7 +51,7 @@ _MEMORY = {
 
 
 def find(project: Project) -> Iterator[Finding]:
-    config = Config.of(project)
+    config = project.config
     for call in project.named(*_FLASK):
         yield from _flask(project, config, call)
     for call in project.named(*_SLOWAPI):

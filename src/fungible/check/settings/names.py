@@ -6,7 +6,7 @@ Branches that only development or tests take are left out; where a condition can
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fungible.check.python.module import Class, Function, Module
@@ -43,6 +43,8 @@ class Names:
     program: Program
     _done: dict[str, State] = field(default_factory=dict)
     _under_way: set[str] = field(default_factory=set)
+    _within: dict[tuple[str, str, str], Value] = field(default_factory=dict)
+    _full: dict[str, str] = field(default_factory=dict)
 
     def of(self, module: Module) -> Mapping[str, Bound]:
         """What a module binds, what it imports from the program's modules with a star among it."""
@@ -64,9 +66,21 @@ class Names:
     def meaning(self, node: ast.AST, module: Module, function: Function | None = None) -> str | None:
         """The full name of a name or a chain of attributes, followed through what the program re-exports."""
         name = module.meaning(node, function)
+        if name is not None and name not in self._full:
+            self._full[name] = self._followed(name)
+        return None if name is None else self._full[name]
+
+    def within(self, module: Module, what: str, name: str, value: Callable[[], Value]) -> Value:
+        """The value that a name has in a function, or that a function gives (`name` is ""): found once; UNKNOWN where
+        it goes back to itself."""
+        key = (module.name, what, name)
+        if key not in self._within:
+            self._within[key] = UNKNOWN
+            self._within[key] = value()
+        return self._within[key]
+
+    def _followed(self, name: str) -> str:
         for _ in range(_FURTHEST):
-            if name is None:
-                return None
             parts = name.split(".")
             for count in range(len(parts) - 1, 0, -1):
                 owner = self.program.locate(".".join(parts[:count]))
@@ -129,6 +143,9 @@ class _Scope:
         if found is None or self.depth > _DEEPEST:
             return UNKNOWN
         module, function = found
+        return self.names.within(module, function.name, "", lambda: self._returned(module, function))
+
+    def _returned(self, module: Module, function: Function) -> Value:
         scope = _Scope(self.names, module, self.names.of(module), function, self.depth + 1)
         returned = [node.value for node in function.body() if isinstance(node, ast.Return) and node.value]
         return either(*(evaluate(node, scope) for node in returned)) if returned else UNKNOWN
@@ -136,6 +153,9 @@ class _Scope:
     def _local(self, name: str, holder: Function) -> Value:
         if name in holder.parameters or self.depth > _DEEPEST:
             return UNKNOWN
+        return self.names.within(self.module, holder.name, name, lambda: self._assigned(name, holder))
+
+    def _assigned(self, name: str, holder: Function) -> Value:
         scope = _Scope(self.names, self.module, self.state, holder, self.depth + 1)
         found = []
         for node in holder.body():

@@ -10,6 +10,7 @@ _DEVELOPMENT = frozenset({"dev", "devel", "develop", "development", "local", "lo
 _ASIDE = frozenset(
     {"example", "examples", "sample", "samples", "demo", "demos", "doc", "docs", "script", "scripts", "tools"}
     | {"bench", "benchmark", "benchmarks", "alembic", "migrations", "tutorial", "tutorials", "notebooks"}
+    | {"template", "templates", "skeleton", "cookiecutter"}
 )
 _PRODUCTION = frozenset({"prod", "production", "live", "staging", "stage", "deploy", "heroku"})
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")

@@ -10,6 +10,7 @@ from functools import cached_property
 from fungible.check.finding import Finding, Level
 from fungible.check.python.module import Module
 from fungible.check.settings.calls import Call, Setting, walk
+from fungible.check.settings.config import Config
 from fungible.check.settings.commands import SERVERS, Command, commands
 from fungible.check.settings.django_settings import CONFIGURE, Settings, find_settings
 from fungible.check.settings.names import Bound, Names
@@ -78,6 +79,11 @@ class Project:
     def django(self) -> tuple[Settings, ...]:
         """Django's settings."""
         return tuple(find_settings(self.tree.program, self.names, self.by_name.get(CONFIGURE, ())))
+
+    @cached_property
+    def config(self) -> Config:
+        """What Flask apps and the like are configured with."""
+        return Config.of(self)
 
     @cached_property
     def serves(self) -> bool:

@@ -148,6 +148,6 @@ def _shared(project: Project) -> Iterator[Finding]:
     for call in project.calls:
         if call.name and _UWSGI.fullmatch(call.name):
             yield project.told(call, "FU303", Level.LIKELY, f"{call.name}() is seen by one machine", call.name)
-        elif call.name in _SHARED and call.function is None and not call.in_main and project.serves:
+        elif call.name in _SHARED and project.serves and any(each is call.node for each in call.module.bindings.values()):
             message = f"multiprocessing's {_SHARED[call.name]} is seen by the processes of one machine"
             yield project.told(call, "FU303", Level.LIKELY, message, owner(call))

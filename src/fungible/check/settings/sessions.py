@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
-from fungible.check.settings.config import Config
 from fungible.check.settings.django_cache import is_local, named
 from fungible.check.settings.django_settings import Settings
 from fungible.check.settings.project import Project, leveled, owner
@@ -95,7 +94,7 @@ def _flask(project: Project) -> Iterator[Finding]:
     uses = list(project.named("flask_session.Session"))
     if not uses:
         return
-    config = Config.of(project)
+    config = project.config
     for entry in config.entries("SESSION_TYPE"):
         value = entry.value
         if (answer := judge(value, lambda each: each == "filesystem")) is not Answer.NO:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.settings.calls import Call
 from fungible.check.settings.django_settings import Settings
+from fungible.check.settings.places import Place, place
 from fungible.check.settings.project import Project, leveled
 from fungible.check.settings.values import ABSENT, UNKNOWN, Answer, Environ, Mixed, Value, judge
 
@@ -47,7 +48,11 @@ _FIELDS = (
 
 
 def find(project: Project) -> Iterator[Finding]:
-    fields = [call for call in project.named(*_FIELDS) if call.function is None and call.node_of("storage") is None]
+    fields = [
+        call
+        for call in project.named(*_FIELDS)
+        if call.function is None and call.node_of("storage") is None and place(call.module.path) is Place.PRODUCTION
+    ]
     if not fields:
         return
     for settings in project.django:
