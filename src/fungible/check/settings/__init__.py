@@ -53,6 +53,8 @@ def find(tree: Tree) -> Iterator[Finding]:
     """The findings of this room's rules, each once, in the order of files and lines."""
     project = Project(tree)
     found = {
-        (one.rule, one.path, one.line, one.column, one.symbol): one for each in _FAMILIES for one in each.find(project)
+        (one.rule, one.path, one.line, one.column, one.symbol): one
+        for each in _FAMILIES
+        for one in each.find(project)
     }
     yield from sorted(found.values(), key=lambda one: (one.path, one.line, one.column, one.rule, one.symbol))

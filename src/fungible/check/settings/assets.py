@@ -13,8 +13,8 @@ from fungible.check.settings.values import ABSENT, Answer, Value, judge
 FU213 = Rule(
     id="FU213",
     title="assets are made at run time",
-    why="The process that answers with a page makes the file that it names; the process that is asked for the file does"
-    " not have it.",
+    why="The process that answers with a page makes the file that it names; the process that is asked for the file"
+    " does not have it.",
     mend="Make assets in the build stage (`fungible build`, `manage.py compress`, `flask assets build`) and switch"
     " making them at run time off.",
     topic="assets-at-run-time",
@@ -63,11 +63,13 @@ def _webassets(project: Project) -> Iterator[Finding]:
     if not environments:
         return
     told: list[Value] = [
-        each.value for each in project.found if isinstance(each, Setting) and each.key in ("auto_build", "ASSETS_AUTO_BUILD")
+        each.value
+        for each in project.found
+        if isinstance(each, Setting) and each.key in ("auto_build", "ASSETS_AUTO_BUILD")
     ]
     told.extend(entry.value for entry in project.config.entries("ASSETS_AUTO_BUILD"))
     told.extend(call.argument("auto_build") for call in environments if call.node_of("auto_build") is not None)
-    # auto_build is True where nothing is told. Files that a build made and that are newer than their sources are kept.
+    # auto_build is True where nothing is told. What a build made is kept where it is newer than its sources.
     answers = [judge(each, lambda one: one is True) for each in told] or [Answer.ALWAYS]
     if Answer.NO in answers:
         return

@@ -66,7 +66,7 @@ def find(project: Project) -> Iterator[Finding]:
 
 
 def _flask(project: Project) -> Iterator[Finding]:
-    calls = [call for call in project.named("flask_caching.Cache", "flask_cache.Cache")]
+    calls = list(project.named("flask_caching.Cache", "flask_cache.Cache"))
     inits = [call for call in project.calls if call.method == "init_app" and call.node_of("config", 1) is not None]
     if not calls:
         return
@@ -97,12 +97,12 @@ def _of_flask(given: dict[object, Value]) -> Iterator[tuple[str, Level]]:
 def _aiocache(project: Project) -> Iterator[Finding]:
     for call in project.named("aiocache.Cache", "aiocache.factory.Cache"):
         node = call.node_of("cache_class", 0)
-        if node is None and not call.spread or _is_memory(call.value(node)):
+        if (node is None and not call.spread) or _is_memory(call.value(node)):
             yield project.told(call, "FU208", Level.LIKELY, "aiocache's Cache is in memory", owner(call))
     for call in project.named(*_DECORATORS):
         node = call.node_of("cache")
         # Without `cache` or `alias` the decorator's default is Cache.MEMORY.
-        if node is None and call.node_of("alias") is None and not call.spread or _is_memory(call.value(node)):
+        if (node is None and call.node_of("alias") is None and not call.spread) or _is_memory(call.value(node)):
             level = Level.POSSIBLE if node is None else Level.LIKELY
             yield project.told(call, "FU208", level, f"aiocache's {call.method} caches in memory", owner(call))
     for call in project.named("aiocache.caches.set_config"):
@@ -120,10 +120,8 @@ def _is_memory(value: Value) -> bool:
 
 def _cashews(project: Project) -> Iterator[Finding]:
     for call in project.calls:
-        if call.method != "setup" or call.meaning(call.receiver) not in ("cashews.cache", "cashews.Cache"):
-            if call.method != "setup" or not _is_cashews(call):
-                continue
-        # A `client_side=True` Redis cache is coherent.
+        if call.method != "setup" or not _is_cashews(call):
+            continue
         answer = judge(call.argument("settings_url", 0), lambda each: str(each).startswith("mem://"))
         if answer is not Answer.NO:
             message = "cashews is set up with mem://"
@@ -132,7 +130,8 @@ def _cashews(project: Project) -> Iterator[Finding]:
 
 def _is_cashews(call: Call) -> bool:
     value = call.value(call.receiver)
-    return isinstance(value, Made) and value.name == "cashews.Cache"
+    made = isinstance(value, Made) and value.name == "cashews.Cache"
+    return made or call.meaning(call.receiver) == "cashews.cache"
 
 
 def _dogpile(project: Project) -> Iterator[Finding]:
@@ -144,7 +143,9 @@ def _dogpile(project: Project) -> Iterator[Finding]:
         answer = judge(call.argument("backend", 0), lambda each: each in _DOGPILE)
         if answer is not Answer.NO:
             value = next(each for each, _ in options(call.argument("backend", 0)) if each in _DOGPILE)
-            yield project.told(call, "FU208", leveled(answer, Level.LIKELY), f"the region's backend is {value}", owner(call))
+            yield project.told(
+                call, "FU208", leveled(answer, Level.LIKELY), f"the region's backend is {value}", owner(call)
+            )
 
 
 def _beaker(project: Project) -> Iterator[Finding]:

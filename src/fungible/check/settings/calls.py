@@ -136,7 +136,11 @@ def _branches(
 ) -> Iterator[tuple[ast.AST, _Stand]]:
     bodies = [each if isinstance(each, list) else [each] for each in (node.body, node.orelse)]
     yield node.test, stand
-    if isinstance(node.test, ast.Compare) and isinstance(node.test.left, ast.Name) and node.test.left.id == "__name__":
+    if (
+        isinstance(node.test, ast.Compare)
+        and isinstance(node.test.left, ast.Name)
+        and node.test.left.id == "__name__"
+    ):
         yield from ((each, _Stand(stand.function, stand.conditional, True)) for each in bodies[0])
         return
     known = holds(node.test, lambda each: names.value(each, module, stand.function))

@@ -19,7 +19,22 @@ _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)\s*:\s*(.+)")
 _INSTRUCTION = re.compile(r"\s*(CMD|ENTRYPOINT)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _BEFORE = frozenset(
-    {"exec", "env", "sudo", "nohup", "time", "nice", "command", "poetry", "pipenv", "uv", "uvx", "pdm", "hatch", "run"}
+    {
+        "exec",
+        "env",
+        "sudo",
+        "nohup",
+        "time",
+        "nice",
+        "command",
+        "poetry",
+        "pipenv",
+        "uv",
+        "uvx",
+        "pdm",
+        "hatch",
+        "run",
+    }
     | {"tini", "dumb-init", "newrelic-admin", "run-program", "ddtrace-run", "opentelemetry-instrument", "rye", "--"}
     | {"python", "python3", "python2", "-m", "-u", "-g", "then", "do", "else", "bash", "sh", "-c", "bin/start-nginx"}
 )
@@ -79,7 +94,9 @@ def commands(tree: Tree) -> Iterator[Command]:
         name = source.name.lower()
         if name == "procfile" or name.startswith("procfile."):
             yield from _of_procfile(source)
-        elif name in ("dockerfile", "containerfile") or name.startswith("dockerfile.") or name.endswith(".dockerfile"):
+        elif (
+            name in ("dockerfile", "containerfile") or name.startswith("dockerfile.") or name.endswith(".dockerfile")
+        ):
             yield from _of_dockerfile(source)
         elif re.fullmatch(r"(docker-)?compose[\w.-]*\.ya?ml", name):
             yield from _of_compose(source)

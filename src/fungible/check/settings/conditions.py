@@ -32,9 +32,9 @@ def holds(test: ast.expr, value: Evaluate) -> bool | None:
             return False
         case ast.Name(id=name) | ast.Attribute(attr=name) if is_production(name):
             return True
-        case ast.Subscript(slice=ast.Constant(value=str(name))) | ast.Call(args=[ast.Constant(value=str(name)), *_]) if (
-            is_development(name)
-        ):
+        case (
+            ast.Subscript(slice=ast.Constant(value=str(name))) | ast.Call(args=[ast.Constant(value=str(name)), *_])
+        ) if is_development(name):
             return False
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if is_development(name):
             return False

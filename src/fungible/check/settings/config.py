@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fungible.check.finding import Finding, Level
@@ -27,6 +27,7 @@ class Entry:
     key: str
     value: Value
     told: Callable[[str, Level, str, str], Finding]
+    final: bool = False  # by `app.config[key] = …`, mostly after the rest was read
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Config:
         """The entries of these keys. Where more is read, each is a mere default."""
         for entry in self.found:
             if entry.key in keys:
-                value = Environ(entry.value) if self.open and not isinstance(entry.value, Environ) else entry.value
-                yield Entry(entry.key, value, entry.told)
+                doubtful = self.open and not entry.final and not isinstance(entry.value, Environ)
+                yield replace(entry, value=Environ(entry.value)) if doubtful else entry
 
     @staticmethod
     def of(project: Project) -> Config:
@@ -60,7 +61,7 @@ def _settings(project: Project) -> Iterator[Setting]:
 def _assigned(project: Project) -> Iterator[Entry]:
     for each in _settings(project):
         if _names_config(each.target.value) and (key := each.key) and key.isupper():
-            yield _entry_at(project, each, key, each.value)
+            yield replace(_entry_at(project, each, key, each.value), final=True)
 
 
 def _written(project: Project) -> Iterator[Entry]:
@@ -83,7 +84,7 @@ def _of_classes(project: Project) -> Iterator[Entry]:
     """Classes with upper-case attributes that are named as configuration is: `Config`, `ProductionConfig`."""
     for module in project.modules:
         for name, made in module.classes.items():
-            if "config" not in name.lower() and "settings" not in name.lower() or is_development(name):
+            if ("config" not in name.lower() and "settings" not in name.lower()) or is_development(name):
                 continue
             for key, node in made.attributes.items():
                 if key.isupper():

@@ -10,7 +10,7 @@ from fungible.check.settings.config import Entry
 from fungible.check.settings.django_settings import Settings
 from fungible.check.settings.project import Project, leveled, owner
 from fungible.check.settings.urls import is_memory, is_sqlite
-from fungible.check.settings.values import ABSENT, UNKNOWN, Answer, Value, judge, options
+from fungible.check.settings.values import ABSENT, SPREAD, UNKNOWN, Answer, Value, judge, options
 
 FU204 = Rule(
     id="FU204",
@@ -89,14 +89,14 @@ def _django(project: Project, settings: Settings) -> Iterator[Finding]:
         memory = any(each == ":memory:" for each, _ in options(name))
         message = f"the database {alias!r} is SQLite {'in memory' if memory else _at(name)}"
         level = Level.CERTAIN if memory else Level.LIKELY
-        yield project.bound(settings.where("DATABASES"), "FU204", leveled(whole, level), message, f"DATABASES.{alias}")
+        yield project.bound(
+            settings.where("DATABASES"), "FU204", leveled(whole, level), message, f"DATABASES.{alias}"
+        )
 
 
 def _aliases(databases: Value) -> list[str]:
-    return sorted(
-        {alias for each, _ in options(databases) if isinstance(each, dict) for alias in each if alias != "**"}
-        & {str(alias) for each, _ in options(databases) if isinstance(each, dict) for alias in each}
-    )
+    tables = [each for each, _ in options(databases) if isinstance(each, dict)]
+    return sorted({alias for table in tables for alias in table if isinstance(alias, str) and alias != SPREAD})
 
 
 def _is_local_database(value: Value) -> bool:

@@ -37,7 +37,9 @@ RULES = (FU201,)
 _LOCAL = ("locmem.LocMemCache", "filebased.FileBasedCache")
 _CACHE = ("django.core.cache.cache", "django.core.cache.caches")
 # What only makes sense where all see it. `set` and `get` alone may keep what is the same everywhere.
-_COORDINATES = frozenset({"incr", "decr", "add", "delete", "delete_many", "clear", "aincr", "aadd", "adelete", "touch"})
+_COORDINATES = frozenset(
+    {"incr", "decr", "add", "delete", "delete_many", "clear", "aincr", "aadd", "adelete", "touch"}
+)
 
 
 def find(project: Project) -> Iterator[Finding]:

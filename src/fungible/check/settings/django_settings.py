@@ -23,8 +23,7 @@ _MORE = frozenset({"DATABASES", "MIDDLEWARE", "TEMPLATES", "WSGI_APPLICATION", "
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one module: `names` with what the chain binds; `doubtful` where more may be bound that cannot
-    be read, or where it only may be for production."""
+    """The settings of one module: `names` with what the chain binds; `doubtful` where it only may be for production."""
 
     names: State
     start: Bound
@@ -34,20 +33,27 @@ class Settings:
         """A setting, or what stands in it under the keys; ABSENT where it is not set."""
         bound = self.names.get(name)
         value = bound.value if bound else ABSENT
-        if self.doubtful and _is_absent(value):
-            value = either(value, UNKNOWN)
-        return item(value, *keys)
+        return item(either(value, UNKNOWN) if self._is_doubtful(bound) else value, *keys)
 
     def where(self, *names: str) -> Bound:
         """Where the first of these that is set is bound; the start of the settings where none is."""
         return next((self.names[name] for name in names if name in self.names), self.start)
+
+    def _is_doubtful(self, bound: Bound | None) -> bool:
+        """Whether the value may be another: something that cannot be read may bind names after it."""
+        unread = self.names.get(OPEN)
+        if self.doubtful or unread is None:
+            return self.doubtful
+        return bound is None or bound.path != unread.path or bound.line < unread.line
 
     def lists(self, name: str, *entries: str) -> tuple[str, bool] | None:
         """The first of these entries in a setting that is a list, and whether it is there for sure."""
         for value, sure in options(self.get(name)):
             if isinstance(value, list):
                 for entry in entries:
-                    if any(isinstance(each, str) and (each == entry or each.startswith(f"{entry}.")) for each in value):
+                    if any(
+                        isinstance(each, str) and (each == entry or each.startswith(f"{entry}.")) for each in value
+                    ):
                         return entry, sure
         return None
 
@@ -61,7 +67,7 @@ def find_settings(program: Program, names: Names, configured: Iterable[Call]) ->
     production = [module for module in ends if place(module.path) is not Place.DEVELOPMENT]
     for module in production or [module for module in known if place(module.path) is not Place.DEVELOPMENT]:
         state = dict(names.of(module))
-        yield Settings(state, _start(state, module), OPEN in state or not production)
+        yield Settings(state, _start(state, module), not production)
     for call in configured:
         if (given := _configured(call)) is not None:
             state, start, open_ = given
@@ -103,7 +109,9 @@ def _configured(call: Call) -> tuple[State, Bound, bool] | None:
             state[each.arg] = Bound(call.value(each.value), call.module.path, each.value.lineno)
             continue
         spread = call.value(each.value)
-        variants = [one for one in (spread.options if isinstance(spread, Either) else (spread,)) if isinstance(one, dict)]
+        variants = [
+            one for one in (spread.options if isinstance(spread, Either) else (spread,)) if isinstance(one, dict)
+        ]
         open_ = open_ or not variants
         for name in {name for one in variants for name in one if isinstance(name, str)}:
             value = either(*(one.get(name, ABSENT) for one in variants))
@@ -119,7 +127,3 @@ def _asks_whether_configured(call: Call) -> bool:
         and any(each is call.node for each in ast.walk(node))
         for node in call.module.nodes
     )
-
-
-def _is_absent(value: Value) -> bool:
-    return value is ABSENT or isinstance(value, Either) and ABSENT in value.options

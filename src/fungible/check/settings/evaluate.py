@@ -29,7 +29,14 @@ _ENVIRONMENT = ("os.environ", "os.environb")
 _READS_ENVIRONMENT = ("os.environ.get", "os.getenv", "os.environ.setdefault", "os.environ.pop")
 _KEEPS_PATH = frozenset(
     {"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath", "builtins.str", "os.fspath", "os.path.abspath"}
-    | {"os.path.realpath", "os.path.normpath", "os.path.expanduser", "builtins.list", "builtins.tuple", "builtins.set"}
+    | {
+        "os.path.realpath",
+        "os.path.normpath",
+        "os.path.expanduser",
+        "builtins.list",
+        "builtins.tuple",
+        "builtins.set",
+    }
     | {"environ.Path", "path.Path", "unipath.Path", "builtins.frozenset"}
 )
 _PATH_METHODS = frozenset({"resolve", "absolute", "as_posix", "expanduser", "strip", "rstrip", "__str__", "copy"})
@@ -173,7 +180,7 @@ def _combined(left: Value, operator: ast.operator, right: Value) -> Value:
 
 def _path(parts: list[Value]) -> Value:
     """The parts of a path joined, as os.path.join does."""
-    if parts and isinstance(parts[0], Environ | Either | Mixed) or not parts:
+    if (parts and isinstance(parts[0], Environ | Either | Mixed)) or not parts:
         return Mixed(parts[0].start) if parts and isinstance(parts[0], Mixed) else Environ()
     if not isinstance(parts[0], str):
         return UNKNOWN
@@ -241,7 +248,7 @@ def _call(node: ast.Call, scope: Scope, depth: int) -> Value:
     if name in _HERE:
         return "."
     if name == "tempfile.gettempdir":
-        return "/tmp"  # noqa: S108
+        return "/tmp"
     if name in _KEEPS_PATH:
         return _path(arguments) if len(arguments) > 1 else first
     if name == "os.path.join":
@@ -254,7 +261,7 @@ def _call(node: ast.Call, scope: Scope, depth: int) -> Value:
         return database_of(first) if name.endswith("parse") else Environ(database_of(default))
     if isinstance(node.func, ast.Attribute):
         owner, method = value(node.func.value), node.func.attr
-        if isinstance(owner, str | Mixed | list | dict) or isinstance(owner, Environ) and method in _PATH_METHODS:
+        if isinstance(owner, str | Mixed | list | dict) or (isinstance(owner, Environ) and method in _PATH_METHODS):
             return _method(owner, method, arguments)
         if isinstance(owner, Environ):
             return Environ()

@@ -13,8 +13,8 @@ FU211 = Rule(
     title="the web process keeps its clients' sessions by design",
     why="A client's widgets, uploads and socket live in one process: its next request fails at another, and all of it"
     " is gone when the process ends.",
-    mend="Run it as a process type of its own with one process, and keep what must last in a store; or serve the pages"
-    " from a framework without server-side sessions.",
+    mend="Run it as a process type of its own with one process, and keep what must last in a store; or serve the"
+    " pages from a framework without server-side sessions.",
     topic="session-in-memory",
     wrong="web: streamlit run app.py --server.port $PORT",
     right="web: gunicorn -b 0.0.0.0:$PORT shop:app",
@@ -46,9 +46,13 @@ def find(project: Project) -> Iterator[Finding]:
         level = Level.LIKELY if _serves(command) else Level.POSSIBLE
         name = f"{command.program} {wanted}".strip()
         message = f"{f'the process type {command.role}' if command.role else 'the command'} runs {name}"
-        yield Finding("FU211", level, command.path, command.line, message, f"{command.role}.{command.program}".strip("."))
+        yield Finding(
+            "FU211", level, command.path, command.line, message, f"{command.role}.{command.program}".strip(".")
+        )
     for call in project.named(*_RUNS, *_RUNS_MORE):
-        yield project.told(call, "FU211", Level.LIKELY, f"{call.name} keeps a client's page in the process", owner(call))
+        yield project.told(
+            call, "FU211", Level.LIKELY, f"{call.name} keeps a client's page in the process", owner(call)
+        )
     for call in project.calls:
         if call.method == "launch" and "gradio" in call.module.imports.values() and not call.node.args:
             message = "gradio keeps a client's session and queue in the process"

@@ -15,8 +15,8 @@ FU206 = Rule(
     title="jobs or their results are kept in one process",
     why="A job that is queued at one process is seen by no other, neither by the workers nor where its state is asked"
     " for, and it is gone when the process ends.",
-    mend="Give the queue a broker and a result backend that are services (Redis, Valkey, RabbitMQ, the database), by a"
-    " URL from the environment.",
+    mend="Give the queue a broker and a result backend that are services (Redis, Valkey, RabbitMQ, the database), by"
+    " a URL from the environment.",
     topic="job-status",
     wrong="""\
 from celery import Celery
@@ -39,7 +39,12 @@ _HUEY = {
     "dramatiq.brokers.stub.StubBroker": ("dramatiq's StubBroker keeps jobs in memory", Level.CERTAIN),
     "taskiq.InMemoryBroker": ("taskiq's InMemoryBroker runs jobs in the process that sends them", Level.LIKELY),
 }
-_HUEY_FILES = {"huey.SqliteHuey": "huey.db", "huey.api.SqliteHuey": "huey.db", "huey.FileHuey": "", "huey.api.FileHuey": ""}
+_HUEY_FILES = {
+    "huey.SqliteHuey": "huey.db",
+    "huey.api.SqliteHuey": "huey.db",
+    "huey.FileHuey": "",
+    "huey.api.FileHuey": "",
+}
 _TASKS = {
     "django_tasks.backends.dummy.DummyBackend": Level.LIKELY,
     "django.tasks.backends.dummy.DummyBackend": Level.LIKELY,

@@ -16,7 +16,7 @@ FU207 = Rule(
     title="rate limits are counted in one process",
     why="With N processes a client may do N times as much, and a count is forgotten when its process ends.",
     mend="Give the limiter a storage that all processes share, by a URL from the environment"
-    " (`storage_uri=os.environ[\"REDIS_URL\"]`).",
+    ' (`storage_uri=os.environ["REDIS_URL"]`).',
     topic="counter-or-limiter",
     wrong="""\
 from flask import Flask
@@ -64,7 +64,9 @@ def find(project: Project) -> Iterator[Finding]:
             yield project.told(call, "FU207", Level.LIKELY, message, owner(call))
     if project.serves:
         for call in project.named(*_MEMORY):
-            yield project.told(call, "FU207", Level.LIKELY, f"{_MEMORY[call.name or '']} counts in memory", owner(call))
+            yield project.told(
+                call, "FU207", Level.LIKELY, f"{_MEMORY[call.name or '']} counts in memory", owner(call)
+            )
 
 
 def _flask(project: Project, config: Config, call: Call) -> Iterator[Finding]:

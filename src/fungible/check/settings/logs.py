@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
+from fungible.check.settings.calls import Call
 from fungible.check.settings.project import Project, leveled, owner
 from fungible.check.settings.values import UNKNOWN, Answer, Value, judge, options
 
@@ -58,10 +59,7 @@ def find(project: Project) -> Iterator[Finding]:
                 yield project.bound(where, "FU214", leveled(answer, Level.LIKELY), message, f"LOGGING.{name}")
 
 
-def _told(project: Project, path: Value, what: str, symbol: str, call: object) -> Iterator[Finding]:
-    from fungible.check.settings.calls import Call
-
-    assert isinstance(call, Call)
+def _told(project: Project, path: Value, what: str, symbol: str, call: Call) -> Iterator[Finding]:
     if (answer := judge(path, _is_file)) is not Answer.NO:
         level = leveled(answer, Level.LIKELY) if project.serves and not call.in_main else Level.POSSIBLE
         yield project.told(call, "FU214", level, f"{what} logs to {_shown(path)}", symbol)
@@ -77,7 +75,8 @@ def _handlers(config: Value) -> Iterator[tuple[str, Value]]:
             if not isinstance(handler, dict) or (used and name not in used):
                 continue
             kind = handler.get("class", handler.get("()", UNKNOWN))
-            if "require_debug_true" in (handler.get("filters") or []) or handler.get("level") == "NOTSET!":
+            filters = handler.get("filters")
+            if isinstance(filters, list) and "require_debug_true" in filters:
                 continue
             if isinstance(kind, str) and kind.rpartition(".")[2] in _HANDLERS:
                 yield str(name), handler.get("filename", UNKNOWN)

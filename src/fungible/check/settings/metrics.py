@@ -34,7 +34,10 @@ RULES = (FU210,)
 
 _EXPOSES = (
     *(f"prometheus_client.{name}" for name in ("make_wsgi_app", "make_asgi_app", "generate_latest")),
-    *(f"prometheus_client.{name}" for name in ("start_http_server", "start_wsgi_server", "exposition.generate_latest")),
+    *(
+        f"prometheus_client.{name}"
+        for name in ("start_http_server", "start_wsgi_server", "exposition.generate_latest")
+    ),
     "prometheus_flask_exporter.PrometheusMetrics",
     "prometheus_fastapi_instrumentator.Instrumentator",
     "starlette_exporter.PrometheusMiddleware",

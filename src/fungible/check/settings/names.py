@@ -97,7 +97,7 @@ class Names:
     def attributes(self, module: Module, made: Class) -> Mapping[str, Value]:
         """The attributes of a class with those of its bases, its own last."""
         found: dict[str, Value] = {}
-        for base in reversed([name for name in self.program.ancestors(module, made)]):
+        for base in reversed(self.program.ancestors(module, made)):
             if located := self.program.class_(base):
                 found.update({key: self.value(node, located[0]) for key, node in located[1].attributes.items()})
         found.update({key: self.value(node, module) for key, node in made.attributes.items()})
@@ -223,7 +223,7 @@ class _Run:
                     self._import(statement, alias, state)
 
     def _either(self, bodies: list[list[ast.stmt]], state: State, depth: int, skip_empty: bool = False) -> None:
-        branches = []
+        branches: list[State] = []
         for body in bodies:
             branch = dict(state)
             self.statements(body, branch, depth + 1)
@@ -271,11 +271,11 @@ class _Run:
             case "update", _:
                 spread = ast.Call(ast.Name("dict", ast.Load()), [], call.keywords)
                 new = _updated(old, added if call.args else self._value(spread, state))
-            case ("append" | "insert" | "add"), list():
+            case (("append" | "insert" | "add"), list()):
                 new = [*old, added]
             case "extend", list():
                 new = [*old, *(added if isinstance(added, list) else [UNKNOWN])]
-            case ("pop" | "remove" | "clear" | "setdefault" | "append" | "insert" | "extend"), _:
+            case (("pop" | "remove" | "clear" | "setdefault" | "append" | "insert" | "extend"), _):
                 new = UNKNOWN
             case _:
                 return

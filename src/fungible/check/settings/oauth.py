@@ -21,7 +21,9 @@ settings = OAuthSettings(client_id="shop", client_secret="s3cret")
     right="""\
 from slack_bolt.oauth.oauth_settings import OAuthSettings
 from stores import installations, states
-settings = OAuthSettings(client_id="shop", client_secret="s3cret", installation_store=installations, state_store=states)
+settings = OAuthSettings(
+    client_id="shop", client_secret="s3cret", installation_store=installations, state_store=states
+)
 """,
 )
 RULES = (FU212,)
@@ -41,7 +43,9 @@ _SLACK_FILES = {
 
 def find(project: Project) -> Iterator[Finding]:
     for call in project.named(*_MEMORY):
-        yield project.told(call, "FU212", Level.LIKELY, f"{_MEMORY[call.name or '']} keeps them in memory", owner(call))
+        yield project.told(
+            call, "FU212", Level.LIKELY, f"{_MEMORY[call.name or '']} keeps them in memory", owner(call)
+        )
     for call in project.named(*_SLACK_SETTINGS):
         # Without them: FileOAuthStateStore and FileInstallationStore in the home folder.
         if call.node_of("state_store") is None and not call.spread:

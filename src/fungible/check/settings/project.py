@@ -10,8 +10,8 @@ from functools import cached_property
 from fungible.check.finding import Finding, Level
 from fungible.check.python.module import Module
 from fungible.check.settings.calls import Call, Setting, walk
-from fungible.check.settings.config import Config
 from fungible.check.settings.commands import SERVERS, Command, commands
+from fungible.check.settings.config import Config
 from fungible.check.settings.django_settings import CONFIGURE, Settings, find_settings
 from fungible.check.settings.names import Bound, Names
 from fungible.check.settings.places import Place, place
@@ -68,7 +68,9 @@ class Project:
     def imported(self) -> frozenset[str]:
         """Full names that these modules import, and the packages that they belong to."""
         names = {name for module in self.modules for name in module.imports.values()}
-        return frozenset(names | {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 1)})
+        return frozenset(
+            names | {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 1)}
+        )
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:

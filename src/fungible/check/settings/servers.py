@@ -14,8 +14,8 @@ FU301 = Rule(
     id="FU301",
     title="the number of workers is pinned to one",
     why="One worker hides state that is kept in it: the app breaks on the day on which there are two.",
-    mend="Run `fungible verify`; where it finds no difference, scale. Under `fungible start` one worker in each process"
-    " is right, as web=N makes the processes.",
+    mend="Run `fungible verify`; where it finds no difference, scale. Under `fungible start` one worker in each"
+    " process is right, as web=N makes the processes.",
     topic=None,
     wrong="web: gunicorn --workers 1 -b 0.0.0.0:$PORT shop:app",
     right="web: gunicorn -b 0.0.0.0:$PORT shop:app",
@@ -41,8 +41,8 @@ preload_app = True
 FU303 = Rule(
     id="FU303",
     title="processes share memory of one machine",
-    why="What is kept there is seen by the workers of one machine, and by no process elsewhere; it is gone at the next"
-    " start.",
+    why="What is kept there is seen by the workers of one machine, and by no process elsewhere; it is gone at the"
+    " next start.",
     mend="Use a store that all processes reach: a cache, a lock or a counter in Redis, Valkey or the database.",
     topic="session-in-memory",
     wrong="""\
@@ -74,7 +74,10 @@ _INI_SHARES = ("cache2", "cache", "sharedarea", "queue")
 _SHARED = {
     f"multiprocessing.{name}": name
     for name in ("Manager", "Value", "Array", "RawValue", "RawArray", "managers.SyncManager", "Queue", "Lock")
-} | {"multiprocessing.shared_memory.SharedMemory": "SharedMemory", "multiprocessing.managers.SharedMemoryManager": "it"}
+} | {
+    "multiprocessing.shared_memory.SharedMemory": "SharedMemory",
+    "multiprocessing.managers.SharedMemoryManager": "it",
+}
 _INI_LINE = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=\s*(.*?)\s*")
 
 
@@ -99,7 +102,9 @@ def _pinned(project: Project) -> Iterator[Finding]:
     for where, count in workers(project):
         if count == 1:
             path, _, line = where.rpartition(":")
-            yield Finding("FU301", Level.POSSIBLE, path, int(line), "the server is told to start one worker", "workers")
+            yield Finding(
+                "FU301", Level.POSSIBLE, path, int(line), "the server is told to start one worker", "workers"
+            )
 
 
 def _gunicorn(project: Project) -> Iterator[tuple[str, int, str, object]]:
@@ -148,6 +153,10 @@ def _shared(project: Project) -> Iterator[Finding]:
     for call in project.calls:
         if call.name and _UWSGI.fullmatch(call.name):
             yield project.told(call, "FU303", Level.LIKELY, f"{call.name}() is seen by one machine", call.name)
-        elif call.name in _SHARED and project.serves and any(each is call.node for each in call.module.bindings.values()):
+        elif (
+            call.name in _SHARED
+            and project.serves
+            and any(each is call.node for each in call.module.bindings.values())
+        ):
             message = f"multiprocessing's {_SHARED[call.name]} is seen by the processes of one machine"
             yield project.told(call, "FU303", Level.LIKELY, message, owner(call))

@@ -14,8 +14,8 @@ FU202 = Rule(
     id="FU202",
     title="sessions are kept in one process",
     why="Whoever logs in at one process is nobody at the next, and everybody is logged out when a process ends.",
-    mend="Keep sessions in a store that all processes share (fungible_kit has one for Django, Flask and Starlette), or"
-    " in a signed cookie with a key from the environment.",
+    mend="Keep sessions in a store that all processes share (fungible_kit has one for Django, Flask and Starlette),"
+    " or in a signed cookie with a key from the environment.",
     topic="session-in-memory",
     wrong="""\
 from flask import Flask
@@ -46,8 +46,8 @@ _MEMORY = {
     "starsessions.backends.InMemoryBackend": "starsessions.InMemoryBackend",  # before 2.0
     "starsessions.InMemoryBackend": "starsessions.InMemoryBackend",
     "sanic_session.InMemorySessionInterface": "sanic_session.InMemorySessionInterface",
-    "fastapi_sessions.backends.implementations.InMemoryBackend": "fastapi_sessions' InMemoryBackend",
-    "fastapi_sessions.backends.implementations.in_memory_backend.InMemoryBackend": "fastapi_sessions' InMemoryBackend",
+    "fastapi_sessions.backends.implementations.InMemoryBackend": "fastapi_sessions.InMemoryBackend",
+    "fastapi_sessions.backends.implementations.in_memory_backend.InMemoryBackend": "fastapi_sessions.InMemoryBackend",
     "flask_session.filesystem.FileSystemSessionInterface": "flask_session's FileSystemSessionInterface",
     "flask_session.sessions.FileSystemSessionInterface": "flask_session's FileSystemSessionInterface",
 }

@@ -32,7 +32,7 @@ FU209 = Rule(
     id="FU209",
     title="Socket.IO has no message queue",
     why="A client's session and rooms are known to one process: what another emits does not reach it.",
-    mend="Give it a message queue (`message_queue=os.environ[\"REDIS_URL\"]`, or `client_manager=` a manager on Redis),"
+    mend='Give it a message queue (`message_queue=os.environ["REDIS_URL"]`, or `client_manager=` a manager on Redis),'
     " and let clients use WebSockets only, as polling needs the same process for every request.",
     topic="session-in-memory",
     wrong="""\

@@ -63,7 +63,8 @@ class Made:
 
 
 class Answer(Enum):
-    """`always`: whatever decides. `maybe`: unless the environment or a condition says otherwise. `no`: not known to."""
+    """`always`: whatever decides; `maybe`: unless the environment or a condition says otherwise; `no`: as far as is
+    known."""
 
     ALWAYS = "always"
     MAYBE = "maybe"
