@@ -70,12 +70,12 @@ def test_wrong(text: str, rule: str, level: str) -> None:
         'SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"\n',
         POSTGRES,
         'DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["STORE"] + "/db"}}\n',
-        'DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.path.join(os.getenv("S"), "a")}}\n',
+        'DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.path.join(os.getenv("S"))}}\n',
         "if DEBUG:\n    " + SQLITE + "else:\n    " + POSTGRES,
         POSTGRES + "import sys\nif 'test' in sys.argv:\n    " + SQLITE,
         SQLITE + "if not DEBUG:\n    " + POSTGRES,
         'INSTALLED_APPS += ["compressor"]\nCOMPRESS_OFFLINE = True\n',
-        'LOGGING = {"handlers": {"f": {"class": "logging.FileHandler", "filename": "a"}}, "root": {"handlers": ["c"]}}\n',
+        'LOGGING = {"handlers": {"f": {"class": "logging.FileHandler"}}, "root": {"handlers": ["c"]}}\n',
     ],
 )
 def test_right(text: str) -> None:

@@ -23,7 +23,8 @@ _MORE = frozenset({"DATABASES", "MIDDLEWARE", "TEMPLATES", "WSGI_APPLICATION", "
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one module: `names` with what the chain binds; `doubtful` where it only may be for production."""
+    """The settings of one module: `names` with what the chain binds; `doubtful` where they only may be for
+    production."""
 
     names: State
     start: Bound
