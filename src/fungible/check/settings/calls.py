@@ -11,6 +11,7 @@ from fungible.check.settings.conditions import holds
 from fungible.check.settings.names import Names
 from fungible.check.settings.values import UNKNOWN, Value
 
+_LEAVES = (ast.Name, ast.Constant, ast.expr_context, ast.operator, ast.cmpop, ast.alias)
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
@@ -128,7 +129,7 @@ def walk(module: Module, names: Names) -> Iterator[Call | Setting]:
             body = function.node.body
             ahead.extend(_sequence(body, inner) if isinstance(body, list) else [(body, inner)])
         else:
-            ahead.extend((each, stand) for each in ast.iter_child_nodes(node))
+            ahead.extend((each, stand) for each in ast.iter_child_nodes(node) if not isinstance(each, _LEAVES))
 
 
 def _branches(

@@ -50,16 +50,20 @@ def find(project: Project) -> Iterator[Finding]:
         users = list(_users(project, settings))
         where = settings.where("CACHES")
         name = named(settings.get("CACHES", "default"))
-        for user, level, symbol in users:
-            message = f"{user}, and the default cache is {name}"
-            yield project.bound(where, "FU201", leveled(local, level), message, symbol)
-        if not users:
-            yield project.bound(where, "FU201", Level.POSSIBLE, f"the default cache is {name}", "CACHES.default")
+        message = f"the default cache is {name}"
+        if users:
+            message += f", and {'; '.join(user for user, _ in users)}"
+        level = max((level for _, level in users), default=Level.POSSIBLE)
+        yield project.bound(where, "FU201", leveled(local, level), message, "CACHES.default")
 
 
-def is_local(backend: Value) -> Answer:
+def is_local(cache: Value) -> Answer:
     """Whether the settings of a cache (a value of CACHES) keep it in one process; Django's default is LocMemCache."""
-    return judge(backend, _is_local)
+    answers = [_is_local(each) for each, _ in options(cache)]
+    sure = judge(cache, lambda _: True) is Answer.ALWAYS and all(each is Answer.ALWAYS for each in answers)
+    if sure:
+        return Answer.ALWAYS
+    return Answer.MAYBE if any(each is not Answer.NO for each in answers) else Answer.NO
 
 
 def named(backend: Value) -> str:
@@ -70,42 +74,42 @@ def named(backend: Value) -> str:
     return "LocMemCache (CACHES is not set)"
 
 
-def _is_local(value: Value) -> bool:
-    if value is ABSENT:
-        return True
-    backend = value.get("BACKEND", UNKNOWN) if isinstance(value, dict) else UNKNOWN
-    return judge(backend, lambda each: isinstance(each, str) and each.endswith(_LOCAL)) is not Answer.NO
+def _is_local(cache: Value) -> Answer:
+    if cache is ABSENT:
+        return Answer.ALWAYS
+    backend = cache.get("BACKEND", UNKNOWN) if isinstance(cache, dict) else UNKNOWN
+    return judge(backend, lambda each: isinstance(each, str) and each.endswith(_LOCAL))
 
 
-def _users(project: Project, settings: Settings) -> Iterator[tuple[str, Level, str]]:
-    """Who relies on the cache being shared: words for the message, a level, a symbol."""
+def _users(project: Project, settings: Settings) -> Iterator[tuple[str, Level]]:
+    """Who relies on the cache being shared, in words for the message, and how sure that is."""
     engine = judge(settings.get("SESSION_ENGINE"), lambda each: each == "django.contrib.sessions.backends.cached_db")
     if engine is not Answer.NO:
-        yield "sessions are read from the cache (cached_db)", leveled(engine, Level.LIKELY), "SESSION_ENGINE"
+        yield "sessions are read from the cache (cached_db)", leveled(engine, Level.LIKELY)
     if throttled := _throttled(project, settings):
         yield throttled
     uses = any(name in project.imported for name in ("django_ratelimit.decorators", "ratelimit.decorators"))
     if uses and settings.get("RATELIMIT_USE_CACHE") in (ABSENT, "default"):
-        yield "django-ratelimit counts in the cache", Level.LIKELY, "RATELIMIT_USE_CACHE"
+        yield "django-ratelimit counts in the cache", Level.LIKELY
     handler = judge(settings.get("AXES_HANDLER"), lambda each: each == "axes.handlers.cache.AxesCacheHandler")
     if handler is not Answer.NO and settings.get("AXES_CACHE") in (ABSENT, "default"):
-        yield "django-axes counts failed logins in the cache", leveled(handler, Level.LIKELY), "AXES_HANDLER"
-    for app, symbol, message in (
-        ("waffle", "waffle", "django-waffle keeps flags and switches in the cache"),
-        # Failed logins since 0.25, most forms since 0.56.
-        ("allauth.account", "allauth", "django-allauth counts its rate limits in the cache"),
-        ("cachalot", "cachalot", "django-cachalot keeps the answers of queries in the cache"),
-        ("dynamic_preferences", "dynamic_preferences", "django-dynamic-preferences keeps preferences in the cache"),
-        ("wagtailcache", "wagtailcache", "wagtail-cache keeps pages in the cache"),
+        yield "django-axes counts failed logins in the cache", leveled(handler, Level.LIKELY)
+    for app, message in (
+        ("waffle", "django-waffle keeps flags and switches in the cache"),
+        # Failed logins always, which other forms depends on its version.
+        ("allauth.account", "django-allauth counts its rate limits in the cache"),
+        ("cachalot", "django-cachalot keeps the answers of queries in the cache"),
+        ("dynamic_preferences", "django-dynamic-preferences keeps preferences in the cache"),
+        ("wagtailcache", "wagtail-cache keeps pages in the cache"),
     ):
         if found := settings.lists("INSTALLED_APPS", app):
-            yield message, Level.LIKELY if found[1] else Level.POSSIBLE, symbol
+            yield message, Level.LIKELY if found[1] else Level.POSSIBLE
     if call := next(_coordinating(project), None):
         place = f"{call.module.path}:{call.node.lineno}"
-        yield f"{place} calls cache.{call.method}()", Level.LIKELY, f"cache.{call.method}"
+        yield f"{place} calls cache.{call.method}()", Level.LIKELY
 
 
-def _throttled(project: Project, settings: Settings) -> tuple[str, Level, str] | None:
+def _throttled(project: Project, settings: Settings) -> tuple[str, Level] | None:
     if not settings.lists("INSTALLED_APPS", "rest_framework"):
         return None
     classes = judge(
@@ -113,12 +117,12 @@ def _throttled(project: Project, settings: Settings) -> tuple[str, Level, str] |
     )
     message = "REST framework's throttles count in the cache"
     if classes is not Answer.NO:
-        return message, leveled(classes, Level.LIKELY), "REST_FRAMEWORK.DEFAULT_THROTTLE_CLASSES"
+        return message, leveled(classes, Level.LIKELY)
     for module in project.modules:
         for name, made in module.classes.items():
             node = made.attributes.get("throttle_classes")
             if isinstance(node, ast.List | ast.Tuple) and node.elts:
-                return f"{message} ({name}.throttle_classes)", Level.LIKELY, f"{name}.throttle_classes"
+                return f"{message} ({name}.throttle_classes)", Level.LIKELY
     return None
 
 

@@ -63,7 +63,7 @@ def find(project: Project) -> Iterator[Finding]:
         yield project.told(call, "FU202", Level.CERTAIN, message, owner(call))
     for call in project.named("sanic_session.Session"):
         interface = call.node_of("interface", 1)
-        # Session(app) without an interface keeps sessions in memory (sanic_session 0.4 and later).
+        # Session(app) without an interface keeps sessions in memory.
         if interface is None and not call.spread and not any(each.method == "init_app" for each in project.calls):
             message = "sanic_session.Session has no interface, so that sessions are kept in memory"
             yield project.told(call, "FU202", Level.LIKELY, message, owner(call))
@@ -111,8 +111,7 @@ def _flask(project: Project) -> Iterator[Finding]:
                 message = f'SESSION_TYPE is "cachelib" with {kind}'
                 yield entry.told("FU202", leveled(answer, Level.LIKELY), message, "SESSION_TYPE")
     if not list(config.entries("SESSION_TYPE")) and not config.open:
-        # Flask-Session 0.6 and 0.7 fall back to cachelib's FileSystemCache; older ones fail at the first use, 0.8 at
-        # the start.
+        # What happens then depends on the version: files of cachelib's FileSystemCache, or an error (0.8).
         message = "flask_session has no SESSION_TYPE, which may be files in ./flask_session"
         yield project.told(uses[0], "FU202", Level.POSSIBLE, message, "SESSION_TYPE")
 
