@@ -185,3 +185,20 @@ def test_a_config_that_is_read_from_elsewhere_makes_defaults_possible() -> None:
     )
     assert of("FU204", text) == [Level.LIKELY]
     assert of("FU204", text + 'app.config.from_envvar("SHOP_SETTINGS")\n') == [Level.POSSIBLE]
+
+
+def test_a_module_may_be_its_own_config() -> None:
+    text = (
+        FLASK + "from cachelib import FileSystemCache\nfrom flask_session import Session\nSESSION_TYPE = 'cachelib'\n"
+    )
+    text += "SESSION_CACHELIB = FileSystemCache('sessions')\napp.config.from_object(__name__)\nSession(app)\n"
+    assert [(each.rule, each.level) for each in found(("shop.py", text))] == [("FU202", Level.LIKELY)]
+
+
+def test_of_classes_what_production_sets_anew_is_none() -> None:
+    base = 'import os\nclass Config:\n    SQLALCHEMY_DATABASE_URI = "sqlite:///a.db"\n'
+    development = "class DevelopmentConfig(Config):\n    DEBUG = True\n"
+    production = 'class ProductionConfig(Config):\n    SQLALCHEMY_DATABASE_URI = os.environ["URL"]\n'
+    app = ("shop/app.py", FLASK + "from flask_sqlalchemy import SQLAlchemy\ndb = SQLAlchemy(app)\n")
+    assert found(("shop/config.py", base + development + production), app) == []
+    assert [each.level for each in found(("shop/config.py", base + development), app)] == [Level.LIKELY]

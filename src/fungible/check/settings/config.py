@@ -81,21 +81,36 @@ def _written(project: Project) -> Iterator[Entry]:
 
 
 def _of_classes(project: Project) -> Iterator[Entry]:
-    """Classes with upper-case attributes that are named as configuration is: `Config`, `ProductionConfig`."""
-    for module in project.modules:
-        for name, made in module.classes.items():
-            if ("config" not in name.lower() and "settings" not in name.lower()) or is_development(name):
-                continue
-            for key, node in made.attributes.items():
-                if key.isupper():
-                    value = project.names.value(node, module)
-                    yield _entry_in(project, module.path, node.lineno, key, value)
+    """Classes with upper-case attributes that are named as configuration is: `Config`, `ProductionConfig`.
+
+    What every class made of one sets anew is none of its entries.
+    """
+    known = [
+        (module, name, made)
+        for module in project.modules
+        for name, made in module.classes.items()
+        if ("config" in name.lower() or "settings" in name.lower()) and not is_development(name)
+    ]
+    for module, name, made in known:
+        full = f"{module.name}.{name}"
+        heirs = [each for where, _, each in known if full in project.tree.program.ancestors(where, each)]
+        for key, node in made.attributes.items():
+            if key.isupper() and not (heirs and all(key in heir.attributes for heir in heirs)):
+                value = project.names.value(node, module)
+                yield _entry_in(project, module.path, node.lineno, key, value)
 
 
 def _of_modules(project: Project) -> Iterator[Entry]:
-    """Modules of upper-case names that are named as configuration is: `config.py`, `settings/production.py`."""
+    """Modules of upper-case names that are named as configuration is (`config.py`, `settings/production.py`), and
+    those that name themselves (`app.config.from_object(__name__)`)."""
+    named = {
+        call.module.name
+        for call in project.calls
+        if _is_of_config(call, frozenset({"from_object"}))
+        and any(isinstance(each, ast.Name) and each.id == "__name__" for each in call.node.args)
+    }
     for module in project.modules:
-        if not any(word in module.path.lower() for word in ("config", "settings")):
+        if module.name not in named and not any(word in module.path.lower() for word in ("config", "settings")):
             continue
         for key, bound in project.names.of(module).items():
             if key.isupper():

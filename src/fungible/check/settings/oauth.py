@@ -29,7 +29,6 @@ settings = OAuthSettings(
 RULES = (FU212,)
 
 _MEMORY = {
-    "fastapi_oauth2.state.InMemoryStateBackend": "fastapi_oauth2's InMemoryStateBackend",
     "fastmcp.server.auth.providers.in_memory.InMemoryOAuthProvider": "fastmcp's InMemoryOAuthProvider",
     "flask_dance.consumer.storage.MemoryStorage": "flask_dance's MemoryStorage",
 }
