@@ -129,6 +129,23 @@ def test_any_module_is_read(text: str) -> None:
     list(settings.find(Tree.of([("m.py", text), ("n/settings.py", "INSTALLED_APPS = []\nDATABASES = {}\n" + text)])))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "X = " + "not " * 150 + "1",
+        "X = 'a'" + " + 'a'" * 900,
+        "X = a" + ".b" * 900,
+        "X = " + "f(" * 90 + ")" * 90,
+        "if a:\n    X = 1\n" + "".join(f"elif a{n}:\n    X = {n}\n" for n in range(200)),
+        "X = " + "[" * 90 + "]" * 90,
+        "def f():\n" + "".join(f"    a{n} = g(a{n + 1}, a{n + 1})\n" for n in range(300)) + "    return a0\nX = f()",
+    ],
+    ids=["not", "sum", "attributes", "calls", "elif", "lists", "locals"],
+)
+def test_deep_modules_are_read(text: str) -> None:
+    list(settings.find(Tree.of([("m.py", text), ("n.py", "from m import *\nimport m\nm.f(X)\n")])))
+
+
 @given(st.text(max_size=200))
 def test_any_file_of_commands_is_read(text: str) -> None:
     names = ("Procfile", "Dockerfile", "compose.yaml", "run.sh", "uwsgi.ini", "m.py")

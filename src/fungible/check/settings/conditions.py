@@ -11,17 +11,21 @@ from collections.abc import Callable
 from fungible.check.settings.places import is_development, is_production
 from fungible.check.settings.values import Environ, Mixed, Value
 
+_DEEPEST = 20
+
 Evaluate = Callable[[ast.expr], Value]
 
 
-def holds(test: ast.expr, value: Evaluate) -> bool | None:
+def holds(test: ast.expr, value: Evaluate, depth: int = 0) -> bool | None:
     """True or False, or None where it cannot be told; `value` evaluates an expression where the condition stands."""
+    if depth > _DEEPEST:
+        return None
     match test:
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            inner = holds(operand, value)
+            inner = holds(operand, value, depth + 1)
             return None if inner is None else not inner
         case ast.BoolOp(op=operator, values=parts):
-            found = [holds(part, value) for part in parts]
+            found = [holds(part, value, depth + 1) for part in parts]
             stop = isinstance(operator, ast.Or)
             if stop in found:
                 return stop

@@ -20,6 +20,7 @@ OPEN = "*"
 """Bound where names may be there that cannot be read: a star import from elsewhere, `locals()` handed on."""
 
 _DEEPEST = 12
+_LONGEST = 30  # chain of modules that import names from each other
 _FURTHEST = 8
 _SETTINGS_BASES = ("pydantic_settings.BaseSettings", "pydantic.BaseSettings", "pydantic.v1.BaseSettings")
 
@@ -50,7 +51,7 @@ class Names:
         """What a module binds, what it imports from the program's modules with a star among it."""
         if module.name in self._done:
             return self._done[module.name]
-        if module.name in self._under_way or len(self._under_way) > _DEEPEST:
+        if module.name in self._under_way or len(self._under_way) > _LONGEST:
             return {}  # a circle of imports
         self._under_way.add(module.name)
         state: State = {}
@@ -290,8 +291,10 @@ class _Run:
                 state.update(self.names.of(located[0]))
         elif alias.name == "*":
             state[OPEN] = Bound(UNKNOWN, self.module.path, statement.lineno)
-        elif located is not None and not located[1] and (bound := self.names.of(located[0]).get(alias.name)):
-            state[local] = bound
+        elif alias.name.isupper() and located is not None and not located[1]:
+            # A setting, which statements may change here; other names are followed where they are used.
+            if bound := self.names.of(located[0]).get(alias.name):
+                state[local] = bound
 
     def _value(self, node: ast.expr, state: State) -> Value:
         return evaluate(node, _Scope(self.names, self.module, state))
