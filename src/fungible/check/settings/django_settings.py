@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from fungible.check.python.module import Module
 from fungible.check.python.program import Program
+from fungible.check.settings.bindings import OPEN, Bound, State, origin
 from fungible.check.settings.calls import Call
-from fungible.check.settings.names import OPEN, Bound, Names, State, origin
+from fungible.check.settings.names import Names
 from fungible.check.settings.places import Place, place
 from fungible.check.settings.values import ABSENT, UNKNOWN, Either, Value, either, item, options
 

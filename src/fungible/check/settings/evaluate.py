@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from fungible.check.settings.conditions import holds
+from fungible.check.settings.texts import join_path, joined, parent
 from fungible.check.settings.urls import database_of
 from fungible.check.settings.values import (
     SPREAD,
@@ -79,7 +80,7 @@ def evaluate(node: ast.expr | None, scope: Scope, depth: int = 0) -> Value:
         case ast.Dict():
             return _dict(node, scope, depth)
         case ast.JoinedStr(values=pieces):
-            return _joined([value(each.value if isinstance(each, ast.FormattedValue) else each) for each in pieces])
+            return joined([value(each.value if isinstance(each, ast.FormattedValue) else each) for each in pieces])
         case ast.BinOp(left=left, op=operator, right=right):
             return _combined(value(left), operator, value(right))
         case ast.BoolOp(op=ast.Or(), values=parts):
@@ -141,17 +142,6 @@ def _spread(into: dict[object, Value], found: Value) -> list[dict[object, Value]
     return [{**into, SPREAD: UNKNOWN}]
 
 
-def _joined(pieces: list[Value]) -> Value:
-    text = ""
-    for piece in pieces:
-        if isinstance(piece, Mixed):
-            return Mixed(text + piece.start)
-        if not isinstance(piece, str | int):
-            return Mixed(text)
-        text += str(piece)
-    return text
-
-
 def _combined(left: Value, operator: ast.operator, right: Value) -> Value:
     if isinstance(left, Either):
         return either(*(_combined(each, operator, right) for each in left.options))
@@ -166,30 +156,16 @@ def _combined(left: Value, operator: ast.operator, right: Value) -> Value:
         case ast.Add(), list(), _:
             return [*left, UNKNOWN]
         case ast.Add(), (str() | Mixed()), _:
-            return _joined([left, right])
+            return joined([left, right])
         case ast.Add(), (int() | float()), (int() | float()):
             return left + right
         case ast.Div(), (str() | Mixed()), _:
-            return _path([left, right])
+            return join_path([left, right])
         case ast.BitOr(), dict(), _:
             return either(*_spread(left, right))
         case ast.Mod(), str(), _:
             return Mixed(left.partition("%")[0]) if "%" in left else left
     return UNKNOWN
-
-
-def _path(parts: list[Value]) -> Value:
-    """The parts of a path joined, as os.path.join does."""
-    if (parts and isinstance(parts[0], Environ | Either | Mixed)) or not parts:
-        return Mixed(parts[0].start) if parts and isinstance(parts[0], Mixed) else Environ()
-    if not isinstance(parts[0], str):
-        return UNKNOWN
-    text = parts[0]
-    for part in parts[1:]:
-        if not isinstance(part, str):
-            return Mixed(text + "/")
-        text = part if part.startswith("/") else f"{text.rstrip('/')}/{part}"
-    return text
 
 
 def _first_of(values: list[Value]) -> Value:
@@ -225,7 +201,7 @@ def _attribute(node: ast.Attribute, scope: Scope, depth: int) -> Value:
     owner = evaluate(node.value, scope, depth + 1)
     match owner:
         case str() if node.attr == "parent":
-            return _parent(owner)
+            return parent(owner)
         case Named(name=name):
             found = scope.attribute(owner, node.attr)
             return Named(f"{name}.{node.attr}") if found is UNKNOWN else found
@@ -250,11 +226,11 @@ def _call(node: ast.Call, scope: Scope, depth: int) -> Value:
     if name == "tempfile.gettempdir":
         return "/tmp"
     if name in _KEEPS_PATH:
-        return _path(arguments) if len(arguments) > 1 else first
+        return join_path(arguments) if len(arguments) > 1 else first
     if name == "os.path.join":
-        return _path(arguments)
+        return join_path(arguments)
     if name == "os.path.dirname":
-        return _parent(first) if isinstance(first, str) else first
+        return parent(first) if isinstance(first, str) else first
     if name == "builtins.dict":
         return _called_dict(first, node, scope, depth)
     if name in ("dj_database_url.parse", "dj_database_url.config"):
@@ -291,11 +267,7 @@ def _method(owner: Value, method: str, arguments: list[Value]) -> Value:
         key = arguments[0] if arguments else UNKNOWN
         return item(owner, key) if method == "get" and isinstance(key, str) else UNKNOWN
     if method == "joinpath":
-        return _path([owner, *arguments])
+        return join_path([owner, *arguments])
     if isinstance(owner, str) and method == "format":
         return Mixed(owner.partition("{")[0]) if "{" in owner else owner
     return Mixed("") if isinstance(owner, str | Mixed) else UNKNOWN
-
-
-def _parent(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[0] or ("/" if path.startswith("/") else ".")

@@ -11,30 +11,16 @@ from dataclasses import dataclass, field
 
 from fungible.check.python.module import Class, Function, Module
 from fungible.check.python.program import Program
+from fungible.check.settings.bindings import OPEN, Bound, State, called_name, origin, updated, with_item
 from fungible.check.settings.conditions import holds
 from fungible.check.settings.evaluate import evaluate
 from fungible.check.settings.places import Place, place
 from fungible.check.settings.values import ABSENT, UNKNOWN, Environ, Made, Named, Value, either, item
 
-OPEN = "*"
-"""Bound where names may be there that cannot be read: a star import from elsewhere, `locals()` handed on."""
-
 _DEEPEST = 12
 _LONGEST = 30  # chain of modules that import names from each other
 _FURTHEST = 8
 _SETTINGS_BASES = ("pydantic_settings.BaseSettings", "pydantic.BaseSettings", "pydantic.v1.BaseSettings")
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The value of a name, and where it was bound last."""
-
-    value: Value
-    path: str
-    line: int
-
-
-State = dict[str, Bound]
 
 
 @dataclass(eq=False)
@@ -244,7 +230,7 @@ class _Run:
                 self._assign(each, values[index] if values else UNKNOWN, state)
         elif isinstance(target, ast.Subscript) and (place_ := self._inside(target, state)):
             name, keys = place_
-            state[name] = Bound(_set(state[name].value, keys, value), self.module.path, target.lineno)
+            state[name] = Bound(with_item(state[name].value, keys, value), self.module.path, target.lineno)
 
     def _inside(self, target: ast.expr, state: State) -> tuple[str, list[str]] | None:
         """`DATABASES["default"]["NAME"]` as a name and keys."""
@@ -258,8 +244,8 @@ class _Run:
         return (target.id, keys) if isinstance(target, ast.Name) and target.id in state else None
 
     def _call(self, call: ast.Call, state: State) -> None:
-        if any(isinstance(each, ast.Call) and _name_of(each) in ("locals", "globals") for each in call.args) or (
-            isinstance(call.func, ast.Attribute) and _name_of(call.func.value) in ("locals", "globals")
+        if any(isinstance(each, ast.Call) and called_name(each) in ("locals", "globals") for each in call.args) or (
+            isinstance(call.func, ast.Attribute) and called_name(call.func.value) in ("locals", "globals")
         ):
             state[OPEN] = Bound(UNKNOWN, self.module.path, call.lineno)
             return
@@ -271,7 +257,7 @@ class _Run:
         match call.func.attr, old:
             case "update", _:
                 spread = ast.Call(ast.Name("dict", ast.Load()), [], call.keywords)
-                new = _updated(old, added if call.args else self._value(spread, state))
+                new = updated(old, added if call.args else self._value(spread, state))
             case (("append" | "insert" | "add"), list()):
                 new = [*old, added]
             case "extend", list():
@@ -280,7 +266,7 @@ class _Run:
                 new = UNKNOWN
             case _:
                 return
-        state[name] = Bound(_set(state[name].value, keys, new), self.module.path, call.lineno)
+        state[name] = Bound(with_item(state[name].value, keys, new), self.module.path, call.lineno)
 
     def _import(self, statement: ast.ImportFrom, alias: ast.alias, state: State) -> None:
         local = alias.asname or alias.name
@@ -293,35 +279,8 @@ class _Run:
             state[OPEN] = Bound(UNKNOWN, self.module.path, statement.lineno)
         elif alias.name.isupper() and located is not None and not located[1]:
             # A setting, which statements may change here; other names are followed where they are used.
-            if bound := self.names.of(located[0]).get(alias.name):
-                state[local] = bound
+            bound = self.names.of(located[0]).get(alias.name)
+            state.update({local: bound} if bound else {})
 
     def _value(self, node: ast.expr, state: State) -> Value:
         return evaluate(node, _Scope(self.names, self.module, state))
-
-
-def origin(module: Module, statement: ast.ImportFrom) -> str:
-    """The full name of the module that a statement imports from."""
-    parts = module.package.split(".") if module.package else []
-    parts = parts[: len(parts) - statement.level + 1] if statement.level else []
-    return ".".join([*parts, *([statement.module] if statement.module else [])])
-
-
-def _set(value: Value, keys: list[str], new: Value) -> Value:
-    if not keys:
-        return new
-    if not isinstance(value, dict):
-        return UNKNOWN if value is not ABSENT else {keys[0]: _set(ABSENT, keys[1:], new)}
-    return {**value, keys[0]: _set(value.get(keys[0], ABSENT), keys[1:], new)}
-
-
-def _updated(old: Value, more: Value) -> Value:
-    if isinstance(old, dict) and isinstance(more, dict):
-        return {**old, **more}
-    if isinstance(more, Environ):  # dj_database_url.config() gives nothing where the environment has nothing
-        return either(Environ(), old if more.default is UNKNOWN else _updated(old, more.default))
-    return either(old, UNKNOWN)
-
-
-def _name_of(node: ast.expr) -> str | None:
-    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None

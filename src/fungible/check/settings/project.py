@@ -9,11 +9,12 @@ from functools import cached_property
 
 from fungible.check.finding import Finding, Level
 from fungible.check.python.module import Module
+from fungible.check.settings.bindings import Bound
 from fungible.check.settings.calls import Call, Setting, walk
 from fungible.check.settings.commands import SERVERS, Command, commands
 from fungible.check.settings.config import Config
 from fungible.check.settings.django_settings import CONFIGURE, Settings, find_settings
-from fungible.check.settings.names import Bound, Names
+from fungible.check.settings.names import Names
 from fungible.check.settings.places import Place, place
 from fungible.check.settings.values import Answer
 from fungible.check.tree import Tree
