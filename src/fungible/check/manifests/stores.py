@@ -1,0 +1,26 @@
+"""Images of third parties: stores, whose disk is meant to last, and other programs that are not the app."""
+
+from __future__ import annotations
+
+import re
+
+_STORES = re.compile(
+    r"(?i)(?:^|[/_.-])(?:postgres\w*|postgis|pgvector|timescale\w*|mysql|mariadb|percona|mongo\w*|redis|valkey|keydb"
+    r"|dragonfly|memcached|elasticsearch|opensearch|solr|meilisearch|typesense|rabbitmq|kafka|redpanda|zookeeper|nats"
+    r"|activemq|artemis|pulsar|minio|seaweedfs|garage|ceph|cassandra|scylla\w*|couchdb|couchbase|influx\w*|clickhouse"
+    r"|questdb|victoria-?metrics|neo4j|arangodb|dgraph|etcd\w*|consul|vault|cockroach\w*|yugabyte\w*|mssql\w*|oracle\w*"
+    r"|qdrant|weaviate|chroma|milvus|rethinkdb|surrealdb|rqlite|eventstore|registry|verdaccio|nexus\w*|artifactory"
+    r"|prometheus|grafana|loki|tempo|mimir|jaeger|zipkin|graphite|alertmanager|kibana|logstash|filebeat|fluent\w*"
+    r"|vector|otel\w*|telegraf|netdata|cadvisor|datadog|sentry|graylog"
+    r"|nginx\S*|openresty|httpd|apache|traefik|caddy\S*|haproxy|envoy\w*|varnish|squid|certbot|acme\S*|letsencrypt\S*|swag"
+    r"|keycloak|authelia|authentik|dex|ldap|openldap|pgadmin\d*|adminer|phpmyadmin|portainer\S*|dozzle|watchtower"
+    r"|mailhog|mailpit|maildev|mailcatcher|postfix|localstack|gitea|gogs|gitlab\S*|jenkins|drone\S*|sonarqube|airflow"
+    r"|wordpress|ghost|nextcloud|owncloud|drupal|joomla|mediawiki|matomo|metabase|superset|nodered|node-red"
+    r"|homeassistant|home-assistant|mosquitto|emqx|ollama|jupyter\S*|selenium|chromium|browserless|backup\w*|db|database)"
+    r"(?:$|[/_.:@-])"
+)
+
+
+def is_store(name: str) -> bool:
+    """Whether a name or an image is a store, or a program of others beside the app."""
+    return _STORES.search(name.rpartition("@")[0] or name) is not None
