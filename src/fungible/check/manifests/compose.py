@@ -36,10 +36,11 @@ def find(project: Project) -> Iterator[Finding]:
 
 def _web(name: str, service: Node) -> Level | None:
     """How sure it is that a service is a web process of the app; None: it is none."""
+    built = service.string("build") or " ".join(service.string("build", key) for key in ("context", "dockerfile"))
     image = service.string("image")
     command = _command(service)
     runs = WEB_SERVER.search(command) is not None
-    if is_store(image) or (not runs and (is_store(name) or _WORKS.search(name))):
+    if is_store(image) or is_store(built) or (not runs and (is_store(name) or _WORKS.search(name))):
         return None
     if not (runs or _reached(service)):
         return None

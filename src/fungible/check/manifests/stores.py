@@ -22,5 +22,10 @@ _STORES = re.compile(
 
 
 def is_store(name: str) -> bool:
-    """Whether a name or an image is a store, or a program of others beside the app."""
-    return _STORES.search(name.rpartition("@")[0] or name) is not None
+    """Whether a name or an image is a store, or a program of others beside the app.
+
+    The host of an image's registry is none of its name: a first part with a dot or a port.
+    """
+    host, slash, rest = name.partition("@")[0].partition("/")
+    image = rest if slash and ("." in host or ":" in host or host == "localhost") else host + slash + rest
+    return _STORES.search(image) is not None
