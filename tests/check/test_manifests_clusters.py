@@ -177,11 +177,20 @@ class TestTerraform:
                   stickiness = { enabled = true, type = "lb_cookie" }
                 }
               }
+              rules = { a = { weighted_forward = { stickiness = { enabled = true, duration = 60 } } } }
             }
             resource "aws_lb_listener" "web" {
               default_action {
                 forward {
                   stickiness { enabled = true }
+                }
+              }
+            }
+            resource "aws_lb_target_group" "each" {
+              dynamic "stickiness" {
+                for_each = var.stickiness
+                content {
+                  enabled = stickiness.value.enabled
                 }
               }
             }
@@ -201,7 +210,7 @@ class TestTerraform:
             ("FU404", 32, "certain"),
             ("FU405", 35, "certain"),
             ("FU405", 41, "likely"),
-            ("FU405", 57, "certain"),
+            ("FU405", 66, "certain"),
         ]
 
 
@@ -226,8 +235,8 @@ class TestTemplates:
 
     def test_app_engine_cloud_run_and_heroku(self) -> None:
         assert shown("app.yaml", "runtime: python\nnetwork:\n  session_affinity: true\n") == [("FU405", 3, "certain")]
-        run = "apiVersion: serving.knative.dev/v1\nkind: Service\nspec:\n  template:\n    metadata:\n      annotations:\n"
-        run += "        run.googleapis.com/sessionAffinity: 'true'\n"
+        run = "apiVersion: serving.knative.dev/v1\nkind: Service\nspec:\n  template:\n    metadata:\n"
+        run += "      annotations:\n        run.googleapis.com/sessionAffinity: 'true'\n"
         assert shown("service.yaml", run) == [("FU405", 7, "certain")]
         heroku = '{"scripts": {\n"postdeploy": "heroku features:enable http-session-affinity"}}\n'
         assert shown("app.json", heroku) == [("FU405", 2, "certain")]

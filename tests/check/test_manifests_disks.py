@@ -96,6 +96,7 @@ class TestDockerfile:
 
     def test_a_stores_image_keeps_its_volume_and_a_job_may(self) -> None:
         assert found("Dockerfile", "FROM postgres:17\nVOLUME /var/lib/postgresql/data\nEXPOSE 5432\n") == []
+        assert found("galera/Dockerfile", "FROM ubuntu\nVOLUME /var/lib/mysql\nEXPOSE 3306 8080\n") == []
         assert shown("Dockerfile", "FROM python:3.13\nVOLUME /out\nCMD python job.py\n") == []
 
 
@@ -130,7 +131,8 @@ class TestPods:
         assert shown("web.yaml", text) == ([("FU501", 12, "likely")] if is_found else [])
 
     def test_a_claim_that_many_write_to_is_attached(self) -> None:
-        claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: media}\nspec: {accessModes: [ReadWriteMany]}\n"
+        claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: media}\n"
+        claim += "spec: {accessModes: [ReadWriteMany]}\n"
         text = pod("Deployment", WEB, "        - {name: data, persistentVolumeClaim: {claimName: media}}\n")
         assert shown("web.yaml", text, ("claim.yaml", claim)) == []
 

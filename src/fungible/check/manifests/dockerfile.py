@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fungible.check.finding import Finding, Level
 from fungible.check.manifests.project import Project
-from fungible.check.manifests.stores import is_store
+from fungible.check.manifests.stores import STORE_PORTS, is_store
 from fungible.check.manifests.volumes import WEB_PORTS, WEB_SERVER, writable_level
 
 _NAMED = ("Dockerfile*", "*.dockerfile", "Containerfile*", "*.Dockerfile")
@@ -67,11 +67,14 @@ def _last(said: Iterator[Instruction]) -> tuple[Instruction, ...]:
 
 
 def _volumes(path: str, said: list[Instruction]) -> Iterator[Finding]:
+    exposed = {port for each in said if each.name == "EXPOSE" for port in re.findall(r"\d+", each.value)}
+    kept = [target for each in said if each.name == "VOLUME" for target in _paths(each.value)]
+    if exposed & STORE_PORTS or any(is_store(f"/{each}") for each in (path, *kept)):
+        return
     if any(each.name == "FROM" and is_store(each.value) for each in said):
         return
-    serves = any(
-        (each.name == "EXPOSE" and WEB_PORTS & set(re.findall(r"\d+", each.value)))
-        or (each.name in ("CMD", "ENTRYPOINT") and WEB_SERVER.search(re.sub(r"[\[\]\",]+", " ", each.value)))
+    serves = bool(exposed & WEB_PORTS) or any(
+        each.name in ("CMD", "ENTRYPOINT") and WEB_SERVER.search(re.sub(r"[\[\]\",]+", " ", each.value))
         for each in said
     )
     for each in said:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.manifests import clients
 from fungible.check.manifests.project import Document, Project
-from fungible.check.manifests.stores import is_store
+from fungible.check.manifests.stores import STORE_PORTS, is_store
 from fungible.check.manifests.syntax.nodes import Node
 
 FU404 = Rule(
@@ -29,10 +29,6 @@ FU404 = Rule(
     "  ports:\n    - port: 80\n",
 )
 RULES = (FU404,)
-
-_STORE_PORTS = frozenset(
-    str(port) for port in (5432, 3306, 6379, 27017, 9092, 5672, 9042, 9200, 11211, 2379, 1433, 1521, 8086, 26257)
-)
 
 
 def _true(value: str) -> Level | None:
@@ -110,7 +106,7 @@ def _service(document: Document) -> Iterator[Finding]:
         return
     key = spec.key("sessionAffinity")
     ports = {each.string(name) for each in spec.list("ports") for name in ("port", "targetPort")}
-    level = Level.POSSIBLE if ports & _STORE_PORTS or is_store(document.name) else Level.CERTAIN
+    level = Level.POSSIBLE if ports & STORE_PORTS or is_store(document.name) else Level.CERTAIN
     message = f"`sessionAffinity: ClientIP` keeps a client at one pod of the Service {document.name}"
     yield _finding(document, key or spec, level, message, f"{document.name}.sessionAffinity")
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+STORE_PORTS = frozenset(
+    str(port) for port in (5432, 3306, 6379, 27017, 9092, 5672, 9042, 9200, 11211, 2379, 1433, 1521, 8086, 26257)
+)
+
 _STORES = re.compile(
     r"(?i)(?:^|[/_.-])(?:postgres\w*|postgis|pgvector|timescale\w*|mysql|mariadb|percona|mongo\w*|redis|valkey|keydb"
     r"|dragonfly|memcached|elasticsearch|opensearch|solr|meilisearch|typesense|rabbitmq|kafka|redpanda|zookeeper|nats"

@@ -40,7 +40,8 @@ _BLOCKS = {
 }
 _POLICIES = ("aws_lb_cookie_stickiness_policy", "aws_app_cookie_stickiness_policy")
 _APP_SERVICES = re.compile(r"azurerm_(?:linux_web_app|windows_web_app|app_service)(?:_slot)?")
-_REFERENCE = re.compile(r"^(?:var|local|module|data|each|try|lookup|coalesce)\b|[?(]|\$\{")
+_REFERENCE = re.compile(r"^[A-Za-z_]\w*\.|[?(\[]|\$\{")
+_SAID_OF_COOKIES = ("type", "cookie_duration", "cookie_name")
 # By each connection, not by client.
 _OFF = frozenset({"", "none", "NONE", "None", "off", "false", "null", "CLIENT_IP_PORT_PROTO", "5"})
 _CLOUD_RUN = "run.googleapis.com/sessionAffinity"
@@ -114,7 +115,9 @@ def _stickiness(path: str, block: Block, stickiness: Block, sure: Level) -> Iter
 
 def _module(path: str, block: Block) -> Iterator[Finding]:
     for inner in block.everywhere():
-        if inner.labels == ("stickiness",) and inner.value("enabled") == "true":
+        # The stickiness of a `forward` has none of these.
+        of_target = any(inner.attribute(each) for each in _SAID_OF_COOKIES)
+        if inner.labels == ("stickiness",) and inner.value("enabled") == "true" and of_target:
             yield from _stickiness(path, block, inner, Level.LIKELY)
         elif inner.attribute("client_affinity_enabled"):
             yield from _attribute("FU406", path, block, inner, "client_affinity_enabled", "true")
