@@ -129,6 +129,7 @@ class TestKubernetes:
     def test_values_of_a_chart(self) -> None:
         text = "service:\n  sessionAffinity: ClientIP\nredis:\n  service:\n    sessionAffinity: ClientIP\n"
         assert shown("chart/values.yaml", text) == [("FU404", 2, "likely")]
+        assert shown("charts/prometheus/values.yaml", text) == []
 
 
 class TestTerraform:

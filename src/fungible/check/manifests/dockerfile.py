@@ -78,19 +78,12 @@ def _volumes(path: str, said: list[Instruction]) -> Iterator[Finding]:
         for each in said
     )
     for each in said:
-        for target in _paths(each.value) if each.name == "VOLUME" else ():
-            level = writable_level(target)
-            if level is not None:
-                message = f"`VOLUME {target[:80]}` keeps files of a process on the disk of one machine"
-                yield Finding(
-                    "FU501",
-                    level if serves else Level.POSSIBLE,
-                    path,
-                    each.line,
-                    message,
-                    f"VOLUME.{target}",
-                    each.column,
-                )
+        levels = [writable_level(target) for target in _paths(each.value)] if each.name == "VOLUME" else []
+        sure = max((level for level in levels if level is not None), default=None)
+        if sure is not None:
+            level = sure if serves else Level.POSSIBLE
+            message = f"`VOLUME {each.value[:80]}` keeps files of a process on the disk of one machine"
+            yield Finding("FU501", level, path, each.line, message, "VOLUME", each.column)
 
 
 def _paths(value: str) -> list[str]:

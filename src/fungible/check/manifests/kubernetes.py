@@ -114,7 +114,8 @@ def _service(document: Document) -> Iterator[Finding]:
 def _values(document: Document) -> Iterator[Finding]:
     for way, node in document.root.mappings():
         key = node.key("sessionAffinity")
-        if key and node.string("sessionAffinity") == "ClientIP" and not any(is_store(each) for each in way):
+        names = (*document.path.split("/")[:-1], *way)
+        if key and node.string("sessionAffinity") == "ClientIP" and not any(is_store(each) for each in names):
             message = "the value `sessionAffinity: ClientIP` keeps a client at one pod"
             yield _finding(document, key, Level.LIKELY, message, ".".join((*way, "sessionAffinity")))
 
