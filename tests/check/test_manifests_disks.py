@@ -159,3 +159,11 @@ class TestPods:
     def test_a_read_only_root_is_right(self) -> None:
         sealed = WEB + "          securityContext: {readOnlyRootFilesystem: true}\n"
         assert found("web.yaml", pod("Deployment", sealed, "        []\n")) == []
+
+    def test_a_template_is_possible_and_shown_as_one(self) -> None:
+        volumes = "        - {name: data, persistentVolumeClaim: {claimName: media}}\n"
+        chart = WEB.replace("registry.example.com/shop:1", "{{ .Values.image }}:{{ .Values.tag }}")
+        text = pod("Deployment", chart, volumes).replace("name: web", 'name: "{{ .Chart.Name }}{{ .x }}"')
+        one = next(one for one in found("chart/templates/web.yaml", text) if one.rule == "FU501")
+        assert one.level == "possible"
+        assert one.message == "the web container {{...}} keeps files on the claim media, at /app/media"

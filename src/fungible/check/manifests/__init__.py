@@ -5,7 +5,9 @@ FU301, which is stated with the rules over servers' commands, is found here in m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fungible.check.finding import Finding, Rule
 from fungible.check.manifests import (
@@ -26,6 +28,7 @@ from fungible.check.manifests import (
     volumes,
 )
 from fungible.check.manifests.project import Project
+from fungible.check.manifests.syntax.nodes import TEMPLATE
 from fungible.check.tree import Tree
 
 _FAMILIES = (
@@ -43,6 +46,8 @@ _FAMILIES = (
     compose,
     pods,
 )
+
+_PRINTED = re.compile(rf"(?:{TEMPLATE})+")
 
 RULES: tuple[Rule, ...] = (
     nginx.FU401,
@@ -64,4 +69,5 @@ def find(tree: Tree) -> Iterator[Finding]:
         for each in _FAMILIES
         for one in each.find(project)
     }
-    yield from (found[key] for key in sorted(found))
+    for key in sorted(found):
+        yield replace(found[key], message=_PRINTED.sub("{{...}}", found[key].message))
