@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from fungible.app.problem import Problem
-from fungible.app.wording import counted, plain, shown
+from fungible.app.wording import counted, plain
 from fungible.check.source import Source
 from fungible.check.tree import Tree
 
@@ -96,11 +96,11 @@ def _resolved(root: Path, path: Path) -> Path:
     try:
         resolved = path.resolve(strict=True)
     except FileNotFoundError:
-        raise Problem(f"{shown(str(path))} does not exist; name files or folders of the app") from None
+        raise Problem(f"{plain(path)} does not exist; name files or folders of the app") from None
     except (OSError, RuntimeError) as error:
-        raise Problem(f"{shown(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise Problem(f"{plain(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not resolved.is_relative_to(root):
-        raise Problem(f"{shown(str(path))} is not in the app's folder {shown(str(root))}; use --app DIR")
+        raise Problem(f"{plain(path)} is not in the app's folder {plain(root)}; use --app DIR")
     return resolved
 
 
