@@ -43,6 +43,12 @@ def test_what_holds_state_is_shown_and_is_exit_1(shop: Home) -> None:
     assert "\033" not in done.stdout and "1 finding (1 certain) in 2 files" in done.stdout
 
 
+def test_the_page_shows_what_is_said(shop: Home) -> None:
+    page = (CHECKOUT / "docs" / "check.md").read_text()
+    shown = page.partition("$ fungible check\n")[2].partition("```")[0]
+    assert shop.run("check").stdout == shown
+
+
 def test_a_clean_app_is_exit_0_in_every_format(folder: Home) -> None:
     folder.write({"app.py": CLEAN})
     done = folder.run("check")
