@@ -37,7 +37,8 @@ def test_code_settings_and_manifests_are_read_sorted(tmp_path: Path) -> None:
         "pyproject.toml",
         "shop/views.py",
     ]
-    write(tmp_path, *names, "shop/data.csv", "shop/logo.svg")
+    names += ["Makefile", "deploy/nginx/sites-available/shop", "haproxy.cfg.j2", "procfile.dev", "web.Dockerfile"]
+    write(tmp_path, *names, "shop/data.csv", "shop/logo.svg", "nginx.md", "deploy/requirements.txt")
     assert paths(read(tmp_path)) == sorted(names)
 
 
@@ -117,8 +118,15 @@ def test_a_path_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
 
 def test_nothing_to_check_is_no_success(tmp_path: Path) -> None:
     write(tmp_path, "README", "tests/test_a.py")
-    with pytest.raises(Problem, match="nothing to check"):
+    with pytest.raises(Problem, match="nothing to check: no Python, no settings, no manifest"):
         read(tmp_path)
+    write(tmp_path, "Procfile")
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(Problem, match="pictures: nothing to check"):
+        read(tmp_path, [tmp_path / "pictures"])
+    (tmp_path / "a.py").write_bytes(b"\0")
+    with pytest.raises(Problem, match=r"nothing to check: a\.py was not read: it is binary"):
+        read(tmp_path, [tmp_path / "a.py"])
 
 
 def test_what_cannot_be_text_is_passed_over_and_told_of_python(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_text_shows_the_line_and_says_once_why_and_how_to_mend_it() -> None:
         "       Why:  Each process has a variable of its own:"
     )
     assert said.count("Mend: ") == 1 and "More: fungible verify --explain session-in-memory\n" in said
-    assert "note: old.py:1: not read, as it is no Python of this version" in said
+    assert "note: old.py:1: not read, as it is no Python 3." in said
     assert said.splitlines()[-3] == "1 finding (1 certain) in 2 files; 1 declared local."
     assert "fungible verify" in said.splitlines()[-1]
 

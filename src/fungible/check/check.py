@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,8 @@ from fungible.check.declared import Declaration, declarations, parted, useless
 from fungible.check.finding import Finding, Level
 from fungible.check.source import Source
 from fungible.check.tree import Tree
+
+_VERSION = ".".join(map(str, sys.version_info[:2]))
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Result:
     """What a check gives.
 
     `told` is what is shown, by path and line; `less_sure` how much more a lower level would show; `declared` what is
-    meant to be so, with its declaration; `unread` the files that are no Python of this version; `notices` sentences
+    meant to be so, with its declaration; `unread` the files that this Python cannot parse; `notices` sentences
     about the rest; `files` how many were checked; `found` everything that is not declared, of any level; `mended`
     what the baseline knows and nothing shows any more.
     """
@@ -73,7 +76,7 @@ def check(
     everything, covered = parted(findings, comments, tree.program)
     left = [each for each in everything if is_within(each.path, within)]
     unread = tuple(
-        Notice(f"not read, as it is no Python of this version: {why}", path, line)
+        Notice(f"not read, as it is no Python {_VERSION}: {why}", path, line)
         for path, why, line in tree.program.unread
         if is_within(path, within)
     )

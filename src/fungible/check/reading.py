@@ -28,12 +28,15 @@ MOST_BYTES = 256 * 1024 * 1024
 MOST = 20_000
 """Files."""
 
+# In small letters, of a name or of a path.
 _NAMES = tuple(
     """
-    *.py Procfile* Dockerfile* *.dockerfile Containerfile* Makefile *.sh *.bash *.conf *.conf.* *.cfg *.config *.ini
-    *.toml *.yml *.yaml *.json *.tf *.tfvars *.hcl *.bicep *.service *.env .env.* Caddyfile* .htaccess
+    *.py procfile* dockerfile* containerfile* *.dockerfile makefile *.sh *.bash *.conf *.conf.* *.cfg *.config *.ini
+    *.toml *.yml *.yaml *.json *.tf *.tfvars *.hcl *.bicep *.service *.env .env.* *nginx* *haproxy* caddyfile* *.caddy
+    *.caddyfile .htaccess */sites-available/* */sites-enabled/*
     """.split()  # noqa: SIM905
 )
+_PROSE = (".md", ".rst", ".adoc", ".txt", ".html")
 _NEVER = frozenset(
     """
     .git .hg .svn .tox .nox .venv venv virtualenv node_modules bower_components site-packages __pycache__ .eggs
@@ -82,11 +85,12 @@ def read(folder: Path, paths: Sequence[Path] = ()) -> Read:
             reading.add_folder(path)
         else:
             reading.add(path.relative_to(root).as_posix(), asked=True)
-    if not named or any((root / each).exists() for each in _APP):
+    if not named or (reading.sources and any((root / each).exists() for each in _APP)):
         reading.add_folder(root)
-    if not reading.sources and not reading.notices:
-        where = ", ".join(plain(path) for path in paths) or plain(folder.resolve())
-        raise Problem(f"{where}: nothing to check: no Python, no settings, no manifest; use --app DIR")
+    if not reading.sources:
+        where = ", ".join(plain(path) for path in paths) or plain(root)
+        why = reading.notices[0] if reading.notices else "no Python, no settings, no manifest; use --app DIR"
+        raise Problem(f"{where}: nothing to check: {why}")
     sources = tuple(reading.sources[each] for each in sorted(reading.sources))
     within = tuple("" if path == root else path.relative_to(root).as_posix() for path in named)
     return Read(Tree(sources), within, tuple(reading.notices))
@@ -119,7 +123,7 @@ class _Reading:
         every = any(part in _NOT_SERVED for part in base.parts)
         for inside in _files(folder, self.notices):
             *folders, name = PurePosixPath(inside).parts
-            if not any(fnmatch.fnmatchcase(name, each) for each in _NAMES):
+            if not _is_read((base / inside).as_posix().lower()):
                 continue
             if not every and (_NOT_SERVED.intersection(folders) or _is_for_tests(name)):
                 continue
@@ -145,6 +149,12 @@ class _Reading:
             self.sources[path] = Source(path, text)
         elif asked or path.endswith(".py"):
             self.notices.append(f"{plain(path)} was not read: {why}")
+
+
+def _is_read(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    known = any(fnmatch.fnmatchcase(each, pattern) for pattern in _NAMES for each in (name, path))
+    return known and not name.endswith(_PROSE)
 
 
 def _is_for_tests(name: str) -> bool:
