@@ -16,6 +16,7 @@ from fungible.check.finding import Finding
 
 VERSION = 1
 _LARGEST = 16 * 1024 * 1024
+_ANEW = "remove it, and write it anew with --update-baseline"
 
 
 class Known(NamedTuple):
@@ -40,9 +41,11 @@ def read_baseline(path: Path) -> frozenset[Known]:
     except OSError as error:
         raise Problem(f"{path}: the baseline cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise Problem(f"{path}: the baseline is not JSON: {error}") from error
+        raise Problem(f"{path}: the baseline is not JSON: {error}; {_ANEW}") from error
+    if isinstance(data, dict) and "differences" in data:
+        raise Problem(f"{path}: this is a baseline of `fungible verify`; `fungible check` has one of its own")
     if not isinstance(data, dict) or data.get("version") != VERSION or not isinstance(data.get("findings"), list):
-        raise Problem(f"{path}: this is no baseline of version {VERSION}; write it with --update-baseline")
+        raise Problem(f"{path}: this is no baseline of version {VERSION}; {_ANEW}")
     found = set()
     for index, each in enumerate(data["findings"]):
         values = [each.get(name) if isinstance(each, dict) else None for name in Known._fields]
@@ -52,9 +55,9 @@ def read_baseline(path: Path) -> frozenset[Known]:
     return frozenset(found)
 
 
-def baseline_text(findings: Iterable[Finding]) -> str:
+def baseline_text(known: Iterable[Known]) -> str:
     """The baseline that accepts all of these, one a line."""
-    entries = sorted({known(each) for each in findings})
+    entries = sorted(set(known))
     lines = ",\n".join("  " + json.dumps(each._asdict(), ensure_ascii=False) for each in entries)
     body = f"[\n{lines}\n ]" if entries else "[]"
     return f'{{\n "version": {VERSION},\n "findings": {body}\n}}\n'

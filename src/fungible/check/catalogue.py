@@ -25,8 +25,9 @@ def find(tree: Tree) -> Iterator[Finding]:
 
 
 def rule_named(name: str) -> Rule:
-    """The rule with this id. Raises `Problem` where there is none."""
-    found = RULES.get(name.upper())
+    """The rule with this id (`fu101` and `101` will do). Raises `Problem` where there is none."""
+    found = RULES.get(name.upper()) or RULES.get(f"FU{name}")
     if found is None:
-        raise Problem(f"--explain {shown(name)}: there is no rule of that name.{nearest(name.upper(), RULES)}")
+        hint = nearest(name, RULES) or f" It is one of: {', '.join(RULES)}."
+        raise Problem(f"--explain {shown(name)}: there is no rule of that name.{hint}")
     return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fungible.app.problem import Exit, Problem
-from fungible.app.wording import listed
+from fungible.app.wording import counted
 from fungible.cli.common import HERE, AppFolder
 
 FORMATS = ("text", "json", "sarif", "github")
@@ -61,7 +63,7 @@ def check(
     if format not in FORMATS:
         raise Problem(f"--format {format}: use one of {', '.join(FORMATS)}")
     if level not in list(Level):
-        raise Problem(f"--level {level}: use {listed(Level)}")
+        raise Problem(f"--level {level}: use one of {', '.join(reversed(Level))}")
     if update_baseline and baseline is None:
         raise Problem("--update-baseline needs the file: --baseline FILE")
     return _run(app, paths or [], "json" if json else format, Level(level), baseline, update_baseline)
@@ -72,7 +74,8 @@ def _run(app: Path, paths: list[Path], format: str, level: str, baseline: Path |
     from json import dumps
 
     from fungible.app.terminal import takes_colour
-    from fungible.check.baseline import baseline_text, known, read_baseline
+    from fungible.check.baseline import baseline_text, read_baseline
+    from fungible.check.check import Notice, accept, accepted
     from fungible.check.check import check as run_check
     from fungible.check.finding import Level
     from fungible.check.reading import read
@@ -80,27 +83,44 @@ def _run(app: Path, paths: list[Path], format: str, level: str, baseline: Path |
 
     if not app.is_dir():
         raise Problem(f"--app {app}: there is no such folder")
-    accepted = frozenset() if baseline is None or update else read_baseline(baseline)
-    found = read(app, paths)
-    result = run_check(found.tree, Level(level), accepted)
-    result = replace(result, notices=(*found.notices, *result.notices))
+    new = baseline is None or (update and not baseline.exists())
+    known = frozenset() if new or baseline is None else read_baseline(baseline)
+    read_files = read(app, paths)
+    with _progress(f"checking {counted(len(read_files.tree.sources), 'file')} ..."):
+        result = run_check(read_files.tree, Level(level), known, read_files.within)
     if update and baseline is not None:
-        findings = [each.finding for each in result.told]
+        known = accepted(result, known)
         try:
-            baseline.write_text(baseline_text(findings), encoding="utf-8")
+            baseline.write_text(baseline_text(known), encoding="utf-8")
         except OSError as error:
             raise Problem(f"{baseline}: the baseline cannot be written: {error.strerror or error}") from error
-        accepted = frozenset(map(known, findings))
-        result = replace(run_check(found.tree, Level(level), accepted), notices=result.notices)
+        result = accept(result, known, read_files.within)
+    result = replace(result, notices=(*map(Notice, read_files.notices), *result.notices))
     if format == "json":
-        typer.echo(dumps(to_json(result), ensure_ascii=False))
+        sys.stdout.write(dumps(to_json(result), ensure_ascii=False) + "\n")
     elif format == "sarif":
-        typer.echo(dumps(to_sarif(result, _prefix(app)), ensure_ascii=False, indent=1))
+        sys.stdout.write(dumps(to_sarif(result, _prefix(app)), ensure_ascii=False, indent=1) + "\n")
     elif format == "github":
-        typer.echo(to_github(result, _prefix(app)), nl=False)
+        sys.stdout.write(to_github(result, _prefix(app)))
     else:
-        typer.echo(to_text(result, found.tree, Level(level), colour=takes_colour(sys.stdout.isatty())))
+        text = to_text(result, read_files.tree, Level(level), colour=takes_colour(sys.stdout.isatty()))
+        sys.stdout.write(text)
     return Exit.NO if result.failed else Exit.DONE
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[None]:
+    """Say what takes time, while it does, where somebody looks."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    sys.stderr.write(text)
+    sys.stderr.flush()
+    try:
+        yield
+    finally:
+        sys.stderr.write("\r\033[K")
+        sys.stderr.flush()
 
 
 def _prefix(app: Path) -> str:

@@ -1,10 +1,12 @@
-"""The result as workflow commands, which GitHub shows beside the lines of a change.
+"""The result as workflow commands of GitHub Actions, which it shows at the lines of a change.
 
-Escaped as its documentation has it ("Workflow commands for GitHub Actions"): `%` and line ends; in properties also
-`:` and `,`.
+Escaped as GitHub's own toolkit does it (actions/toolkit, core/src/command.ts): `%` and line ends; in properties `:`
+and `,` as well.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from fungible.check.catalogue import RULES
 from fungible.check.check import Result
@@ -14,18 +16,29 @@ _COMMANDS = {Level.CERTAIN: "error", Level.LIKELY: "warning", Level.POSSIBLE: "n
 
 
 def to_github(result: Result, prefix: str = "") -> str:
-    """One line a finding that is not known; `prefix` is the app's folder as seen from the checkout's root."""
+    """One line a finding that is not known, and one a notice; `prefix` is the app's folder as seen from the root of
+    the checkout (`shop/`)."""
     lines = []
     for told in result.told:
         if told.known:
             continue
         finding, rule = told.finding, RULES[told.finding.rule]
-        where = f"file={_property(prefix + finding.path)},line={finding.line},col={finding.column}"
-        title = _property(f"{finding.rule}: {rule.title}")
-        lines.append(
-            f"::{_COMMANDS[finding.level]} {where},title={title}::{_data(f'{finding.message}. {rule.mend}')}"
-        )
+        place = _place(prefix + finding.path, finding.line, finding.column)
+        title = f"{finding.rule} ({finding.level.value}): {rule.title}"
+        lines.append(_command(_COMMANDS[finding.level], f"{finding.message}. {rule.mend}", {**place, "title": title}))
+    for notice in (*result.unread, *result.notices):
+        about = {} if notice.path is None else _place(prefix + notice.path, notice.line)
+        lines.append(_command("notice", notice.text, {**about, "title": "fungible check"}))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _place(path: str, line: int, column: int = 1) -> dict[str, str]:
+    return {"file": path, "line": str(max(1, line)), "col": str(max(1, column))}
+
+
+def _command(name: str, text: str, properties: Mapping[str, str]) -> str:
+    given = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return f"::{name} {given}::{_data(text)}"
 
 
 def _data(text: str) -> str:

@@ -15,18 +15,19 @@ def to_json(result: Result) -> dict[str, Any]:
     return {
         "findings": [_told(each) for each in result.told],
         "declared": [
-            {
-                **_finding(finding),
-                "reason": declaration.reason,
-                "declared_at": f"{declaration.path}:{declaration.line}",
-            }
-            for finding, declaration in result.declared
+            {**_finding(finding), "reason": by.reason, "declared_at": f"{by.path}:{by.line}"}
+            for finding, by in result.declared
         ],
+        "unread": [{"path": each.path, "line": each.line, "message": each.text} for each in result.unread],
+        "notices": [str(each) for each in result.notices],
         "mended": [each._asdict() for each in result.mended],
-        "counts": {level.value: sum(each.finding.level is level for each in result.told) for level in Level},
-        "less_sure": result.less_sure,
-        "files": result.files,
-        "notices": list(result.notices),
+        "counts": {
+            **{level.value: sum(each.finding.level is level for each in result.told) for level in reversed(Level)},
+            "known": sum(each.known for each in result.told),
+            "declared": len(result.declared),
+            "less_sure": result.less_sure,
+            "files": result.files,
+        },
     }
 
 
@@ -46,6 +47,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "mend": rule.mend,
         "title": rule.title,
         "why": rule.why,
+        "topic": rule.topic,
         "page": page(rule.topic) if rule.topic else None,
         "symbol": finding.symbol,
     }
