@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from fungible.app.problem import Problem
 from fungible.app.wording import nearest, shown
+from fungible.check import manifests, settings
 from fungible.check.finding import Finding, Rule
 from fungible.check.python import rules as python
 from fungible.check.tree import Tree
 
-ROOMS = (python,)
+ROOMS = (python, settings, manifests)
 
 RULES: Mapping[str, Rule] = {
     rule.id: rule for rule in sorted((r for room in ROOMS for r in room.RULES), key=lambda r: r.id)
