@@ -151,6 +151,26 @@ def test_a_folder_without_anything_to_check_is_no_success(folder: Home) -> None:
     assert (done.returncode, done.stdout) == (2, "") and "nothing to check" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("to", "code", "said"),
+    [(">&-", 1, ""), (">/dev/full", 3, "fungible: the output cannot be written: No space left on device\n")],
+)
+def test_an_output_that_takes_nothing_is_no_traceback(shop: Home, to: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{shop.command[0]} check {to}"],
+        cwd=shop.app, env=shop.variables, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_a_repository_within_the_apps_is_read_too(shop: Home) -> None:
+    shop.write({"part/shop.py": SHOP.replace("from store import CARTS", "CARTS = {}")})
+    for folder in (shop.app / "part", shop.app):
+        subprocess.run(["git", "init", "-q"], cwd=folder, env=shop.variables, check=True, timeout=60)
+    found = json.loads(shop.run("check", "--json").stdout)["findings"]
+    assert {each["path"] for each in found} == {"shop.py", "part/shop.py"}
+
+
 def test_a_rule_is_explained_without_an_app(folder: Home) -> None:
     done = folder.run("check", "--explain", "FU101", "--app", "/nowhere")
     assert (done.returncode, done.stderr) == (0, "")

@@ -175,7 +175,11 @@ def _files(folder: Path, notices: list[str]) -> Iterator[str]:
         for parent in path.parents:
             if parent not in environments:
                 environments[parent] = parent.name != "" and (folder / parent / "pyvenv.cfg").is_file()
-        if not any(environments[parent] for parent in path.parents):
+        if any(environments[parent] for parent in path.parents) or path.name in _NEVER:
+            continue
+        if (folder / inside).is_dir():  # a repository of its own (a submodule): git lists the folder alone
+            yield from (f"{path}/{each}" for each in _files(folder / inside, notices))
+        else:
             yield inside
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,22 +91,45 @@ def _run(app: Path, paths: list[Path], format: str, level: str, baseline: Path |
         result = run_check(read_files.tree, Level(level), known, read_files.within)
     if update and baseline is not None:
         known = accepted(result, known)
-        try:
-            baseline.write_text(baseline_text(known), encoding="utf-8")
-        except OSError as error:
-            raise Problem(f"{baseline}: the baseline cannot be written: {error.strerror or error}") from error
+        _replace(baseline, baseline_text(known))
         result = accept(result, known, read_files.within)
     result = replace(result, notices=(*map(Notice, read_files.notices), *result.notices))
     if format == "json":
-        sys.stdout.write(dumps(to_json(result), ensure_ascii=False) + "\n")
+        _print(dumps(to_json(result), ensure_ascii=False) + "\n")
     elif format == "sarif":
-        sys.stdout.write(dumps(to_sarif(result, _prefix(app)), ensure_ascii=False, indent=1) + "\n")
+        _print(dumps(to_sarif(result, _prefix(app)), ensure_ascii=False, indent=1) + "\n")
     elif format == "github":
-        sys.stdout.write(to_github(result, _prefix(app)))
+        _print(to_github(result, _prefix(app)))
     else:
-        text = to_text(result, read_files.tree, Level(level), colour=takes_colour(sys.stdout.isatty()))
-        sys.stdout.write(text)
+        text = to_text(
+            result, read_files.tree, Level(level), colour=takes_colour(sys.stdout is not None and sys.stdout.isatty())
+        )
+        _print(text)
     return Exit.NO if result.failed else Exit.DONE
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Problem(f"the output cannot be written: {error.strerror or error}", Exit.NOT_ALLOWED) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole, or leave it as it was."""
+    target = path.resolve()
+    new = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(target)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise Problem(f"{path}: the baseline cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager

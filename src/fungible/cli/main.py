@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of the documented contract."""
     code = _main(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as after `>&-`
+            sys.stdout.flush()
     except OSError:  # whoever read it has left: that changes nothing of what was done
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
