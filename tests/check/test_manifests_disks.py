@@ -167,3 +167,10 @@ class TestPods:
         one = next(one for one in found("chart/templates/web.yaml", text) if one.rule == "FU501")
         assert one.level == "possible"
         assert one.message == "the web container {{...}} keeps files on the claim media, at /app/media"
+
+
+def test_what_stands_in_a_document_of_a_dockerfile_is_no_instruction() -> None:
+    text = (
+        "FROM python:3.12\nEXPOSE 8000\nRUN cat <<END >made\nVOLUME /data\nEND\nVOLUME /srv/media\nCMD gunicorn app\n"
+    )
+    assert [each.line for each in found("Dockerfile", text)] == [6]

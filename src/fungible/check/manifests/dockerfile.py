@@ -14,6 +14,7 @@ from fungible.check.manifests.volumes import WEB_PORTS, WEB_SERVER, writable_lev
 
 _NAMED = ("Dockerfile*", "*.dockerfile", "Containerfile*", "*.Dockerfile")
 _INSTRUCTION = re.compile(r"^\s*([A-Za-z]+)\s+(.*)$")
+_DOCUMENT = re.compile(r"(?:^|\s)\d*<<-?[\"']?([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,15 @@ class Instruction:
 
 
 def instructions(text: str) -> Iterator[Instruction]:
-    """The instructions of a Dockerfile; documents that a `<<` holds are read as lines, and say nothing here."""
+    """The instructions of a Dockerfile; what stands in a document (`RUN <<END`) is none."""
     held, first = "", 0
+    ends: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip()
+        if ends:
+            if stripped == ends[0]:
+                ends.pop(0)
+            continue
         if stripped.startswith("#") or (not stripped and held):
             continue
         first = first or number
@@ -39,6 +45,8 @@ def instructions(text: str) -> Iterator[Instruction]:
             held = held.rstrip()[:-1] + " "
             continue
         if match := _INSTRUCTION.match(held):
+            if match[1].upper() in ("RUN", "COPY", "ADD"):
+                ends = _DOCUMENT.findall(match[2])
             yield Instruction(match[1].upper(), match[2].strip(), first, match.start(1) + 1)
         held, first = "", 0
 
