@@ -81,7 +81,7 @@ def test_a_decorated_function_is_declared_above_its_decorators() -> None:
         '    return sqlite3.connect("a.db").execute("select rate from rates where name = ?", [name]).fetchone()\n'
         '@app.get("/<name>")\ndef show(name):\n    return rates(name)\n'
     )
-    assert ("FU105", 7) in told(checked(text.replace("# fungible: local[FU105](never changes)", "#")))
+    assert ("FU105", 6) in told(checked(text.replace("# fungible: local[FU105](never changes)", "#")))
     result = checked(text)
     assert "FU105" not in {rule for rule, _ in told(result)} and not result.notices
 

@@ -93,7 +93,7 @@ def _memoised(reached: Reached, module: Module, function: Function) -> Iterator[
             continue
         message = f"`@{text_of(target)}` keeps what a store answered {reached.told(function)}"
         symbol = f"{module.name}.{function.name}"
-        yield Finding("FU105", Level.LIKELY, module.path, function.node.lineno, message, symbol)
+        yield Finding("FU105", Level.LIKELY, module.path, target.lineno, message, symbol, target.col_offset + 1)
 
 
 def _asks(reached: Reached, module: Module, function: Function) -> bool:
