@@ -92,11 +92,13 @@ def refusal(status: int, cause: str, condition: str) -> str:
     return f"http-request return {error} if {condition}"
 
 
-def global_section(settings: RouterSettings, given: Descriptors, connections: int) -> str:
+def global_section(settings: RouterSettings, given: Descriptors, connections: int, threads: int) -> str:
     """Limits of the process and its runtime socket."""
     return f"""
 global
-  nbthread 1
+  nbthread {threads}
+  # A thread keeps its own idle connections: to take over another's costs more than to make one.
+  tune.idle-pool.shared off
   maxconn {connections}
   stats socket fd@{given.admin} level admin
   {"ssl-default-bind-options ssl-min-ver TLSv1.2" if settings.certificate else "# no TLS"}
@@ -220,14 +222,16 @@ def configuration(
     *,
     version: tuple[int, int, int] = (2, 8, 0),
     connections: int = 10_000,
+    threads: int = 1,
 ) -> str:
     """The whole configuration; `servers` are pairs of server name and upstream that may be chosen at once.
 
-    `connections` bounds the client connections. Raises `Problem` for an address that is none.
+    `connections` bounds the client connections, `threads` is how many serve them. Raises `Problem` for an address
+    that is none.
     """
     return "".join(
         [
-            global_section(settings, given, connections),
+            global_section(settings, given, connections, threads),
             defaults_section(settings),
             frontend_section(settings, given),
             backend_section(settings, servers, version),

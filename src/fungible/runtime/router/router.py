@@ -252,7 +252,8 @@ class Router:
         ready = [(s.name, s.upstream) for s in self._servers.values() if not s.draining]
         connections = connections_allowed(self._settings.max_connections)
         version = self._haproxy.binary.version
-        return configuration(self._settings, given, ready, version=version, connections=connections)
+        threads = min(THREADS, os.cpu_count() or 1)
+        return configuration(self._settings, given, ready, version=version, connections=connections, threads=threads)
 
     async def _loads(self) -> dict[str, admin.Load]:
         """Server name -> load; empty while HAProxy is replaced, as what was in flight went with it.
@@ -285,6 +286,10 @@ class Router:
                 self._requests[outcome.upstream.instance] += count
         if requests:
             self._report(requests)
+
+
+THREADS = 2
+"""Of the router, where there are as many cores: requests that come at once are not served one after the other."""
 
 
 def connections_allowed(most: int) -> int:
