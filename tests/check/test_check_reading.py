@@ -71,10 +71,9 @@ def test_a_hook_of_git_checks_the_app_and_no_other_repository(
 ) -> None:
     git(tmp_path, "init", "-q")
     write(tmp_path, ".gitignore", text="ignored.py\n")
-    write(tmp_path, "a.py", "ignored.py")
-    monkeypatch.setenv("GIT_DIR", ".git")
-    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
-    assert paths(read(tmp_path)) == ["a.py"]
+    write(tmp_path, "app/a.py", "app/ignored.py")
+    monkeypatch.setenv("GIT_DIR", ".git")  # from where git was called
+    assert paths(read(tmp_path / "app")) == ["a.py"]
 
 
 def test_paths_are_read_with_the_app_that_they_are_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fungible.app.mend import CLASSES
@@ -172,6 +172,7 @@ def parsed(line: str) -> tuple[str, dict[str, str], str]:
     return match[1], properties, said
 
 
+@example("100%0A and %25, %3A: ,", "a%3Ab%2C,:.py")
 @given(st.text(), st.text(min_size=1))
 def test_github_reads_what_was_meant(message: str, path: str) -> None:
     finding = Finding("FU101", Level.LIKELY, path, 3, message, "x", 5)
