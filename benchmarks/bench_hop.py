@@ -2,9 +2,9 @@
 
 usage: bench_hop.py [--scale X]; writes benchmarks/results/hop.json. One formation; wrk asks its process directly,
 asks the router, and asks nginx in front of the very same process. Every round asks each once, so that a bad moment
-meets them all, and each round begins with another one, as who comes after whom makes a difference of some percent;
-ratios are of a round. Client, router and server share the machine's cores: what a hop costs here, it
-costs in processor time, which is counted as well.
+meets them all, and each round begins with another one, so that none is always measured right after the same other;
+ratios are of a round. Client, router and server share the machine's cores: what a hop costs here, it costs in
+processor time, which is counted as well.
 """
 
 from __future__ import annotations

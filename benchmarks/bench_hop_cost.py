@@ -31,7 +31,7 @@ from fungible.runtime.router.answers import answers_map
 from fungible.runtime.router.binary import find
 from fungible.runtime.router.configuration import ANSWERS, CAUSE, Descriptors, configuration
 from fungible.runtime.router.listener import listen, listen_at_path
-from fungible.runtime.router.router import connections_allowed
+from fungible.runtime.router.router import connections_allowed, threads_allowed
 
 REQUESTS = 2000
 CONNECTIONS = 8
@@ -74,6 +74,7 @@ def haproxy(folder: Path, upstream: str, edit: Edit | None, prefix: str = "") ->
             [("p1", Upstream("web.1", "i1", "v1", f"unix@{upstream}"))],
             version=binary.version,
             connections=connections_allowed(RouterSettings().max_connections),
+            threads=threads_allowed(),
         )
         lines = text.splitlines()
         (folder / "router.cfg").write_text("\n".join(edit(lines) if edit else lines) + "\n")

@@ -7,13 +7,12 @@ the rules and the results give. The table is made of the rules themselves, so ne
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from performance_page import of, table
+from measure.page import filled, settled, table
+from performance_page import of
 
 from fungible.check.catalogue import RULES
 
@@ -77,21 +76,8 @@ def _cell(text: str) -> str:
 def main() -> int:
     """Write, or with `--check` compare, the page."""
     result = json.loads(RESULT.read_text()) if RESULT.exists() else None
-    written = text = PAGE.read_text()
-    for name, block in {"rules": rules(), "measured": measured(result)}.items():
-        shown = f"<!-- {name} -->\n{block}\n<!-- /{name} -->"
-        text, count = re.subn(
-            f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, shown=shown: shown, text, flags=re.DOTALL
-        )
-        if count != 1:
-            print(f"{PAGE.name}: put <!-- {name} --> and <!-- /{name} --> once", file=sys.stderr)
-            return 2
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text)
-    elif text != written:
-        print(f"{PAGE.name} is not what the rules give; run benchmarks/check_page.py", file=sys.stderr)
-        return 1
-    return 0
+    blocks = {"rules": rules(), "measured": measured(result)}
+    return settled({PAGE: filled(PAGE, blocks)}, "benchmarks/check_page.py")
 
 
 if __name__ == "__main__":

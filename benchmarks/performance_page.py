@@ -7,13 +7,12 @@ are not what the results give. Every figure of that page stands between markers,
 from __future__ import annotations
 
 import json
-import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from measure.chart import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, Line, Panel, Row, bars, lines
+from measure.page import filled, settled, table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -27,12 +26,6 @@ _QUESTIONS = {
     "crash": "`kill -9` of one of two to its successor's answer",
     "edit": "Edit to new code serving",
 }
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
-    out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*out, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
 
 
 def ranged(spread: Mapping[str, float] | None, digits: int = 2) -> str:
@@ -293,31 +286,14 @@ BLOCKS: Blocks = {
 
 def main() -> int:
     """Write, or with `--check` compare, the page and the pictures."""
-    check, drifted = "--check" in sys.argv[1:], []
-    text = PAGE.read_text()
+    blocks: dict[str, str] = {}
+    wanted: dict[Path, str] = {}
     for name, (tabled, drawn) in BLOCKS.items():
-        if f"<!-- {name} -->" not in text:
-            print(f"{PAGE.name} has no place for {name}: put <!-- {name} --> and <!-- /{name} -->", file=sys.stderr)
-            return 2
-        path, picture = RESULTS / f"{name}.json", RESULTS / f"{name}.svg"
-        if path.exists():
-            result = json.loads(path.read_text())
-            block, drawing = f"{tabled(result)}\n\n{of(result)}", drawn(result)
-        else:
-            block, drawing = "Not measured yet.", ""
-        block = f"<!-- {name} -->\n{block}\n<!-- /{name} -->"
-        text = re.sub(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, block=block: block, text, flags=re.DOTALL)
-        if not check:
-            picture.write_text(drawing) if drawing else picture.unlink(missing_ok=True)
-        elif (picture.read_text() if picture.exists() else "") != drawing:
-            drifted.append(picture.name)
-    if check and PAGE.read_text() != text:
-        drifted.append(PAGE.name)
-    elif not check:
-        PAGE.write_text(text)
-    if drifted:
-        print(f"not what the results give: {', '.join(drifted)}; run benchmarks/performance_page.py", file=sys.stderr)
-    return 1 if drifted else 0
+        path = RESULTS / f"{name}.json"
+        result = json.loads(path.read_text()) if path.exists() else None
+        blocks[name] = "Not measured yet." if result is None else f"{tabled(result)}\n\n{of(result)}"
+        wanted[RESULTS / f"{name}.svg"] = "" if result is None else drawn(result)
+    return settled({PAGE: filled(PAGE, blocks), **wanted}, "benchmarks/performance_page.py")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ the results give.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from measure.chart import BLUE, GREY, Panel, Row, bars
-from performance_page import of, table
+from measure.page import filled, settled, table
+from performance_page import of
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -150,28 +150,10 @@ def main() -> int:
         json.loads(path.read_text()) if (path := RESULTS / f"{name}.json").exists() else None
         for name in ("sessions", "sessions-conformance")
     )
-    text = PAGE.read_text()
-    for name, block in blocks(measured, cases).items():
-        text, count = re.subn(
-            f"<!-- {name} -->.*?<!-- /{name} -->",
-            lambda _, name=name, block=block: f"<!-- {name} -->\n{block}\n<!-- /{name} -->",
-            text,
-            flags=re.DOTALL,
-        )
-        if count != 1:
-            print(f"{PAGE.name}: put <!-- {name} --> and <!-- /{name} --> once", file=sys.stderr)
-            return 2
-    wanted = {PAGE: text}
+    wanted = {PAGE: filled(PAGE, blocks(measured, cases))}
     if measured is not None:
         wanted[CHART] = chart(measured)
-    if "--check" not in sys.argv:
-        for path, content in wanted.items():
-            path.write_text(content)
-        return 0
-    drifted = [path.name for path, content in wanted.items() if not path.exists() or path.read_text() != content]
-    if drifted:
-        print(f"not what the results give: {', '.join(drifted)}; run benchmarks/sessions_page.py", file=sys.stderr)
-    return 1 if drifted else 0
+    return settled(wanted, "benchmarks/sessions_page.py")
 
 
 if __name__ == "__main__":

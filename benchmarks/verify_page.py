@@ -7,12 +7,11 @@ the results give.
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from performance_page import HERE, RESULTS, table
+from measure.page import filled, settled, table
+from performance_page import HERE, RESULTS
 
 PAGE = HERE.parent / "docs" / "verify-performance.md"
 Result = Mapping[str, Any]
@@ -141,19 +140,12 @@ BLOCKS: Mapping[str, Callable[[Result], str]] = {
 
 def main() -> int:
     """Write, or with `--check` compare, the page."""
-    written = text = PAGE.read_text()
+    blocks: dict[str, str] = {}
     for name, block in BLOCKS.items():
         path = RESULTS / f"{name}.json"
         result = json.loads(path.read_text()) if path.exists() else None
-        shown = "Not measured yet." if result is None else f"{block(result)}\n\n{of(result)}"
-        shown = f"<!-- {name} -->\n{shown}\n<!-- /{name} -->"
-        text = re.sub(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, shown=shown: shown, text, flags=re.DOTALL)
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text)
-    elif text != written:
-        print(f"{PAGE.name} is not what the results give; run benchmarks/verify_page.py", file=sys.stderr)
-        return 1
-    return 0
+        blocks[name] = "Not measured yet." if result is None else f"{block(result)}\n\n{of(result)}"
+    return settled({PAGE: filled(PAGE, blocks)}, "benchmarks/verify_page.py")
 
 
 if __name__ == "__main__":

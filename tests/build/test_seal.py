@@ -70,6 +70,20 @@ def test_what_git_ignores_is_left_out_and_named(app: Path) -> None:
     assert set(tree.bound) == {".venv", "node_modules"}
 
 
+def test_a_repository_within_the_apps_is_sealed_too(app: Path) -> None:
+    (app / ".git" / "x").unlink()
+    (app / ".git").rmdir()
+    (app / "vendored").mkdir()
+    for folder in (app, app / "vendored"):
+        subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    (app / "vendored" / "part.py").write_text("x = 1\n")
+    (app / "vendored" / ".gitignore").write_text("*.db\n")
+    (app / "vendored" / "part.db").write_text("data")
+    tree = read_tree(app)
+    assert "vendored/part.py" in tree.files
+    assert tree.ignored == ("vendored/part.db",)
+
+
 def test_folders_can_be_left_out(app: Path, tmp_path: Path) -> None:
     (app / "state" / "fungible").mkdir(parents=True)
     (app / "state" / "fungible" / "x").write_text("")

@@ -11,7 +11,8 @@ from fungible.check.tree import Tree
 
 def found(path: str, text: str, *others: tuple[str, str]) -> list[Finding]:
     """What the rules over manifests find in a file, and in others beside it."""
-    return list(manifests.find(Tree.of([(path, textwrap.dedent(text).lstrip("\n")), *others])))
+    tree = Tree.of([(path, textwrap.dedent(text).lstrip("\n")), *others])
+    return sorted(manifests.find(tree), key=lambda one: (one.path, one.line, one.column, one.rule))
 
 
 def shown(path: str, text: str, *others: tuple[str, str]) -> list[tuple[str, int, str]]:

@@ -71,6 +71,7 @@ def test_kind_endpoint_and_culprit_tell_differences_apart() -> None:
         ("{", "not JSON"),
         ("[]", "no baseline of version 1"),
         ('{"version": 2, "differences": []}', "no baseline of version 1"),
+        ('{"version": 1, "findings": []}', "a baseline of `fungible check`"),
         (
             '{"version": 1, "differences": [{"kind": "lost", "endpoint": 3, "culprit": ""}]}',
             "differences[0] must have",

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from fungible.build.assets.previous import keep_previous
 from fungible.build.links import delete, link_tree
+from fungible.services.place import write_private
 
 KEPT = 5
 """Releases that are kept; older ones are deleted when a new one is made."""
@@ -95,7 +96,7 @@ def _abandoned(home: Path) -> str | None:
 def abandon(folder: Path, number: int, why: str) -> None:
     """Note that the release `number` below `folder` is not to be served; `why` is one sentence."""
     with contextlib.suppress(OSError):
-        _write(folder / f"v{number}" / _ABANDONED, why + "\n")
+        write_private(folder / f"v{number}" / _ABANDONED, why + "\n")
 
 
 def accept(folder: Path, number: int) -> None:
@@ -214,11 +215,4 @@ def _record(home: Path, sealed: Sealed) -> None:
         "reason": sealed.reason,
         "sealed": sealed.sealed,
     }
-    _write(home / _RECORD, json.dumps(record))
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
+    write_private(home / _RECORD, json.dumps(record))

@@ -7,10 +7,11 @@ import hashlib
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
+
+from fungible.app.checkout import kept_by_git
 
 _LEFT_OUT = frozenset({".git", ".hg", ".svn", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".tox"})
 _BOUND = frozenset({"node_modules"})
@@ -40,7 +41,7 @@ def read_tree(folder: Path, *, without: Collection[Path] = ()) -> Tree:
 
     Raises OSError, with its filename, for what cannot be read.
     """
-    wanted = _tracked(folder)
+    wanted = kept_by_git(folder)
     files: list[str] = []
     folders: list[str] = []
     bound: list[str] = []
@@ -115,19 +116,3 @@ def _walk(folder: Path, bound: list[str], without: Set[str]) -> Iterator[tuple[s
             yield path, entry.stat(follow_symlinks=False)
             if is_folder:
                 waiting.append(path)
-
-
-def _tracked(folder: Path) -> frozenset[str] | None:
-    """Files that git does not ignore, None where the folder is in no work tree or is itself ignored."""
-    try:
-        listed = subprocess.run(
-            ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            capture_output=True,
-            timeout=30,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if listed.returncode != 0 or not listed.stdout:
-        return None
-    return frozenset(os.fsdecode(path) for path in listed.stdout.split(b"\0") if path)

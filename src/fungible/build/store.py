@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fungible.build.links import delete, write_protect
+from fungible.services.place import write_private
 
 KEPT = 10
 """Builds that are kept; the least recently used are deleted when a new one is made."""
@@ -111,7 +112,7 @@ class Store:
         home = self._folder / record.digest
         keys = self._folder / "keys"
         keys.mkdir(mode=0o700, exist_ok=True)
-        _write(content.parent / _RECORD, json.dumps(asdict(record), indent=1, sort_keys=True) + "\n")
+        write_private(content.parent / _RECORD, json.dumps(asdict(record), indent=1, sort_keys=True) + "\n")
         # The draft's own folder stays behind with its lock: what is moved is another one, locked as well.
         with _locked(content.parent.with_name(f"{_DRAFT}{secrets.token_hex(4)}")) as finished:
             content.rename(finished / "app")
@@ -122,7 +123,7 @@ class Store:
                 if not (home / _RECORD).is_file():
                     raise
         name = record.key if record.bound_to is None else _placed(record.key, Path(record.bound_to))
-        _write(keys / name, record.digest + "\n")
+        write_private(keys / name, record.digest + "\n")
         self._prune(record.digest)
         return Build(home / "app", record)
 
@@ -172,10 +173,3 @@ def _locked(folder: Path) -> Iterator[Path]:
 
 def _placed(key: str, folder: Path) -> str:
     return f"{key}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(3)}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)

@@ -11,7 +11,6 @@ from fungible.check.baseline import Known, known
 from fungible.check.catalogue import RULES, find
 from fungible.check.declared import Declaration, declarations, parted, useless
 from fungible.check.finding import Finding, Level
-from fungible.check.source import Source
 from fungible.check.tree import Tree
 
 _VERSION = ".".join(map(str, sys.version_info[:2]))
@@ -70,8 +69,7 @@ def check(
 
     The rest of the tree is read all the same: what a request reaches there decides what is found here.
     """
-    sources = {each.path: each for each in tree.sources}
-    findings = sorted((_in_characters(each, sources) for each in find(tree)), key=_order)
+    findings = sorted(find(tree), key=_order)
     comments = declarations(tree.sources)
     everything, covered = parted(findings, comments, tree.program)
     left = [each for each in everything if is_within(each.path, within)]
@@ -89,7 +87,7 @@ def check(
         declared=_once(pair for pair in covered if pair[0].level >= level and is_within(pair[0].path, within)),
         unread=unread,
         notices=tuple(Notice(text, path, line) for path, line, text in useless(here, used, RULES)),
-        files=sum(is_within(path, within) for path in sources),
+        files=sum(is_within(each.path, within) for each in tree.sources),
         found=frozenset(map(known, left)),
     )
     return accept(result, baseline, within)
@@ -113,18 +111,6 @@ def accepted(result: Result, before: Collection[Known]) -> frozenset[Known]:
 def is_within(path: str, within: Sequence[str]) -> bool:
     """Whether a file is one of these paths, or in one of them; without any, every file is."""
     return not within or any(each in ("", path) or path.startswith(f"{each}/") for each in within)
-
-
-def _in_characters(finding: Finding, sources: dict[str, Source]) -> Finding:
-    """The finding with its column in characters: Python's own parser counts the bytes of UTF-8."""
-    source = sources.get(finding.path)
-    if source is None or not finding.path.endswith(".py") or not 0 < finding.line <= len(source.lines):
-        return finding
-    line = source.lines[finding.line - 1]
-    if line.isascii():
-        return finding
-    before = line.encode("utf-8", "replace")[: max(0, finding.column - 1)]
-    return replace(finding, column=len(before.decode("utf-8", "ignore")) + 1)
 
 
 def _order(finding: Finding) -> tuple[str, int, int, str, str]:

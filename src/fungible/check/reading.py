@@ -11,12 +11,12 @@ import fnmatch
 import io
 import os
 import stat
-import subprocess
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from fungible.app.checkout import kept_by_git
 from fungible.app.problem import Problem
 from fungible.app.wording import counted, plain
 from fungible.check.source import Source
@@ -58,7 +58,6 @@ _APP = (
     "manage.py",
     ".git",
 )
-_GITS_OWN = frozenset("GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True)
@@ -163,23 +162,20 @@ def _is_for_tests(name: str) -> bool:
 
 def _files(folder: Path, notices: list[str]) -> Iterator[str]:
     """The files in a folder, relative to it, sorted by folder: those that git keeps, or all."""
-    kept = _kept_by_git(folder)
+    kept = kept_by_git(folder)
     if kept is None:
         yield from _walked(folder, notices)
         return
     environments: dict[PurePosixPath, bool] = {}
-    for inside in kept:
+    for inside in sorted(kept):
         path = PurePosixPath(inside)
-        if _NEVER.intersection(path.parts[:-1]) or (folder / inside).is_symlink():
+        # What git knows may be removed and not yet committed.
+        if _NEVER.intersection(path.parts) or (folder / inside).is_symlink() or not (folder / inside).exists():
             continue
         for parent in path.parents:
             if parent not in environments:
                 environments[parent] = parent.name != "" and (folder / parent / "pyvenv.cfg").is_file()
-        if any(environments[parent] for parent in path.parents) or path.name in _NEVER:
-            continue
-        if (folder / inside).is_dir():  # a repository of its own (a submodule): git lists the folder alone
-            yield from (f"{path}/{each}" for each in _files(folder / inside, notices))
-        else:
+        if not any(environments[parent] for parent in path.parents):
             yield inside
 
 
@@ -200,26 +196,6 @@ def _walked(folder: Path, notices: list[str]) -> Iterator[str]:
         for name in sorted(files):
             if not (here / name).is_symlink():
                 yield (here / name).relative_to(folder).as_posix()
-
-
-def _kept_by_git(folder: Path) -> list[str] | None:
-    """The files of a checkout that git does not ignore, as `fungible build` asks it; None where the folder is in no
-    checkout or ignored itself, or there is no git."""
-    # A hook of git's has variables that are about its own folder; a checkout may name a program to be run by git.
-    environment = {name: value for name, value in os.environ.items() if name not in _GITS_OWN}
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder)]
-    command += ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=60, env={**environment, "GIT_OPTIONAL_LOCKS": "0"}
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    if done.returncode != 0 or not done.stdout:
-        return None
-    paths = {os.fsdecode(each) for each in done.stdout.split(b"\0") if each}
-    # What git knows may be removed and not yet committed.
-    return sorted(path for path in paths if os.path.lexists(folder / path))
 
 
 def _bytes(path: Path) -> bytes:

@@ -47,11 +47,21 @@ def private_folder(path: Path) -> Path:
 
 def write_private(path: Path, content: str) -> None:
     """Write a file that only its owner can read, in one step."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
-    draft.replace(path)
+    write_whole(path, content, 0o600)
+
+
+def write_whole(path: Path, content: str, mode: int = 0o666) -> None:
+    """Write a file in one step: it is there whole, or as it was. `mode` is that of the file, less the umask.
+    Raises OSError."""
+    draft = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def secret(path: Path) -> str:

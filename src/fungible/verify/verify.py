@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fungible.app.checkout import place_in_checkout
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
-from fungible.app.terminal import takes_colour
+from fungible.app.terminal import Progress, put_out, takes_colour
+from fungible.services.place import write_whole
 from fungible.verify.experiment import Experiment, Wishes
 from fungible.verify.findings import Findings
 from fungible.verify.record.command import check_command, record_command, unjudged
@@ -65,7 +67,7 @@ async def verify(app: App, options: Options, operating_system: Mapping[str, str]
         check_command(options.command, operating_system)
     reads = options.baseline is not None and not options.update_baseline
     known = read_baseline(options.baseline) if reads and options.baseline is not None else frozenset()
-    progress = _Progress(sys.stderr.isatty())
+    progress = Progress(sys.stderr.isatty())
     found: list[Findings] = []
     told: list[Findings] = []
     async with prepare_ground(app, operating_system, disposable=options.disposable, say=progress) as ground:
@@ -95,7 +97,8 @@ async def verify(app: App, options: Options, operating_system: Mapping[str, str]
             sys.stderr.write(
                 f"not found any more: {' '.join(gone)}; --update-baseline takes it out of the baseline\n"
             )
-    sys.stdout.write(_rendered(app, options.format, told, painter(sys.stdout.isatty(), operating_system)))
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    put_out(_rendered(app, options.format, told, painter(terminal, operating_system)))
     return worst(told)
 
 
@@ -126,8 +129,7 @@ def _rendered(app: App, format: str, told: Sequence[Findings], paint: Paint) -> 
         documents = [to_json(each) for each in told]
         return json.dumps(documents[0] if len(documents) == 1 else documents, indent=1) + "\n"
     if format == "sarif":
-        here = Path.cwd()
-        prefix = app.folder.relative_to(here).as_posix() if app.folder.is_relative_to(here) else ""
+        prefix = place_in_checkout(app.folder)
         log = to_sarif(told, own=lambda path: (app.folder / path).is_file(), prefix=prefix)
         return json.dumps(log, indent=1) + "\n"
     if format == "junit":
@@ -201,26 +203,6 @@ def _write_files(app: App, options: Options, found: Sequence[Findings], told: Se
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_whole(path.resolve(), text.encode("utf-8", "backslashreplace").decode())
     except OSError as error:
         raise Problem(f"{path}: this cannot be written: {error.strerror or error}") from error
-
-
-class _Progress:
-    """One line that says what goes on, on a terminal; plain lines elsewhere."""
-
-    def __init__(self, terminal: bool) -> None:
-        self._terminal = terminal
-
-    def __call__(self, text: str) -> None:
-        if self._terminal:
-            sys.stderr.write(f"\r\x1b[K{text}")
-        else:
-            sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
-
-    def clear(self) -> None:
-        """Remove the line."""
-        if self._terminal:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

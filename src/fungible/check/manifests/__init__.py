@@ -62,12 +62,8 @@ RULES: tuple[Rule, ...] = (
 
 
 def find(tree: Tree) -> Iterator[Finding]:
-    """The findings of this room's rules, each once, in the order of files and lines."""
+    """The findings of this room's rules."""
     project = Project(tree)
-    found = {
-        (one.path, one.line, one.column, one.rule, one.symbol): one
-        for each in _FAMILIES
-        for one in each.find(project)
-    }
-    for key in sorted(found):
-        yield replace(found[key], message=_PRINTED.sub("{{...}}", found[key].message))
+    for family in _FAMILIES:
+        for found in family.find(project):
+            yield replace(found, message=_PRINTED.sub("{{...}}", found.message))

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fungible.check.python.module import Class, Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Class, Module
+from fungible.check.python.nodes import bare, last_name, text_of
 from fungible.check.python.program import Program
-from fungible.check.python.text import last_name, text_of
 
 WEB = frozenset(
     """
@@ -108,7 +109,7 @@ def _why(program: Program, module: Module, function: Function, web: bool) -> str
 
 
 def _by_decorator(module: Module, decorator: ast.expr, function: Function) -> str | None:
-    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+    target = bare(decorator)
     name = last_name(target)
     meaning = module.meaning(target, function.outer) or ""
     root = meaning.partition(".")[0]

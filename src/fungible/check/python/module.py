@@ -8,66 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from fungible.check.finding import Finding, Level
+from fungible.check.python.function import SCOPES, Function, functions
+from fungible.check.python.nodes import targets
 from fungible.check.source import Source
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _BUILTINS = frozenset(dir(builtins))
-
-
-@dataclass(frozen=True, eq=False)
-class Function:
-    """A function, method or lambda.
-
-    `name` is its qualified name within the module (`Cart.add`, `create_app.index`); `outer` the function around it;
-    `owner` the class that it is a method of, by its qualified name. `locals` are the names bound in it, parameters
-    among them; `globals` those that it declares `global`; `parameters` in their order, without `*` and `**`.
-    """
-
-    name: str
-    node: FunctionNode
-    outer: Function | None
-    owner: str | None
-    locals: frozenset[str]
-    globals: frozenset[str]
-    parameters: tuple[str, ...]
-    nodes: tuple[ast.AST, ...]
-
-    @property
-    def decorators(self) -> list[ast.expr]:
-        """The decorators, outermost first."""
-        return [] if isinstance(self.node, ast.Lambda) else self.node.decorator_list
-
-    def body(self) -> Iterator[ast.AST]:
-        """Every node of its body, without what is inside nested functions and classes."""
-        return iter(self.nodes)
-
-    @cached_property
-    def given(self) -> Mapping[str, tuple[ast.expr, ...]]:
-        """Local name -> what it is given, by assignments and `with ... as`; of a tuple, the whole."""
-        found: dict[str, list[ast.expr]] = {}
-        for node in self.nodes:
-            targets: list[ast.expr] = []
-            if isinstance(node, ast.Assign):
-                targets, value = node.targets, node.value
-            elif isinstance(node, ast.withitem) and node.optional_vars is not None:
-                targets, value = [node.optional_vars], node.context_expr
-            for target in targets:
-                for name in ast.walk(target):
-                    if isinstance(name, ast.Name):
-                        found.setdefault(name.id, []).append(value)
-        return {name: tuple(values) for name, values in found.items()}
-
-    def holder(self, name: str) -> Function | None:
-        """The function among this one and those around it that binds `name`; None for a name of the module."""
-        function: Function | None = self
-        while function is not None:
-            if name in function.globals:
-                return None
-            if name in function.locals:
-                return function
-            function = function.outer
-        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +58,7 @@ class Module:
                         top = alias.name.partition(".")[0]
                         found[top] = top
             elif isinstance(node, ast.ImportFrom):
-                start = self._origin(node)
+                start = self.origin(node)
                 for alias in node.names:
                     found[alias.asname or alias.name] = f"{start}.{alias.name}" if start else alias.name
         return found
@@ -142,12 +88,17 @@ class Module:
     @cached_property
     def functions(self) -> tuple[Function, ...]:
         """All functions, methods and lambdas, outer before inner."""
-        return tuple(_functions(self.tree))
+        return tuple(functions(self.tree))
 
     @cached_property
     def by_name(self) -> Mapping[str, Function]:
         """Qualified name -> function; of several with one name, the last."""
         return {each.name: each for each in self.functions}
+
+    @cached_property
+    def by_node(self) -> Mapping[ast.AST, Function]:
+        """The node of a function -> the function."""
+        return {each.node: each for each in self.functions}
 
     def around(self, node: ast.AST) -> Function | None:
         """The function whose body holds a node of this module; None for the module's own statements."""
@@ -158,19 +109,16 @@ class Module:
         return {id(node): function for function in self.functions for node in function.body()}
 
     @cached_property
-    def attributes(self) -> Mapping[tuple[str, str], ast.Assign | ast.AnnAssign]:
-        """Class and attribute -> the statement by which a method gives its object the attribute, `__init__` first."""
-        found: dict[tuple[str, str], ast.Assign | ast.AnnAssign] = {}
+    def attributes(self) -> Mapping[tuple[str, str], ast.expr]:
+        """Class and attribute -> what a method gives its object as that attribute, `__init__` first."""
+        found: dict[tuple[str, str], ast.expr] = {}
         for method in sorted(self.functions, key=lambda each: not each.name.endswith(".__init__")):
             for node in method.body() if method.owner else ():
-                targets = node.targets if isinstance(node, ast.Assign) else []
-                if isinstance(node, ast.AnnAssign) and node.value is not None:
-                    targets = [node.target]
-                for target in targets:
+                value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+                for target in targets(node):
                     match target:
-                        case ast.Attribute(value=ast.Name(id="self"), attr=name):
-                            if isinstance(node, ast.Assign | ast.AnnAssign):
-                                found.setdefault((method.owner or "", name), node)
+                        case ast.Attribute(value=ast.Name(id="self"), attr=name) if value is not None:
+                            found.setdefault((method.owner or "", name), value)
         return found
 
     @cached_property
@@ -201,7 +149,14 @@ class Module:
             return ".".join([self.imports[root], *rest])
         return ".".join(["builtins", root, *rest]) if root in _BUILTINS else None
 
-    def _origin(self, node: ast.ImportFrom) -> str:
+    def found(self, node: ast.expr | ast.stmt, rule: str, level: Level, message: str, symbol: str) -> Finding:
+        """A finding at a node of this module. Its column counts characters, as Python's parser counts bytes."""
+        before = self.source.lines[node.lineno - 1].encode("utf-8", "replace")[: node.col_offset]
+        column = len(before.decode("utf-8", "ignore")) + 1
+        return Finding(rule, level, self.path, node.lineno, message, symbol, column)
+
+    def origin(self, node: ast.ImportFrom) -> str:
+        """The full name of the module that a statement imports from."""
         if not node.level:
             return node.module or ""
         parts = self.package.split(".") if self.package else []
@@ -220,7 +175,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     while ahead:
         statement = ahead.pop()
         yield statement
-        if isinstance(statement, _SCOPES):
+        if isinstance(statement, SCOPES):
             continue
         inner: list[ast.stmt] = []
         for part in ("body", "handlers", "orelse", "finalbody"):
@@ -253,57 +208,3 @@ def _classes(tree: ast.Module) -> Iterator[tuple[str, ast.ClassDef]]:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             prefix = f"{prefix}{node.name}."
         ahead.extend((child, prefix) for child in reversed(list(ast.iter_child_nodes(node))))
-
-
-def _functions(tree: ast.Module) -> Iterator[Function]:
-    """All functions, outer before inner, in the order of the text."""
-    ahead: list[tuple[ast.AST, str, Function | None, str | None]] = [(tree, "", None, None)]
-    while ahead:
-        node, prefix, outer, owner = ahead.pop()
-        if isinstance(node, ast.ClassDef):
-            owner = prefix + node.name
-            prefix = f"{owner}."
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            name = prefix + ("<lambda>" if isinstance(node, ast.Lambda) else node.name)
-            outer = _function(name, node, outer, owner)
-            yield outer
-            prefix, owner = f"{name}.", None
-        ahead.extend((child, prefix, outer, owner) for child in reversed(list(ast.iter_child_nodes(node))))
-
-
-def _function(name: str, node: FunctionNode, outer: Function | None, owner: str | None) -> Function:
-    arguments = node.args
-    named = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    more = [each.arg for each in (arguments.vararg, arguments.kwarg) if each]
-    nodes = _inside(node)
-    bound, declared, outside = {*named, *more}, set(), set()
-    for each in nodes:
-        match each:
-            case ast.Global(names):
-                declared.update(names)
-            case ast.Nonlocal(names):
-                outside.update(names)
-            case ast.Name(id=str(one), ctx=ast.Store() | ast.Del()):
-                bound.add(one)
-            case ast.FunctionDef(name=str(one)) | ast.AsyncFunctionDef(name=str(one)) | ast.ClassDef(name=str(one)):
-                bound.add(one)
-            case ast.ExceptHandler(name=str(one)) | ast.MatchAs(name=str(one)) | ast.MatchStar(name=str(one)):
-                bound.add(one)
-            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-                bound.update(alias.asname or alias.name.partition(".")[0] for alias in aliases)
-    free = declared | outside
-    return Function(name, node, outer, owner, frozenset(bound - free), frozenset(declared), tuple(named), nodes)
-
-
-def _inside(node: FunctionNode) -> tuple[ast.AST, ...]:
-    """The nodes of a function's body; of functions and classes in it, their decorators alone."""
-    found: list[ast.AST] = []
-    stack: list[ast.AST] = list(reversed(node.body)) if isinstance(node.body, list) else [node.body]
-    while stack:
-        each = stack.pop()
-        found.append(each)
-        if not isinstance(each, _SCOPES):
-            stack.extend(reversed(list(ast.iter_child_nodes(each))))
-        elif not isinstance(each, ast.Lambda):
-            stack.extend(reversed(each.decorator_list))
-    return tuple(found)

@@ -6,7 +6,9 @@ import ast
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
+from fungible.check.python.nodes import last_name, targets
 from fungible.check.python.reached import Reached
 
 _CONTAINERS = frozenset(
@@ -145,16 +147,12 @@ def _captured(reached: Reached, module: Module, function: Function, holder: Func
         (node.value, node.lineno)
         for node in holder.body()
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
-        and any(isinstance(each, ast.Name) and each.id == name for each in _targets(node))
+        and name in map(last_name, targets(node))
     ]  # fmt: skip
     if not values or is_of_a_request(module, values[0][0]):
         return None
     value, line = values[0]
     return Place(module, f"{holder.name}.{name}", line, kind_of(module, value, reached, holder), "closure")
-
-
-def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
-    return node.targets if isinstance(node, ast.Assign) else [node.target]
 
 
 def is_of_a_request(module: Module, value: ast.expr) -> bool:

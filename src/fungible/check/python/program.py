@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fungible.check.python.module import Class, Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Class, Module
 from fungible.check.source import Source
 
 _SOURCE_FOLDERS = ("src", "lib", "app", "backend", "server")

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fungible.check.python.entries import Entry, entries
-from fungible.check.python.module import Class, Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Class, Module
+from fungible.check.python.nodes import bare, last_name, text_of
 from fungible.check.python.program import Program
-from fungible.check.python.text import last_name, text_of
 
 _BACKGROUND = frozenset(
     """
@@ -83,7 +84,7 @@ class Reached:
         return function in self.ways
 
     def told(self, function: Function) -> str:
-        """How a function is reached, for a message: ``in `add` `` or ``in `add`, called by `index` ``."""
+        """Where and how, for a message: ``in `add` ``, or ``in `add`, which `index` reaches while it serves …``."""
         way = self.ways[function]
         name = function.name.rpartition(".")[2] if "<lambda>" not in function.name else "a lambda"
         if not way.by:
@@ -109,7 +110,7 @@ class Reached:
                     kept.update(() if is_main(module, node) else (name,))
                 elif around in self:
                     passing.add(name)
-                elif self._is_factory(module, around):
+                elif self.is_factory(around):
                     given.add(name)
         for function, way in self.ways.items():
             name = function.name.rpartition(".")[2]
@@ -124,9 +125,11 @@ class Reached:
             lasting |= {inner for owner, inner in self._made_in_init if owner in lasting} - (passing - kept)
         return frozenset(lasting)
 
-    def _is_factory(self, module: Module, function: Function) -> bool:
-        """Whether a function that no request reaches makes what the app is made of: it makes the app object,
+    def is_factory(self, function: Function) -> bool:
+        """Whether a function makes what the app is made of, and no request reaches it: it makes the app object,
         registers routes, or has views inside."""
+        if function in self:
+            return False
         if any(each.outer is function for each in self.ways) or function.name in _AT_START:
             return True
         return any(isinstance(node, ast.Call) and last_name(node.func) in _MAKES_AN_APP for node in function.body())
@@ -180,8 +183,7 @@ def _references(
     for node in _looked_at(module, function):
         background = id(node) in started
         if isinstance(node, ast.Lambda):
-            lambdas = [each for each in module.functions if each.node is node]
-            yield from (((module, each), background) for each in lambdas)
+            yield (module, module.by_node[node]), background
         if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
             continue
         for found in _meant(program, module, function, node, types):
@@ -271,7 +273,7 @@ def _looked_at(module: Module, function: Function) -> Iterator[ast.AST]:
             if isinstance(alias, ast.Subscript):
                 yield from ast.walk(alias)
     for decorator in function.decorators:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        target = bare(decorator)
         made = module.by_name.get(target.id) if isinstance(target, ast.Name) else None
         if made is not None:
             yield from (

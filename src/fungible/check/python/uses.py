@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
+from fungible.check.python.nodes import last_name, text_of
 from fungible.check.python.places import Place
 from fungible.check.python.reached import Reached
 from fungible.check.python.writes import Write, locate, writes
@@ -83,17 +85,17 @@ def _path_above(module: Module, node: ast.AST) -> tuple[str, ...]:
 def _empties(node: ast.AST) -> bool:
     if isinstance(node, ast.Delete):
         return True
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _EMPTIES
+    return isinstance(node, ast.Call) and last_name(node.func) in _EMPTIES
 
 
-def is_lazy(module: Module, written: Written) -> bool:
+def is_lazy(written: Written) -> bool:
     """Whether a place is filled where it was found empty: `if CLIENT is None: CLIENT = connect()`, or after
     `if ITEMS: return ITEMS`. With one variable others may be bound that belong to it."""
     names = {
         written.write.place.name.rpartition(".")[2],
         *(written.function.globals if written.write.rebinds else ()),
     }
-    around = [node.test for node in _around(module, written.write.node) if isinstance(node, ast.If)]
+    around = [node.test for node in _around(written.module, written.write.node) if isinstance(node, ast.If)]
     before = [
         node.test
         for node in written.function.body()
@@ -113,16 +115,9 @@ def _asks_whether_empty(test: ast.expr, names: set[str]) -> bool:
         if any(isinstance(each, ast.In | ast.NotIn) for each in test.ops):
             return False
         return _asks_whether_empty(test.left, names)
-    if (
-        isinstance(test, ast.Call)
-        and isinstance(test.func, ast.Name)
-        and test.func.id in ("len", "bool")
-        and test.args
-    ):
+    if isinstance(test, ast.Call) and text_of(test.func) in ("len", "bool") and test.args:
         return _asks_whether_empty(test.args[0], names)
-    return (isinstance(test, ast.Name) and test.id in names) or (
-        isinstance(test, ast.Attribute) and test.attr in names
-    )
+    return last_name(test) in names
 
 
 def is_unread(used: Uses) -> bool:
@@ -147,13 +142,10 @@ def is_memo(used: Uses) -> bool:
     looked = [(ast.dump(each), each) for node in function.body() for each in _looked_up(node)]
     for each in fills:
         key, node = each.write.key, each.write.node
-        by_default = (
-            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setdefault"
-        )
-        if (
-            key is None
-            or not (by_default or isinstance(node, ast.Assign))
-            or not _computed(each.write.adds, function)
+        if key is None or not _computed(each.write.adds, function):
+            return False
+        if not isinstance(node, ast.Assign) and not (
+            isinstance(node, ast.Call) and last_name(node.func) == "setdefault"
         ):
             return False
         if not any(dumped == ast.dump(key) and one is not key for dumped, one in looked):
@@ -161,10 +153,10 @@ def is_memo(used: Uses) -> bool:
     return True
 
 
-def is_compared(module: Module, used: Uses) -> bool:
+def is_compared(used: Uses) -> bool:
     """Whether what is kept is taken only after a comparison with something current (a version, a time of change)."""
     first = used.fills[0]
-    tests = [node.test for node in _around(module, first.write.node) if isinstance(node, ast.If)]
+    tests = [node.test for node in _around(first.module, first.write.node) if isinstance(node, ast.If)]
     tests += [node.test for node in first.function.body() if isinstance(node, ast.If | ast.IfExp)]
     return any(
         isinstance(each, ast.Compare)
@@ -192,13 +184,8 @@ def asks_a_store(module: Module, function: Function | None, node: ast.AST) -> bo
 def _computed(value: ast.expr | None, function: Function) -> bool:
     """Whether a value comes of a call that was given something, directly or by a local name."""
     if isinstance(value, ast.Name):
-        values = [
-            node.value
-            for node in function.body()
-            if isinstance(node, ast.Assign)
-            and any(isinstance(each, ast.Name) and each.id == value.id for each in node.targets)
-        ]
-        return bool(values) and any(_computed(each, function) for each in values if not isinstance(each, ast.Name))
+        values = function.given.get(value.id, ())
+        return any(_computed(each, function) for each in values if not isinstance(each, ast.Name))
     if isinstance(value, ast.Tuple):
         return any(_computed(each, function) for each in value.elts)
     if isinstance(value, ast.Await):
@@ -211,10 +198,8 @@ def _looked_up(node: ast.AST) -> Iterator[ast.expr]:
         yield node.left
     elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
         yield node.slice
-    elif (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and node.args
-    ):
-        yield node.args[0]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+        yield from node.args[:1]
 
 
 def _around(module: Module, node: ast.AST) -> Iterator[ast.AST]:

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
 from fungible.check.python.places import Kind, Place, is_of_a_request, kind_of, of_module, place_of
 from fungible.check.python.reached import Reached
 
@@ -141,10 +142,9 @@ def _of_self(
         if (root == "cls" or not bound) and path[0] in kind.attributes:
             return of_module(reached, there, f"{kind.name}.{path[0]}"), path[1:]
         if bound is not None and root == "self" and f"{module.name}.{owner}" in reached.lasting:
-            value = bound.value
-            if value is None or is_of_a_request(there, value):
+            if is_of_a_request(there, bound):
                 return None, path
-            found = kind_of(there, value, reached)
+            found = kind_of(there, bound, reached)
             return Place(there, f"{kind.name}().{path[0]}", bound.lineno, found, "instance"), path[1:]
     return None, path
 

@@ -6,14 +6,13 @@ import hashlib
 from typing import Any
 from urllib.parse import quote
 
-from fungible import __version__
+from fungible.app import sarif
 from fungible.check.baseline import known as entry
 from fungible.check.catalogue import RULES
 from fungible.check.check import Notice, Result
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.report.explain import explained
 
-SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {Level.CERTAIN: "error", Level.LIKELY: "warning", Level.POSSIBLE: "note"}
 
 
@@ -24,34 +23,14 @@ def to_sarif(result: Result, prefix: str = "") -> dict[str, Any]:
     for finding, declaration in result.declared:
         suppressed = {"kind": "inSource", "justification": declaration.reason}
         results.append({**_result(finding, order, prefix), "suppressions": [suppressed]})
-    return {
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "fungible check",
-                        "semanticVersion": "0.0.0" if "dev" in __version__ else __version__,
-                        "version": __version__,
-                        "rules": [_rule(rule) for rule in RULES.values()],
-                    }
-                },
-                "automationDetails": {"id": "fungible-check/"},
-                "columnKind": "unicodeCodePoints",
-                "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "The root of the checkout."}}},
-                "invocations": [
-                    {
-                        "executionSuccessful": True,
-                        "toolExecutionNotifications": [
-                            _notice(each, prefix) for each in (*result.unread, *result.notices)
-                        ],
-                    }
-                ],
-                "results": results,
-            }
-        ],
-    }
+    run = sarif.run(
+        "check",
+        "",
+        rules=[_rule(rule) for rule in RULES.values()],
+        results=results,
+        notices=[_notice(each, prefix) for each in (*result.unread, *result.notices)],
+    )
+    return sarif.log([run])
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

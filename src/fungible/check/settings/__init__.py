@@ -50,11 +50,7 @@ RULES: tuple[Rule, ...] = tuple(sorted((rule for each in _FAMILIES for rule in e
 
 
 def find(tree: Tree) -> Iterator[Finding]:
-    """The findings of this room's rules, each once, in the order of files and lines."""
+    """The findings of this room's rules."""
     project = Project(tree)
-    found = {
-        (one.rule, one.path, one.line, one.column, one.symbol): one
-        for each in _FAMILIES
-        for one in each.find(project)
-    }
-    yield from sorted(found.values(), key=lambda one: (one.path, one.line, one.column, one.rule, one.symbol))
+    for family in _FAMILIES:
+        yield from family.find(project)

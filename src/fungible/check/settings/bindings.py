@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from fungible.check.python.module import Module
 from fungible.check.settings.values import ABSENT, UNKNOWN, Environ, Value, either
 
 OPEN = "*"
@@ -22,13 +21,6 @@ class Bound:
 
 
 State = dict[str, Bound]
-
-
-def origin(module: Module, statement: ast.ImportFrom) -> str:
-    """The full name of the module that a statement imports from."""
-    parts = module.package.split(".") if module.package else []
-    parts = parts[: len(parts) - statement.level + 1] if statement.level else []
-    return ".".join([*parts, *([statement.module] if statement.module else [])])
 
 
 def with_item(value: Value, keys: list[str], new: Value) -> Value:

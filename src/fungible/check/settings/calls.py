@@ -6,7 +6,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
+from fungible.check.python.nodes import argument, last_name
 from fungible.check.settings.conditions import holds
 from fungible.check.settings.names import Names
 from fungible.check.settings.values import UNKNOWN, Value
@@ -35,8 +37,7 @@ class Call:
     @property
     def method(self) -> str:
         """The last part of what is called: `init_app` for `limiter.init_app(app)`."""
-        func = self.node.func
-        return func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+        return last_name(self.node.func)
 
     @property
     def receiver(self) -> ast.expr | None:
@@ -52,12 +53,7 @@ class Call:
 
     def node_of(self, keyword: str, position: int | None = None) -> ast.expr | None:
         """The argument by this keyword, or at this position from 0."""
-        for each in self.node.keywords:
-            if each.arg == keyword:
-                return each.value
-        if position is not None and position < len(self.node.args):
-            return self.node.args[position]
-        return None
+        return argument(self.node, keyword, position)
 
     def argument(self, keyword: str, position: int | None = None) -> Value:
         """The value of that argument; UNKNOWN where it cannot be told or is not there (see `node_of`)."""
@@ -106,7 +102,6 @@ class _Stand:
 
 def walk(module: Module, names: Names) -> Iterator[Call | Setting]:
     """The calls and settings of a module, in no particular order."""
-    functions = {id(each.node): each for each in module.functions}
     ahead: list[tuple[ast.AST, _Stand]] = [(module.tree, _Stand())]
     while ahead:
         node, stand = ahead.pop()
@@ -122,7 +117,7 @@ def walk(module: Module, names: Names) -> Iterator[Call | Setting]:
         elif isinstance(node, ast.Try):
             ahead.extend((each, stand) for each in (*node.body, *node.orelse, *node.finalbody))
             ahead.extend((each, _Stand(stand.function, True, stand.in_main)) for each in node.handlers)
-        elif (function := functions.get(id(node))) is not None:
+        elif (function := module.by_node.get(node)) is not None:
             inner = _Stand(function, False, stand.in_main)
             outside = [*function.decorators, *function.node.args.defaults, *function.node.args.kw_defaults]
             ahead.extend((each, stand) for each in outside if each is not None)

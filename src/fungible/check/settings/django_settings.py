@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fungible.check.python.module import Module
 from fungible.check.python.program import Program
-from fungible.check.settings.bindings import OPEN, Bound, State, origin
+from fungible.check.settings.bindings import OPEN, Bound, State
 from fungible.check.settings.calls import Call
 from fungible.check.settings.names import Names
 from fungible.check.settings.places import Place, place
@@ -88,7 +88,7 @@ def _stars(program: Program, module: Module) -> set[str]:
     found = set()
     for node in module.nodes:
         if isinstance(node, ast.ImportFrom) and any(each.name == "*" for each in node.names):
-            located = program.locate(origin(module, node))
+            located = program.locate(module.origin(node))
             if located is not None and not located[1]:
                 found.add(located[0].name)
     return found

@@ -9,9 +9,10 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from fungible.check.python.module import Class, Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Class, Module
 from fungible.check.python.program import Program
-from fungible.check.settings.bindings import OPEN, Bound, State, called_name, origin, updated, with_item
+from fungible.check.settings.bindings import OPEN, Bound, State, called_name, updated, with_item
 from fungible.check.settings.conditions import holds
 from fungible.check.settings.evaluate import evaluate
 from fungible.check.settings.places import Place, place
@@ -270,7 +271,7 @@ class _Run:
 
     def _import(self, statement: ast.ImportFrom, alias: ast.alias, state: State) -> None:
         local = alias.asname or alias.name
-        start = origin(self.module, statement)
+        start = self.module.origin(statement)
         located = self.names.program.locate(start) if start else None
         if alias.name == "*" and start and located is not None and not located[1]:
             if place(located[0].path) in (Place.PRODUCTION, Place.ASIDE) or place(self.module.path) is Place.TESTS:

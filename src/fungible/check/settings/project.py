@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fungible.check.finding import Finding, Level
+from fungible.check.python.entries import is_web
 from fungible.check.python.module import Module
 from fungible.check.settings.bindings import Bound
 from fungible.check.settings.calls import Call, Setting, walk
@@ -18,11 +19,6 @@ from fungible.check.settings.names import Names
 from fungible.check.settings.places import Place, place
 from fungible.check.settings.values import Answer
 from fungible.check.tree import Tree
-
-_FRAMEWORKS = frozenset(
-    {"aiohttp", "blacksheep", "bottle", "cherrypy", "connexion", "django", "falcon", "fastapi", "flask", "litestar"}
-    | {"pyramid", "quart", "robyn", "sanic", "starlette", "tornado", "strawberry", "socketio", "flask_socketio"}
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ class Project:
     @cached_property
     def serves(self) -> bool:
         """Whether this is an app that serves requests: a framework is imported, or a server started."""
-        return bool(self.imported & _FRAMEWORKS) or any(each.program in SERVERS for each in self.commands)
+        return any(map(is_web, self.modules)) or any(each.program in SERVERS for each in self.commands)
 
     def named(self, *names: str) -> Iterator[Call]:
         """The calls of any of these full names."""
@@ -100,10 +96,10 @@ class Project:
 
     def told(self, call: Call | Setting, rule: str, level: Level, message: str, symbol: str) -> Finding:
         """A finding at a call or an assignment: no more than possible under a condition, or beside the app."""
-        node = call.node if isinstance(call, Call) else call.target
         if call.conditional or place(call.module.path) is not Place.PRODUCTION:
             level = Level.POSSIBLE
-        return Finding(rule, level, call.module.path, node.lineno, message, symbol, node.col_offset + 1)
+        node = call.node if isinstance(call, Call) else call.target
+        return call.module.found(node, rule, level, message, symbol)
 
     def bound(self, bound: Bound, rule: str, level: Level, message: str, symbol: str) -> Finding:
         """A finding at the place where a name was bound."""

@@ -97,7 +97,7 @@ def global_section(settings: RouterSettings, given: Descriptors, connections: in
     return f"""
 global
   nbthread {threads}
-  # A thread keeps its own idle connections: to take over another's costs more than to make one.
+  # Each thread keeps its own idle connections, and takes none over from another.
   tune.idle-pool.shared off
   maxconn {connections}
   stats socket fd@{given.admin} level admin

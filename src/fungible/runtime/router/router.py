@@ -252,7 +252,7 @@ class Router:
         ready = [(s.name, s.upstream) for s in self._servers.values() if not s.draining]
         connections = connections_allowed(self._settings.max_connections)
         version = self._haproxy.binary.version
-        threads = min(THREADS, os.cpu_count() or 1)
+        threads = threads_allowed()
         return configuration(self._settings, given, ready, version=version, connections=connections, threads=threads)
 
     async def _loads(self) -> dict[str, admin.Load]:
@@ -288,14 +288,15 @@ class Router:
             self._report(requests)
 
 
-THREADS = 2
-"""Of the router, where there are as many cores: requests that come at once are not served one after the other."""
-
-
 def connections_allowed(most: int) -> int:
     """Client connections that the limit of open files allows (two descriptors each), at most `most`."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return most if hard == resource.RLIM_INFINITY else max(10, min(most, (hard - 200) // 2))
+
+
+def threads_allowed() -> int:
+    """Threads that serve: two, where there are two cores, so that what comes at once does not wait for the rest."""
+    return min(2, os.cpu_count() or 1)
 
 
 def check_certificate(path: Path) -> None:

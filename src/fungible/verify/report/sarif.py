@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from fungible import __version__
+from fungible.app import sarif
 from fungible.app.mend import CLASSES
 from fungible.verify.blame.culprit import Culprit
 from fungible.verify.findings import Difference, Findings
@@ -17,7 +17,6 @@ from fungible.verify.report.mend import advice, mend_class
 from fungible.verify.report.redaction import Mask, redact, unmasked
 from fungible.verify.report.words import endpoint, holder, how_held, letters, places, title
 
-SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LONGEST_FIRST_SENTENCE = 600
 
 
@@ -32,11 +31,7 @@ def to_sarif(
     `own(path)` says whether a file, relative to the app's folder, is the app's; others are a library's. `prefix` is
     the app's folder as seen from the root of the checkout (`shop/`), since viewers resolve paths from there.
     """
-    return {
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [_Run(redact(each, mask), own, prefix).to_json() for each in found],
-    }
+    return sarif.log([_Run(redact(each, mask), own, prefix).to_json() for each in found])
 
 
 class _Run:
@@ -48,37 +43,23 @@ class _Run:
 
     def to_json(self) -> dict[str, Any]:
         findings = self.findings
-        run: dict[str, Any] = {
-            "tool": {
-                "driver": {
-                    "name": "fungible verify",
-                    "semanticVersion": "0.0.0" if "dev" in __version__ else __version__,
-                    "version": __version__,
-                    "rules": [self.rule(name) for name in self.classes],
-                }
-            },
-            "automationDetails": {"id": f"fungible-verify/{findings.source or findings.app}/"},
-            "columnKind": "unicodeCodePoints",
-            "originalUriBaseIds": {
-                "%SRCROOT%": {"description": {"text": "The root of the checkout."}},
-                "PACKAGES": {"description": {"text": "The folder of installed packages."}},
-            },
-            "invocations": [
-                {
-                    "executionSuccessful": findings.verdict != "not_judged",
-                    "toolExecutionNotifications": self.notices(),
-                }
-            ],
-            "results": [self.result(each) for each in findings.differences],
-            "properties": {
-                "verdict": findings.verdict,
-                "isolation": findings.isolation,
-                "pairs": list(findings.coverage.pairs),
-                "triples": list(findings.coverage.triples),
-                "notCovered": list(findings.not_covered),
-            },
+        run = sarif.run(
+            "verify",
+            f"{findings.source or findings.app}/",
+            rules=[self.rule(name) for name in self.classes],
+            results=[self.result(each) for each in findings.differences],
+            notices=self.notices(),
+            successful=findings.verdict != "not_judged",
+            bases={"PACKAGES": {"description": {"text": "The folder of installed packages."}}},
+        )
+        properties = {
+            "verdict": findings.verdict,
+            "isolation": findings.isolation,
+            "pairs": list(findings.coverage.pairs),
+            "triples": list(findings.coverage.triples),
+            "notCovered": list(findings.not_covered),
         }
-        return run
+        return {**run, "properties": properties}
 
     def notices(self) -> list[dict[str, Any]]:
         said = [

@@ -6,9 +6,10 @@ import ast
 from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
+from fungible.check.python.nodes import targets, text_of
 from fungible.check.python.reached import Reached
-from fungible.check.python.text import text_of
 from fungible.check.python.writes import MUTATORS, aliases
 
 RULES = (
@@ -66,7 +67,7 @@ def find(reached: Reached) -> Iterator[Finding]:
         for node in function.body():
             if isinstance(node, ast.Call):
                 yield from _called(reached, module, function, node)
-            for target in _targets(node):
+            for target in targets(node):
                 yield from _assigned(reached, module, function, target)
 
 
@@ -113,8 +114,11 @@ def _of_app(module: Module, function: Function, node: ast.expr) -> str | None:
             return None
     names = [node.id, *reversed(chain)]
     at = next((index for index, name in enumerate(names) if name in _APPS), None)
-    if at is None or (at == 0 and function.holder(node.id) is not None and node.id not in module.imports):
-        return None if at is None or not _is_outer(function, node.id) else _named(names, at, subscript)
+    if at is None:
+        return None
+    # A local variable that is called so may be anything; one of the function around is an app factory's.
+    if at == 0 and node.id not in module.imports and function.holder(node.id) is function:
+        return None
     return _named(names, at, subscript)
 
 
@@ -123,12 +127,6 @@ def _named(names: list[str], at: int, subscript: bool) -> str | None:
     if not rest:
         return ".".join(names) if subscript and at > 0 else None  # `request.app["jobs"]`
     return ".".join(names[: at + 3]) if rest[0] in _PARTS and (subscript or len(rest) > 1) else None
-
-
-def _is_outer(function: Function, name: str) -> bool:
-    """Whether a name is bound by a function around, as `app` in an app factory."""
-    holder = function.holder(name)
-    return holder is not None and holder is not function
 
 
 def _is_module(reached: Reached, module: Module, meaning: str, node: ast.expr) -> bool:
@@ -161,12 +159,6 @@ def _restores(module: Module, function: Function, meaning: str) -> bool:
     return after or (len(calls) > 1 and tried)
 
 
-def _targets(node: ast.AST) -> list[ast.expr]:
-    if isinstance(node, ast.Assign | ast.Delete):
-        return list(node.targets)
-    return [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else []
-
-
 def _found(
     reached: Reached,
     module: Module,
@@ -179,4 +171,4 @@ def _found(
 ) -> Finding:
     said = "is called" if what.endswith("()`") else "is changed"
     message = f"{what} {said} {reached.told(function)}"
-    return Finding(rule, level, module.path, node.lineno, message, f"{module.name}:{symbol}", node.col_offset + 1)
+    return module.found(node, rule, level, message, f"{module.name}:{symbol}")

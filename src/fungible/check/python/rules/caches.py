@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.entries import is_web
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
+from fungible.check.python.nodes import bare, text_of
 from fungible.check.python.reached import Reached
-from fungible.check.python.text import text_of
 from fungible.check.python.uses import reads_a_store
 
 RULES = (
@@ -86,14 +87,14 @@ def find(reached: Reached) -> Iterator[Finding]:
 
 def _memoised(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
     for decorator in function.decorators:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        target = bare(decorator)
         meaning = module.meaning(target, function.outer)
         kept = meaning in _PROPERTIES and f"{module.name}.{function.owner}" in reached.lasting
         if not (kept or meaning in _REMEMBERS) or not _asks(reached, module, function):
             continue
         message = f"`@{text_of(target)}` keeps what a store answered {reached.told(function)}"
         symbol = f"{module.name}.{function.name}"
-        yield Finding("FU105", Level.LIKELY, module.path, target.lineno, message, symbol, target.col_offset + 1)
+        yield module.found(target, "FU105", Level.LIKELY, message, symbol)
 
 
 def _asks(reached: Reached, module: Module, function: Function) -> bool:
@@ -125,10 +126,7 @@ def _at_import(reached: Reached, module: Module) -> Iterator[Finding]:
                 if meaning.startswith(("requests.Session", "requests.session", "requests.adapters")):
                     continue
                 message = f"`{name}` keeps what `{text}` gives when the process starts"
-                yield Finding(
-                    "FU121", Level.LIKELY, module.path, value.lineno, message, f"{module.name}.{name}",
-                    value.col_offset + 1,
-                )  # fmt: skip
+                yield module.found(value, "FU121", Level.LIKELY, message, f"{module.name}.{name}")
                 break
 
 
@@ -148,9 +146,7 @@ def _conversations(module: Module) -> Iterator[Finding]:
             and (is_web(module) or last != "InMemoryStore")
         ):
             message = f"`{last}` keeps conversations in the process"
-            yield Finding(
-                "FU124", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{last}", node.col_offset + 1
-            )
+            yield module.found(node, "FU124", Level.LIKELY, message, f"{module.name}:{last}")
 
 
 def _tools(module: Module) -> Iterator[Finding]:
@@ -168,7 +164,5 @@ def _tools(module: Module) -> Iterator[Finding]:
         if node.func.attr in ("streamable_http_app", "http_app") or (node.func.attr == "run" and by_http):
             text = text_of(node.func)
             message = f"`{text}` serves sessions that only this process knows"
-            yield Finding(
-                "FU126", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{text}", node.col_offset + 1
-            )
+            yield module.found(node, "FU126", Level.LIKELY, message, f"{module.name}:{text}")
             return

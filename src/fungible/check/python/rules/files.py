@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.entries import is_web
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
+from fungible.check.python.nodes import argument, last_name, text_of
 from fungible.check.python.reached import Reached
-from fungible.check.python.text import text_of
 
 RULES = (
     Rule(
@@ -73,9 +74,9 @@ _SAVES = frozenset({"write_text", "write_bytes", "touch"})
 
 def find(reached: Reached) -> Iterator[Finding]:
     """Databases with a path that is written down, and what reached functions write to disk."""
+    serving = set(reached.modules.values())
     for module in reached.program.modules.values():
-        web = is_web(module) or any(reached.modules[each] is module for each in reached.ways)
-        if web:
+        if module in serving or is_web(module):
             yield from _databases(module)
             yield from _indexes(module)
     for module, function in reached:
@@ -91,14 +92,12 @@ def _databases(module: Module) -> Iterator[Finding]:
         meaning = module.meaning(node.func, function) or ""
         if meaning not in _DATABASES:
             continue
-        path = _argument(node, _DATABASES[meaning], 0)
+        path = argument(node, _DATABASES[meaning], 0)
         text = _fixed(module, function, path)
         if text is None or (text == ":memory:" and function is not None):
             continue
         message = f"`{meaning}` opens {text!r}, which each process has for itself"
-        yield Finding(
-            "FU116", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{meaning}", node.col_offset + 1
-        )
+        yield module.found(node, "FU116", Level.LIKELY, message, f"{module.name}:{meaning}")
 
 
 def _indexes(module: Module) -> Iterator[Finding]:
@@ -108,10 +107,7 @@ def _indexes(module: Module) -> Iterator[Finding]:
             meaning = module.meaning(node.func, function) or ""
             if meaning in _INDEXES and not _configured(module, function, node):
                 message = f"`{meaning}` keeps its content where only this process sees it"
-                yield Finding(
-                    "FU125", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{meaning}",
-                    node.col_offset + 1,
-                )  # fmt: skip
+                yield module.found(node, "FU125", Level.LIKELY, message, f"{module.name}:{meaning}")
 
 
 def _written(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
@@ -130,25 +126,22 @@ def _written(reached: Reached, module: Module, function: Function) -> Iterator[F
             f"a file is written to `{shown if len(shown) < 60 else shown[:57] + '...'}` {reached.told(function)}"
         )
         symbol = f"{module.name}.{function.name}:{shown}"
-        yield Finding("FU117", level, module.path, node.lineno, message, symbol, node.col_offset + 1)
+        yield module.found(node, "FU117", level, message, symbol)
 
 
 def _target(module: Module, function: Function, node: ast.Call) -> ast.expr | None:
     """The path that a call writes to; None where it writes none."""
     meaning = module.meaning(node.func, function) or ""
     if meaning in ("builtins.open", "io.open", "aiofiles.open", "codecs.open"):
-        mode = _argument(node, "mode", 1)
+        mode = argument(node, "mode", 1)
         writes = isinstance(mode, ast.Constant) and isinstance(mode.value, str) and _MODE.search(mode.value)
-        path = _argument(node, "file", 0)
-        return path if writes and not isinstance(path, ast.Constant | None) else (path if writes else None)
-    if meaning in ("os.makedirs", "os.mkdir"):
-        return None
+        return argument(node, "file", 0) if writes else None
     if not isinstance(node.func, ast.Attribute):
         return None
     if node.func.attr in _SAVES and meaning.partition(".")[0] in ("", module.name.partition(".")[0]):
         return node.func.value
     if node.func.attr == "open" and meaning == "":
-        mode = _argument(node, "mode", 0)
+        mode = argument(node, "mode", 0)
         if isinstance(mode, ast.Constant) and isinstance(mode.value, str) and re.fullmatch(r"[wax]b?\+?", mode.value):
             return node.func.value
     if node.func.attr == "save" and len(node.args) == 1 and _is_upload(module, function, node.func.value):
@@ -164,30 +157,26 @@ def _is_upload(module: Module, function: Function, node: ast.expr) -> bool:
 
 
 def _handed_on(reached: Reached, module: Module, function: Function) -> Iterator[Finding]:
-    """Temporary files that stay, whose path goes into the session."""
+    """Temporary files that stay, whose path goes into the session or into an answer."""
     made = {
         name
-        for node in function.body()
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-        and _stays(module, function, node.value)
-        for target in node.targets
-        for each in ast.walk(target)
-        if isinstance(each, ast.Name) and (name := each.id)
-    }  # fmt: skip
-    for node in function.body():
+        for name, values in function.given.items()
+        if any(isinstance(each, ast.Call) and _stays(module, function, each) for each in values)
+    }
+    for node in function.body() if made else ():
+        said = ""
         if isinstance(node, ast.Return) and node.value is not None and _tells(node.value, made):
-            message = f"the path of a temporary file is given away {reached.told(function)}"
-            symbol = f"{module.name}.{function.name}:temporary"
-            yield Finding("FU118", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
-        if not isinstance(node, ast.Assign) or not made & {
-            n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)
-        }:
-            continue
-        for target in node.targets:
-            if isinstance(target, ast.Subscript) and re.search(r"(^|\.)session$", text_of(target.value)):
-                message = f"the path of a temporary file goes into the session {reached.told(function)}"
-                symbol = f"{module.name}.{function.name}:temporary"
-                yield Finding("FU118", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
+            said = "is given away"
+        elif isinstance(node, ast.Assign) and made & {each.id for each in _names(node.value)}:
+            kept = [each.value for each in node.targets if isinstance(each, ast.Subscript)]
+            said = "goes into the session" if any(last_name(each) == "session" for each in kept) else ""
+        if said and isinstance(node, ast.stmt):
+            message = f"the path of a temporary file {said} {reached.told(function)}"
+            yield module.found(node, "FU118", Level.LIKELY, message, f"{module.name}.{function.name}:temporary")
+
+
+def _names(node: ast.AST) -> Iterator[ast.Name]:
+    return (each for each in ast.walk(node) if isinstance(each, ast.Name))
 
 
 def _tells(value: ast.expr, names: set[str]) -> bool:
@@ -205,13 +194,6 @@ def _stays(module: Module, function: Function, node: ast.Call) -> bool:
     meaning = module.meaning(node.func, function) or ""
     kept = any(each.arg == "delete" and text_of(each.value) == "False" for each in node.keywords)
     return meaning in ("tempfile.mkstemp", "tempfile.mkdtemp") or (meaning == "tempfile.NamedTemporaryFile" and kept)
-
-
-def _argument(node: ast.Call, name: str, position: int) -> ast.expr | None:
-    for each in node.keywords:
-        if each.arg == name:
-            return each.value
-    return node.args[position] if len(node.args) > position else None
 
 
 def _fixed(module: Module, function: Function | None, node: ast.expr | None) -> str | None:

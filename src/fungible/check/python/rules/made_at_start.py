@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
+from fungible.check.python.nodes import last_name, text_of
 from fungible.check.python.reached import Reached, is_main
-from fungible.check.python.text import last_name, text_of
 
 RULES = (
     Rule(
@@ -60,17 +61,17 @@ _SCHEDULERS = re.compile(r"^(apscheduler\.schedulers\..*Scheduler|flask_apschedu
 def find(reached: Reached) -> Iterator[Finding]:
     """Secrets and schedulers of a process's own, and hashes that depend on its seed."""
     for module in reached.program.modules.values():
-        yield from _secrets(module)
-        yield from _schedulers(module)
+        yield from _secrets(reached, module)
+        yield from _schedulers(reached, module)
     for module, function in reached:
         yield from _hashes(reached, module, function)
 
 
-def _secrets(module: Module) -> Iterator[Finding]:
+def _secrets(reached: Reached, module: Module) -> Iterator[Finding]:
     for node in module.nodes:
         function = module.around(node)
         made = function is not None and function.name.endswith(".__init__")
-        if function is not None and not made and not _is_factory(function):
+        if function is not None and not made and not reached.is_factory(function):
             continue
         for name, value in _set(node):
             last = name.rpartition(".")[2]
@@ -91,7 +92,7 @@ def _secret(module: Module, name: str, value: ast.expr, meaning: str, call: ast.
     else:
         message = f"`{name}` is made by `{meaning}` when the process starts"
     level = Level.LIKELY if fallback else Level.CERTAIN
-    return Finding("FU113", level, module.path, value.lineno, message, f"{module.name}:{name}", value.col_offset + 1)
+    return module.found(value, "FU113", level, message, f"{module.name}:{name}")
 
 
 def _set(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
@@ -108,7 +109,7 @@ def _set(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         yield from ((each.arg, each.value) for each in node.keywords if each.arg)
 
 
-def _schedulers(module: Module) -> Iterator[Finding]:
+def _schedulers(reached: Reached, module: Module) -> Iterator[Finding]:
     made = {
         name
         for name, value in module.bindings.items()
@@ -118,7 +119,7 @@ def _schedulers(module: Module) -> Iterator[Finding]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "start":
             continue
         function = module.around(node)
-        if function is not None and not _is_factory(function) and not _is_startup(function):
+        if function is not None and not reached.is_factory(function) and not _is_startup(function):
             continue
         if function is None and is_main(module, node):
             continue
@@ -127,9 +128,7 @@ def _schedulers(module: Module) -> Iterator[Finding]:
         if (isinstance(root, ast.Name) and root.id in made) or local:
             text = text_of(root)
             message = f"`{text}.start()` runs in every process that loads `{module.name}`"
-            yield Finding(
-                "FU110", Level.LIKELY, module.path, node.lineno, message, f"{module.name}:{text}", node.col_offset + 1
-            )
+            yield module.found(node, "FU110", Level.LIKELY, message, f"{module.name}:{text}")
 
 
 def _binds_scheduler(module: Module, function: Function, root: ast.expr) -> bool:
@@ -151,7 +150,7 @@ def _hashes(reached: Reached, module: Module, function: Function) -> Iterator[Fi
                 continue
             message = f"`{text_of(node)}` differs from process to process {reached.told(function)}"
             symbol = f"{module.name}.{function.name}:hash"
-            yield Finding("FU114", Level.LIKELY, module.path, node.lineno, message, symbol, node.col_offset + 1)
+            yield module.found(node, "FU114", Level.LIKELY, message, symbol)
 
 
 def _is_sent(function: Function, node: ast.expr) -> bool:
@@ -182,11 +181,6 @@ def _is_text(node: ast.expr) -> bool:
         elif isinstance(each, ast.BinOp):
             ahead += [each.left, each.right]
     return False
-
-
-def _is_factory(function: Function) -> bool:
-    name = function.name.rpartition(".")[2]
-    return function.outer is None and name.startswith(("create_", "make_", "build_", "get_app", "init_", "configure"))
 
 
 def _is_startup(function: Function) -> bool:

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
-from fungible.check.python.module import Function, Module
+from fungible.check.python.function import Function
+from fungible.check.python.module import Module
+from fungible.check.python.nodes import text_of
 from fungible.check.python.places import Kind, kind_of
 from fungible.check.python.reached import Reached
-from fungible.check.python.text import text_of
 from fungible.check.python.uses import (
     Uses,
     Written,
@@ -118,7 +119,7 @@ _SOCKETS = ("websocket", "ws", "socket", "sock", "conn", "connection", "peer")
 
 
 def find(reached: Reached) -> Iterator[Finding]:
-    """A finding for each place and sort of write, at the first line that makes it."""
+    """A finding for each place and sort of write, at the first line that makes it: a place is one matter."""
     for used in uses(reached).values():
         seen = set()
         for written in used.writes:
@@ -150,7 +151,7 @@ def _defaults(reached: Reached, module: Module, function: Function) -> Iterator[
             mutable.discard(target.id)
             message = f"the default of `{target.id}` is changed {reached.told(function)}"
             symbol = f"{module.name}.{function.name}({target.id})"
-            yield Finding("FU104", Level.CERTAIN, module.path, node.lineno, message, symbol, node.col_offset + 1)
+            yield module.found(node, "FU104", Level.CERTAIN, message, symbol)
 
 
 def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
@@ -162,11 +163,10 @@ def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
         level = Level.POSSIBLE
     if rule in _STATE and _is_cached(used, written, harmless):
         rule = "FU105"
-        level = Level.POSSIBLE if is_memo(used) and is_compared(module, used) else Level.LIKELY
-    line, column = getattr(write.node, "lineno", place.line), getattr(write.node, "col_offset", 0) + 1
+        level = Level.POSSIBLE if is_memo(used) and is_compared(used) else Level.LIKELY
     # What an object keeps in several attributes is one matter.
     symbol = place.full.rpartition(".")[0] if place.owner == "instance" else place.full
-    return Finding(rule, level, module.path, line, _message(reached, used, written, rule), symbol, column)
+    return module.found(write.node, rule, level, _message(reached, used, written, rule), symbol)
 
 
 def _is_harmless(used: Uses, written: Written, rule: str) -> bool:
@@ -174,7 +174,7 @@ def _is_harmless(used: Uses, written: Written, rule: str) -> bool:
     attribute is set and read within a request, what is under way is counted, objects number themselves, or nothing
     reads it."""
     place, write = used.place, written.write
-    if rule in (*_STATE, "FU109") and (is_lazy(written.module, written) or is_memo(used)):
+    if rule in (*_STATE, "FU109") and (is_lazy(written) or is_memo(used)):
         return True
     if rule == "FU107" and place.owner == "instance" and (used.reads == 0 or _goes_up_and_down(used)):
         return True
