@@ -43,7 +43,16 @@ def ruff(name: str, source: str) -> set[int]:
     """The lines that ruff tells, with these rules alone."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / f"{name}.py").write_text(source)
-        command = ["ruff", "check", "--isolated", "--no-cache", "--output-format=json", f"--select={','.join(RUFF)}"]
+        command = [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--isolated",
+            "--no-cache",
+            "--output-format=json",
+            f"--select={','.join(RUFF)}",
+        ]
         done = subprocess.run([*command, folder], capture_output=True, text=True)
     return {each["location"]["row"] for each in json.loads(done.stdout)}
 
