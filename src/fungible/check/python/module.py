@@ -207,4 +207,5 @@ def _classes(tree: ast.Module) -> Iterator[tuple[str, ast.ClassDef]]:
             yield prefix + node.name, node
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             prefix = f"{prefix}{node.name}."
-        ahead.extend((child, prefix) for child in reversed(list(ast.iter_child_nodes(node))))
+        inner = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
+        ahead.extend((child, prefix) for child in reversed(inner))

@@ -110,7 +110,7 @@ class Reached:
                     kept.update(() if is_main(module, node) else (name,))
                 elif around in self:
                     passing.add(name)
-                elif self.is_factory(around):
+                elif around in self.factories:
                     given.add(name)
         for function, way in self.ways.items():
             name = function.name.rpartition(".")[2]
@@ -125,14 +125,17 @@ class Reached:
             lasting |= {inner for owner, inner in self._made_in_init if owner in lasting} - (passing - kept)
         return frozenset(lasting)
 
-    def is_factory(self, function: Function) -> bool:
-        """Whether a function makes what the app is made of, and no request reaches it: it makes the app object,
+    @cached_property
+    def factories(self) -> frozenset[Function]:
+        """The functions that make what the app is made of, and that no request reaches: each makes the app object,
         registers routes, or has views inside."""
-        if function in self:
-            return False
-        if any(each.outer is function for each in self.ways) or function.name in _AT_START:
-            return True
-        return any(isinstance(node, ast.Call) and last_name(node.func) in _MAKES_AN_APP for node in function.body())
+        around = {each.outer for each in self.ways}
+        functions = (each for module in self.program.modules.values() for each in module.functions)
+        return frozenset(
+            each
+            for each in functions
+            if each not in self.ways and (each in around or each.name in _AT_START or _makes_an_app(each))
+        )
 
     @cached_property
     def _made_in_init(self) -> frozenset[tuple[str, str]]:
@@ -157,6 +160,10 @@ def is_main(module: Module, node: ast.AST) -> bool:
             return True
         parent = module.parents.get(parent)
     return False
+
+
+def _makes_an_app(function: Function) -> bool:
+    return any(isinstance(node, ast.Call) and last_name(node.func) in _MAKES_AN_APP for node in function.body())
 
 
 def _methods(program: Program) -> Mapping[str, list[tuple[Module, Function]]]:

@@ -71,7 +71,7 @@ def _secrets(reached: Reached, module: Module) -> Iterator[Finding]:
     for node in module.nodes:
         function = module.around(node)
         made = function is not None and function.name.endswith(".__init__")
-        if function is not None and not made and not reached.is_factory(function):
+        if function is not None and not made and function not in reached.factories:
             continue
         for name, value in _set(node):
             last = name.rpartition(".")[2]
@@ -119,7 +119,7 @@ def _schedulers(reached: Reached, module: Module) -> Iterator[Finding]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "start":
             continue
         function = module.around(node)
-        if function is not None and not reached.is_factory(function) and not _is_startup(function):
+        if function is not None and function not in reached.factories and not _is_startup(function):
             continue
         if function is None and is_main(module, node):
             continue
