@@ -185,12 +185,10 @@ frontend {FRONTEND}
 """
 
 
-def backend_section(
-    settings: RouterSettings, servers: Iterable[tuple[str, Upstream]], version: tuple[int, int, int]
-) -> str:
-    """The processes, and the rules by which a request is given to one."""
+def backend_section(settings: RouterSettings, servers: Iterable[str]) -> str:
+    """The processes, a line each, and the rules by which a request is given to one."""
     cause = f"str(cause),map_str({CAUSE},no-process)"
-    listed = "\n".join(f"  server {name} {server_words(upstream, version)}" for name, upstream in servers)
+    listed = "\n".join(f"  {line}" for line in servers)
     return f"""
 backend {BACKEND}
   balance roundrobin
@@ -229,12 +227,13 @@ def configuration(
     `connections` bounds the client connections, `threads` is how many serve them. Raises `Problem` for an address
     that is none.
     """
+    lines = [f"server {name} {server_words(upstream, version)}" for name, upstream in servers]
     return "".join(
         [
             global_section(settings, given, connections, threads),
             defaults_section(settings),
             frontend_section(settings, given),
-            backend_section(settings, servers, version),
+            backend_section(settings, lines),
         ]
     )
 

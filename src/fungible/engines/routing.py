@@ -1,0 +1,121 @@
+"""The router on an engine: HAProxy's configuration where processes are found by name, and the files beside it.
+
+Engines balance connections (kube-proxy, IPVS), and a client that keeps one open would meet one process again and
+again. So the formation brings its router along: the same rules as on one machine (runtime/router), with the processes
+found by DNS in place of being added and deleted over the runtime socket.
+"""
+
+from __future__ import annotations
+
+from fungible.engines.description import Description, Workload
+from fungible.runtime.router.answers import answers_map
+from fungible.runtime.router.configuration import (
+    ANSWERS,
+    BACKEND,
+    CAUSE,
+    FRONTEND,
+    backend_section,
+    defaults_section,
+    pool_keyword,
+    refusal,
+)
+from fungible.runtime.router.model import RouterSettings
+
+ROUTER_PORT = 8080
+CONFIGURATION = "haproxy.cfg"
+MOST = 250
+"""Processes that the router can be told of; a DNS answer of more would not fit (`accepted_payload_size`)."""
+_VERSION = (2, 8, 0)
+_SAID_OF_CLIENTS = "'^(x[-_]forwarded[-_]|(forwarded|x[-_]real[-_]ip|proxy)$)' -m reg"
+
+
+def router_files(description: Description, web: Workload, address: str, *, behind: bool) -> dict[str, str]:
+    """The files of the router by name, for one folder, from where HAProxy 2.8 reads them (`haproxy -C FOLDER -f
+    haproxy.cfg`).
+
+    `address` is the name that stands for the processes (`tasks.web`, `web-processes`). With `behind` another proxy
+    stands before it (an Ingress), and what that says of the client (X-Forwarded-*) is kept; without, a client could
+    forge it, so it is deleted.
+    """
+    settings = RouterSettings(
+        queue_timeout=description.queue_timeout,
+        request_timeout=description.request_timeout,
+        max_body=description.max_body,
+    )
+    backend = backend_section(settings, [_template(web, address)])
+    parts = [_global(), defaults_section(settings), _resolvers(), _frontend(settings, behind), backend]
+    return {CONFIGURATION: "".join(parts).lstrip(), ANSWERS: answers_map(), CAUSE: "cause starting\n"}
+
+
+def _global() -> str:
+    return """
+global
+  nbthread 2
+  tune.idle-pool.shared off
+  maxconn 10000
+  log stdout format raw local0 notice
+  # As much time as requests may take: then whoever replaces this router has all new ones.
+  hard-stop-after 60s
+"""
+
+
+def _resolvers() -> str:
+    """The engine's own name service, asked each second, and believed no longer; where it fails, what it said last
+    holds."""
+    return """
+resolvers engine
+  parse-resolv-conf
+  accepted_payload_size 8192
+  timeout resolve 1s
+  timeout retry 1s
+  resolve_retries 3
+  hold valid 1s
+  hold obsolete 0s
+  hold nx 10s
+  hold other 30s
+  hold refused 30s
+  hold timeout 30s
+"""
+
+
+def _frontend(settings: RouterSettings, behind: bool) -> str:
+    if behind:
+        forwarded = "\n".join(
+            f"  http-request set-header {name} {value} unless {{ req.hdr({name}) -m found }}"
+            for name, value in (("X-Forwarded-Proto", "http"), ("X-Forwarded-Host", "%[req.hdr(host)]"))
+        )
+        forwarded = f"  option forwardfor\n{forwarded}"
+    else:
+        forwarded = "\n".join(
+            (
+                "  # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name.",
+                f"  http-request del-header {_SAID_OF_CLIENTS}",
+                "  option forwardfor",
+                "  http-request set-header X-Forwarded-Proto http",
+                "  http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+            )
+        )
+    return f"""
+frontend {FRONTEND}
+  bind :{ROUTER_PORT}
+  monitor-uri /fungible-router
+  unique-id-format %[uuid()]
+  unique-id-header X-Request-Id
+  http-request set-var(txn.form) str(.html) if {{ req.fhdr(accept) -m sub text/html }}
+  {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
+{forwarded}
+  http-after-response set-header X-Request-Id %ID
+  default_backend {BACKEND}
+"""
+
+
+def _template(web: Workload, address: str) -> str:
+    """The lines of all processes. The name gives those that are ready; the check is of the connection alone, so that
+    a process that is busy stays and one that is gone is not tried for long."""
+    words = [f"server-template process- 1-{MOST} {address}:{web.port}", "resolvers engine", "init-addr none"]
+    words += ["check inter 1s fall 1 rise 1"]
+    words += [pool_keyword(_VERSION), "var(txn.pool,crashed),set-var(txn.fate)", "pool-purge-delay 2s"]
+    words += ["pool-max-conn 64"]
+    if web.max_in_flight:
+        words.append(f"maxconn {web.max_in_flight}")
+    return " ".join(words)
