@@ -18,7 +18,9 @@ from fungible.cli import (
     check,
     config,
     dashboard,
+    deploy,
     doctor,
+    image,
     logs,
     ps,
     record,
@@ -58,6 +60,8 @@ app.command("build")(build.build)
 app.command("check")(check.check)
 app.command("verify", cls=verify.VerifyCommand)(verify.verify)
 app.command("record")(record.record)
+app.command("image")(image.image)
+app.add_typer(deploy.deploy)
 app.command("doctor")(doctor.doctor)
 
 

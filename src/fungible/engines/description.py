@@ -96,10 +96,8 @@ class Description:
 def describe(app: App, image: str, release: str, config: Mapping[str, str]) -> Description:
     """The formation of `app` with these config vars, its processes from `image`.
 
-    Raises Problem for what no engine of several machines can run: a type that listens on a Unix socket, a backing
-    service that only an embedded one stands for, a database that is a file.
+    Raises Problem for a type that listens on a Unix socket: nobody on another machine reaches it.
     """
-    _attached(app, config)
     workloads = tuple(_workload(each) for each in app.types.values())
     secret = {name for name, value in config.items() if looks_secret(name, value)}
     router = app.settings.router
@@ -133,8 +131,9 @@ def listening_everywhere(command: str) -> str:
     return _LOOPBACK_OPTION.sub(r"\g<1>0.0.0.0", opened)
 
 
-def _attached(app: App, config: Mapping[str, str]) -> None:
-    """Raises Problem for a backing service that is not there where the processes will be."""
+def check_attached(app: App, config: Mapping[str, str]) -> None:
+    """Raises Problem for a backing service that is not there where an engine's processes are: one that only an
+    embedded server or a file stands for."""
     for name, kind in app.settings.services.items():
         if name in config:
             continue

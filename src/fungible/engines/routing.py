@@ -22,6 +22,8 @@ from fungible.runtime.router.configuration import (
 from fungible.runtime.router.model import RouterSettings
 
 ROUTER_PORT = 8080
+ALIVE = "/fungible-router"
+"""What the router answers itself: whether it is there, not whether a process is."""
 CONFIGURATION = "haproxy.cfg"
 MOST = 250
 """Processes that the router can be told of; a DNS answer of more would not fit (`accepted_payload_size`)."""
@@ -52,7 +54,8 @@ def _global() -> str:
 global
   nbthread 2
   tune.idle-pool.shared off
-  maxconn 10000
+  # As many connections as these descriptors allow: what a node allows may be less, or a billion.
+  fd-hard-limit 16384
   log stdout format raw local0 notice
   # As much time as requests may take: then whoever replaces this router has all new ones.
   hard-stop-after 60s
@@ -98,7 +101,7 @@ def _frontend(settings: RouterSettings, behind: bool) -> str:
     return f"""
 frontend {FRONTEND}
   bind :{ROUTER_PORT}
-  monitor-uri /fungible-router
+  monitor-uri {ALIVE}
   unique-id-format %[uuid()]
   unique-id-header X-Request-Id
   http-request set-var(txn.form) str(.html) if {{ req.fhdr(accept) -m sub text/html }}

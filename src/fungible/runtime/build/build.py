@@ -20,7 +20,7 @@ from fungible.build.links import delete, write_protect
 from fungible.build.seal import read_tree
 from fungible.build.store import Build, read_record
 from fungible.runtime.build.boot_known import Boot
-from fungible.runtime.build.building import Builder, withheld
+from fungible.runtime.build.building import Builder, Built, withheld
 from fungible.runtime.build.journey import Plan
 from fungible.runtime.build.proving import Prover, known, proved_text
 from fungible.runtime.ending import cancelled_by_signals
@@ -46,11 +46,26 @@ class Options:
     plan: Plan
 
 
+@dataclass(frozen=True)
+class Proved:
+    """A build and what its proof says, None where there was none."""
+
+    built: Built
+    boot: Boot | None
+
+
 async def build_app(app: App, options: Options, operating_system: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """Build, prove, and write what is asked for; returns the document and what people read of it.
 
     Raises Problem where the app is at fault: with exit 1 for what is not in order.
     """
+    proved = await build_and_prove(app, options, operating_system)
+    out = options.out.absolute() if options.out is not None else None
+    return _document(proved, out), _text(proved, out)
+
+
+async def build_and_prove(app: App, options: Options, operating_system: Mapping[str, str]) -> Proved:
+    """Build, prove, and write what is asked for; raises Problem as `build_app` does."""
     folders = folders_for(app.state_name, operating_system).make()
     bus = Bus[Event]()
     hide = [*secrets_of(dict(operating_system)), *secrets_of(load_config(folders))]
@@ -79,7 +94,7 @@ async def _build(
     processes: Path,
     bus: Bus[Event],
     conceal: Callable[[Release], None],
-) -> tuple[dict[str, Any], str]:
+) -> Proved:
     out = options.out.absolute() if options.out is not None else None
     if out is not None:
         _check_target(out, app.folder)
@@ -111,8 +126,7 @@ async def _build(
             boot = await prover.prove(app, made.build.content, made.bound, config)
     if out is not None:
         await asyncio.to_thread(write_out, made.build, out, app)
-    document = _document(made.build, made.reused, made.seconds, boot, out)
-    return document, _text(made.build, made.reused, made.seconds, boot, out)
+    return Proved(made, boot)
 
 
 def write_out(build: Build, out: Path, app: App) -> None:
@@ -159,12 +173,12 @@ def _check_target(out: Path, app: Path) -> None:
             raise Problem(f"{plain(out / _RECORD)}: this is no record of a build; name another folder") from None
 
 
-def _document(build: Build, reused: bool, seconds: float, boot: Boot | None, out: Path | None) -> dict[str, Any]:
-    record = build.record
+def _document(proved: Proved, out: Path | None) -> dict[str, Any]:
+    record, boot = proved.built.build.record, proved.boot
     return {
         "digest": record.digest,
-        "reused": reused,
-        "seconds": round(seconds, 3),
+        "reused": proved.built.reused,
+        "seconds": round(proved.built.seconds, 3),
         "files": len(record.files),
         "assets": record.assets,
         "tools": dict(record.tools),
@@ -174,10 +188,11 @@ def _document(build: Build, reused: bool, seconds: float, boot: Boot | None, out
     }
 
 
-def _text(build: Build, reused: bool, seconds: float, boot: Boot | None, out: Path | None) -> str:
-    record = build.record
+def _text(proved: Proved, out: Path | None) -> str:
+    record, boot = proved.built.build.record, proved.boot
     what = counted(len(record.files), "file") + (f", {record.assets} of them assets" if record.assets else "")
-    lines = [f"{record.digest[:_SHOWN]} {'is there already' if reused else f'built in {seconds:.1f} s'}: {what}"]
+    how = "is there already" if proved.built.reused else f"built in {proved.built.seconds:.1f} s"
+    lines = [f"{record.digest[:_SHOWN]} {how}: {what}"]
     if boot is not None:
         lines.append(proved_text(boot))
     unproved = [*record.unproved, *(boot.unproved if boot is not None else ())]

@@ -1,0 +1,1 @@
+"""An image of what runs here: the build, the environment and the libraries of its processes, nothing else."""

@@ -1,0 +1,146 @@
+"""Layers as an archive that engines load: an image layout of OCI, which is a `docker save` archive as well.
+
+The same content gives the same bytes: entries in order, no time of making, owners root. Sources: the OCI image format
+specification 1.1 (image-layout, manifest, config), and the Docker image specification 1.2 (`manifest.json`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fungible.engines.image.content import File, Layer, Link
+
+_BLOBS = "blobs/sha256"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the image runs: its `reference` (`shop:1a2b`), what an engine starts, and in which environment."""
+
+    reference: str
+    architecture: str
+    entrypoint: Sequence[str]
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
+    user: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Blob:
+    digest: str
+    size: int
+    content: bytes | Path
+
+
+def write_archive(path: Path, layers: Sequence[Layer], settings: Settings) -> str:
+    """Write the archive to `path`, which appears when it is whole; returns the digest of the image's manifest.
+
+    Raises OSError.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        made = [_layer(each, Path(folder) / str(number)) for number, each in enumerate(layers)]
+        config = _json(_configuration(settings, layers, made))
+        manifest = _json(
+            {
+                "schemaVersion": 2,
+                "mediaType": _MANIFEST,
+                "config": _descriptor(_CONFIG, config),
+                "layers": [_descriptor(_LAYER, each) for each in made],
+            }
+        )
+        draft = Path(folder) / "archive"
+        with draft.open("wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
+            for blob in {each.digest: each for each in (*made, config, manifest)}.values():
+                _add(archive, f"{_BLOBS}/{blob.digest}", blob.content)
+            index = [{**_descriptor(_MANIFEST, manifest), "annotations": _names(settings.reference)}]
+            _add(archive, "index.json", _json({"schemaVersion": 2, "manifests": index}).content)
+            _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+            saved = {
+                "Config": f"{_BLOBS}/{config.digest}",
+                "RepoTags": [settings.reference],
+                "Layers": [f"{_BLOBS}/{each.digest}" for each in made],
+            }
+            _add(archive, "manifest.json", _json([saved]).content)
+        draft.replace(path)
+    return f"sha256:{manifest.digest}"
+
+
+def _configuration(settings: Settings, layers: Sequence[Layer], made: Sequence[_Blob]) -> dict[str, Any]:
+    return {
+        "architecture": settings.architecture,
+        "os": "linux",
+        "config": {
+            "User": settings.user,
+            "Env": [f"{name}={value}" for name, value in settings.environment.items()],
+            "Entrypoint": list(settings.entrypoint),
+            "Cmd": list(settings.command),
+            "WorkingDir": settings.folder,
+            "StopSignal": "SIGTERM",
+            "Labels": dict(settings.labels),
+        },
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{each.digest}" for each in made]},
+        "history": [{"created_by": f"fungible: {each.about}"} for each in layers],
+    }
+
+
+def _layer(layer: Layer, path: Path) -> _Blob:
+    with path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for entry in layer.entries:
+            member = tarfile.TarInfo(entry.path.lstrip("/"))
+            if isinstance(entry, Link):
+                member.type, member.linkname, member.mode = tarfile.SYMTYPE, entry.target, 0o777
+                tar.addfile(member)
+            elif isinstance(entry, File):
+                member.mode, member.mtime = 0o755 if entry.executable else 0o644, entry.modified
+                if entry.source is None:
+                    member.size = len(entry.content)
+                    tar.addfile(member, io.BytesIO(entry.content))
+                else:
+                    with entry.source.open("rb") as source:
+                        member.size = source.seek(0, 2)
+                        source.seek(0)
+                        tar.addfile(member, source)
+            else:
+                member.type, member.mode = tarfile.DIRTYPE, 0o1777 if entry.shared else 0o755
+                tar.addfile(member)
+    with path.open("rb") as made:
+        digest = hashlib.file_digest(made, "sha256").hexdigest()
+    return _Blob(digest, path.stat().st_size, path)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes | Path) -> None:
+    member = tarfile.TarInfo(name)
+    member.mode = 0o644
+    if isinstance(content, bytes):
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+        return
+    member.size = content.stat().st_size
+    with content.open("rb") as file:
+        archive.addfile(member, file)
+
+
+def _json(value: object) -> _Blob:
+    content = json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+    return _Blob(hashlib.sha256(content).hexdigest(), len(content), content)
+
+
+def _descriptor(kind: str, blob: _Blob) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": f"sha256:{blob.digest}", "size": blob.size}
+
+
+def _names(reference: str) -> dict[str, str]:
+    return {"io.containerd.image.name": reference, "org.opencontainers.image.ref.name": reference.rpartition(":")[2]}

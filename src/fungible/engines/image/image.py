@@ -1,0 +1,201 @@
+"""From a build to an image: what of this machine it needs, in layers, as an archive or in an engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fungible.app.load import DOTENV
+from fungible.app.model import App
+from fungible.app.problem import Exit, Problem
+from fungible.app.procfile import RELEASE
+from fungible.app.wording import plain
+from fungible.build.tools import programs_of
+from fungible.engines.description import LAME_DUCK, PORT, USER, Description
+from fungible.engines.image.archive import Settings
+from fungible.engines.image.closure import Host, file_at, libraries, program, system
+from fungible.engines.image.content import Entry, File, Folder, Layer, Link, layer
+from fungible.engines.routing import CONFIGURATION, ROUTER_PORT
+from fungible.runtime.ground.confinement import shell_command
+from fungible.runtime.router.binary import find
+
+HOME = "/fungible"
+_ENTRY = Path(__file__).with_name("entry.py")
+ENTRYPOINT = (f"{HOME}/python", "-I", "-S", f"{HOME}/{_ENTRY.name}")
+ROUTER = "router"
+CONFIGURED = "/etc/fungible"
+"""The folder in which the router finds its files (`engines.routing`)."""
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_PASSWD = f"root:x:0:0:root:/:/usr/sbin/nologin\napp:x:{USER}:{USER}:app:/tmp:/usr/sbin/nologin\n"
+_GROUP = f"root:x:0:\napp:x:{USER}:\n"
+_NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\n"
+_OWN = "/tmp/"
+_NOT_SHIPPED = frozenset({DOTENV})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an image is made of: the `app`, its formation, the folder with its build's files, folders of the app's
+    that are seen where they are (`bound`), the PATH of its processes, and more paths that belong in."""
+
+    app: App
+    description: Description
+    content: Path
+    bound: Sequence[str]
+    search: str
+    include: Sequence[Path] = ()
+
+
+def layers_of(wanted: Wanted) -> tuple[Layer, ...]:
+    """The layers, lowest first: the system with the router, the environment, the app. Raises Problem for what is not
+    there, and for what would be hidden by a container's own /tmp."""
+    host = Host(wanted.search, skipped=(wanted.app.folder,))
+    lowest = layer("system", _with_libraries(host, _system(host)))
+    environment = layer("environment", _with_libraries(host, _environment(host, wanted)), [lowest])
+    app = layer("app", _with_libraries(host, _app(wanted)), [lowest, environment])
+    for each in (*environment.entries, *app.entries):
+        if each.path.startswith(_OWN):
+            raise Problem(f"{plain(each.path)}: every container has a {_OWN[:-1]} of its own; keep this elsewhere")
+    return lowest, environment, app
+
+
+def settings_of(wanted: Wanted, digest: str) -> Settings:
+    """How the image runs. Raises Problem where this machine is none that engines know."""
+    architecture = _ARCHITECTURES.get(platform.machine())
+    if sys.platform != "linux" or architecture is None:
+        raise Problem(
+            f"an image is made of this machine's programs, and this one is {sys.platform} on {platform.machine()}; "
+            "make it on Linux (x86_64 or aarch64)",
+            Exit.NOT_ALLOWED,
+        )
+    return Settings(
+        reference=wanted.description.image,
+        architecture=architecture,
+        entrypoint=ENTRYPOINT,
+        command=("web",),
+        environment={"PATH": _path(wanted.search), "LANG": "C.UTF-8", **wanted.description.given, "TMPDIR": "/tmp"},
+        folder=str(wanted.app.folder),
+        user=f"{USER}:{USER}",
+        labels={"org.opencontainers.image.title": wanted.app.name, "fungible.build": digest},
+    )
+
+
+def load(archive: Path, engine: str) -> None:
+    """Load an archive into the engine of this name (`docker`, `podman`). Raises Problem where it takes it not."""
+    try:
+        done = subprocess.run([engine, "load", "--quiet", "--input", str(archive)], capture_output=True, text=True)
+    except OSError as error:
+        raise Problem(f"{engine} cannot be run ({error.strerror}); give --out FILE", Exit.NOT_ALLOWED) from None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+        raise Problem(f"{engine} does not load the image: {plain(lines[-1])[:300]}", Exit.NOT_ALLOWED)
+
+
+def formation_file(description: Description) -> dict[str, Any]:
+    """What the entry point reads: each type's command, and how it stops; the release command is one of them."""
+    types: dict[str, Any] = {
+        each.name: {
+            "argv": shell_command(each.command),
+            "stop_signal": each.stop_signal,
+            "lame_duck": each.lame_duck,
+            "port": each.port,
+        }
+        for each in description.workloads
+    }
+    if description.release_command is not None:
+        argv = shell_command(description.release_command)
+        types[RELEASE] = {"argv": argv, "stop_signal": "TERM", "lame_duck": 0, "port": PORT}
+    if description.web is not None and ROUTER not in types:
+        argv = ("/usr/bin/env", f"LD_LIBRARY_PATH={HOME}/haproxy/lib", f"{HOME}/haproxy/bin/haproxy", "-db")
+        argv = (*argv, "-C", CONFIGURED, "-f", f"{CONFIGURED}/{CONFIGURATION}")
+        types[ROUTER] = {"argv": argv, "stop_signal": "USR1", "lame_duck": LAME_DUCK, "port": ROUTER_PORT}
+    return {"types": types}
+
+
+def _system(host: Host) -> Iterator[Entry]:
+    yield from system(host)
+    yield Folder("/tmp", shared=True)
+    yield Folder("/proc")
+    yield Folder("/run")
+    yield from _router(host)
+    for path, text in (("/etc/passwd", _PASSWD), ("/etc/group", _GROUP), ("/etc/nsswitch.conf", _NSSWITCH)):
+        yield File(path, content=text.encode())
+
+
+def _router(host: Host) -> Iterator[Entry]:
+    """The HAProxy that runs here, which may bring its libraries along."""
+    binary = find()
+    yield file_at(binary.path, f"{HOME}/haproxy/bin/haproxy")
+    brought = binary.environment.get("LD_LIBRARY_PATH")
+    own = sorted(Path(brought).iterdir()) if brought else []
+    for each in own:
+        yield file_at(str(each), f"{HOME}/haproxy/lib/{each.name}")
+    yield from libraries(host, [binary.path, *map(str, own)], {each.name for each in own})
+
+
+def _environment(host: Host, wanted: Wanted) -> Iterator[Entry]:
+    description = wanted.description
+    commands = [each.command for each in description.workloads]
+    commands += [description.release_command] if description.release_command else []
+    inside = f"{wanted.app.folder}{os.sep}"
+    python = _python(wanted.search)
+    yield Link(f"{HOME}/python", python)
+    for path in dict.fromkeys((python, *programs_of(commands, wanted.search).values())):
+        if not path.startswith(inside):
+            yield from program(host, path)
+    for each in wanted.include:
+        if not each.exists():
+            raise Problem(f"--include {plain(each)}: there is no such file or folder")
+        path = os.path.abspath(each)
+        yield from program(host, path) if each.is_file() else host.entries(path)
+
+
+def _app(wanted: Wanted) -> Iterator[Entry]:
+    here = Host(wanted.search)
+    yield Folder(str(wanted.app.folder))
+    for entry in here.entries(str(wanted.content.resolve())):
+        inside = os.path.relpath(entry.path, wanted.content.resolve())
+        if inside.split(os.sep)[0] in _NOT_SHIPPED:
+            continue
+        at = f"{wanted.app.folder}/{inside}"
+        yield file_at(entry.path, at) if isinstance(entry, File) else type(entry)(at, *_rest(entry))
+    for each in wanted.bound:
+        yield from here.entries(f"{wanted.app.folder}/{each}")
+        if os.path.isfile(f"{wanted.app.folder}/{each}/pyvenv.cfg"):
+            yield from program(here, f"{wanted.app.folder}/{each}/bin/python")
+    yield file_at(str(_ENTRY), f"{HOME}/{_ENTRY.name}")
+    text = json.dumps(formation_file(wanted.description), indent=1, sort_keys=True)
+    yield File(f"{HOME}/formation.json", content=text.encode())
+
+
+def _with_libraries(host: Host, entries: Iterable[Entry]) -> Iterator[Entry]:
+    code = []
+    for entry in entries:
+        if isinstance(entry, File) and entry.source is not None:
+            code.append(str(entry.source))
+        yield entry
+    yield from libraries(host, code)
+
+
+def _rest(entry: Entry) -> tuple[Any, ...]:
+    return tuple(value for name, value in vars(entry).items() if name != "path")
+
+
+def _python(search: str) -> str:
+    """The interpreter that the entry point runs under: the app's own, or ours where it has none."""
+    found = shutil.which("python", path=search) or shutil.which("python3", path=search) or sys.executable
+    # What is on the PATH may be a script that chooses one of several (pyenv).
+    done = subprocess.run([found, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else os.path.realpath(sys.executable)
+
+
+def _path(search: str) -> str:
+    return os.pathsep.join(dict.fromkeys(each for each in search.split(os.pathsep) if os.path.isabs(each)))

@@ -1,0 +1,124 @@
+"""`fungible image`: build, prove, and make an image of it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fungible.app.model import App
+from fungible.app.problem import Exit, Problem
+from fungible.app.quantity import format_size
+from fungible.app.wording import plain
+from fungible.engines.description import describe
+from fungible.engines.image.archive import write_archive
+from fungible.engines.image.content import File, Layer
+from fungible.engines.image.image import Wanted, layers_of, load, settings_of
+from fungible.runtime.build.build import Options as BuildOptions
+from fungible.runtime.build.build import build_and_prove, write_out
+from fungible.runtime.build.journey import Plan
+from fungible.runtime.ground.folders import folders_for
+
+ENGINES = ("docker", "podman")
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says: the image's reference (None: name and build), where to write the archive, the
+    engine to load it into (None: the first there is, where nothing is written), what else belongs in, and whether to
+    boot the build first; `plan` says what a client does at the app."""
+
+    tag: str | None
+    out: Path | None
+    engine: str | None
+    include: Sequence[Path]
+    boot: bool
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image: its `reference`, the `digest` of its manifest, the digest of the `build` in it."""
+
+    reference: str
+    digest: str
+    build: str
+    layers: tuple[Layer, ...]
+    out: Path | None
+    engine: str | None
+
+    def document(self) -> dict[str, Any]:
+        """For a machine."""
+        return {
+            "image": self.reference,
+            "digest": self.digest,
+            "build": self.build,
+            "layers": [{"about": each.about, "files": _files(each), "bytes": _bytes(each)} for each in self.layers],
+            "out": str(self.out) if self.out else None,
+            "engine": self.engine,
+        }
+
+    def text(self) -> str:
+        """For people."""
+        parts = ", ".join(f"{each.about} {format_size(_bytes(each) >> 20 << 20)}" for each in self.layers)
+        where = f"written to {self.out}" if self.out else f"loaded into {self.engine}"
+        return f"{self.reference} ({parts})\n{self.digest}\n{where}"
+
+
+async def make_image(app: App, options: Options, operating_system: Mapping[str, str]) -> Made:
+    """Make the image; raises Problem for what is not in order, with the build's exit code where that fails."""
+    engine = options.engine or (None if options.out else _engine_here())
+    folders = folders_for(app.state_name, operating_system).make()
+    try:
+        proved = await build_and_prove(app, BuildOptions(None, options.boot, False, options.plan), operating_system)
+        build = proved.built.build
+        # The folder stays: hashed assets of the build before are taken over from it, for pages loaded earlier.
+        content = folders.state / "image"
+        await asyncio.to_thread(write_out, build, content, app)
+        reference = options.tag or f"{app.name}:{build.digest[:_SHOWN]}"
+        wanted = Wanted(
+            app=app,
+            description=describe(app, reference, build.digest[:_SHOWN], {}),
+            content=content,
+            bound=proved.built.bound,
+            search=operating_system.get("PATH", ""),
+            include=options.include,
+        )
+        settings = settings_of(wanted, build.digest)
+        layers = await asyncio.to_thread(layers_of, wanted)
+        with tempfile.TemporaryDirectory(prefix="fungible-image-") as folder:
+            path = options.out.absolute() if options.out else Path(folder) / "image.tar"
+            try:
+                digest = await asyncio.to_thread(write_archive, path, layers, settings)
+            except OSError as error:
+                where = plain(error.filename or path)
+                raise Problem(f"{where}: the image cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
+            if engine is not None:
+                await asyncio.to_thread(load, path, engine)
+        return Made(reference, digest, build.digest, layers, options.out, engine)
+    finally:
+        folders.leave()
+
+
+def _engine_here() -> str:
+    found = next((each for each in ENGINES if shutil.which(each)), None)
+    if found is None:
+        raise Problem(
+            f"neither {' nor '.join(ENGINES)} is here to load the image into; write it to a file: --out FILE.tar",
+            Exit.NOT_ALLOWED,
+        )
+    return found
+
+
+def _files(layer: Layer) -> int:
+    return sum(isinstance(each, File) for each in layer.entries)
+
+
+def _bytes(layer: Layer) -> int:
+    files = (each for each in layer.entries if isinstance(each, File))
+    return sum(each.source.stat().st_size if each.source else len(each.content) for each in files)

@@ -1,0 +1,58 @@
+"""Docker's command line, asked: what it says as values, and what it refuses as one sentence."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from fungible.app.problem import Exit, Problem
+from fungible.app.wording import plain
+
+
+def docker(*words: str, given: str | None = None, exit: Exit = Exit.NOT_ALLOWED, both: bool = False) -> str:
+    """What `docker WORDS` prints, with `given` on its stdin; with `both` what it prints on stderr as well.
+
+    It speaks to the engine that Docker's own settings name (DOCKER_HOST, contexts). Raises Problem with its last line
+    where it fails.
+    """
+    try:
+        done = subprocess.run(
+            ["docker", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if both else subprocess.PIPE,
+            text=True,
+            input=given or "",
+        )
+    except OSError as error:
+        raise Problem(f"docker cannot be run ({error.strerror}); install its command line", exit) from None
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
+        raise Problem(f"docker {' '.join(words[:2])}: {plain(lines[-1])[:400]}", exit)
+    return done.stdout
+
+
+def documents(*words: str) -> list[dict[str, Any]]:
+    """What it prints with `--format '{{json .}}'`, a document a line."""
+    lines = docker(*words, "--format", "{{json .}}").splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def inspected(kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What it knows of these things."""
+    if not names:
+        return []
+    found: list[dict[str, Any]] = json.loads(docker(kind, "inspect", *names))
+    return found
+
+
+def check_swarm() -> None:
+    """Raises Problem where the engine is no manager of a swarm."""
+    state = docker("info", "--format", "{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}").split()
+    if state != ["active", "true"]:
+        raise Problem(
+            "the Docker engine here is no manager of a swarm; make it one (`docker swarm init`), or name another by "
+            "DOCKER_HOST or `docker context use`",
+            Exit.NOT_ALLOWED,
+        )

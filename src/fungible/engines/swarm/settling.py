@@ -1,0 +1,103 @@
+"""Wait until Swarm runs what it was told, or says why it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fungible.app.problem import Exit, Problem
+from fungible.app.wording import plain
+from fungible.engines.swarm.docker import docker
+from fungible.engines.swarm.formation import Task, services_of, tasks_of
+
+_LOOK = 0.5
+_CRASHES = 3
+_LINES = 20
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A service at one look: how many tasks it has that are ready, how many it should have, and what Swarm says of
+    its update (`completed`, `updating`, `paused`, `rollback_started` …; empty: none)."""
+
+    kind: str
+    ready: int
+    wanted: int
+    update: str
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to come."""
+        return self.ready == self.wanted and self.update in ("", "completed", "rollback_completed")
+
+    @property
+    def turned_back(self) -> bool:
+        """Whether Swarm gave the update up."""
+        return self.update.startswith("rollback") or self.update == "paused"
+
+
+def look(services: Mapping[str, Mapping[str, Any]], tasks: list[Task]) -> tuple[Seen, ...]:
+    """What there is of each service."""
+    seen = []
+    for kind, service in sorted(services.items()):
+        mine = [each for each in tasks if each.type == kind and each.wanted]
+        mode = service["Spec"]["Mode"]
+        wanted = int(mode["Replicated"].get("Replicas", 0)) if "Replicated" in mode else max(1, len(mine))
+        update = str((service.get("UpdateStatus") or {}).get("State", ""))
+        seen.append(Seen(kind, sum(each.state == "ready" for each in mine), wanted, update))
+    return tuple(seen)
+
+
+def wait_until_settled(name: str, patience: float, tell: Callable[[str], None], *, back: bool = False) -> None:
+    """Wait, for `patience` seconds after the last change at most; `tell` hears how far it is. With `back` a roll-back
+    is what was wanted.
+
+    Raises Problem (exit 1) where Swarm gave an update up, or a service does not get its tasks; with the last lines
+    that the tasks wrote.
+    """
+    last: tuple[Seen, ...] = ()
+    changed = time.monotonic()
+    while True:
+        tasks = tasks_of(name)
+        seen = look(services_of(name), tasks)
+        if not back and (bad := next((each for each in seen if each.turned_back), None)):
+            raise _failure(name, bad, "the new release did not become ready; Swarm goes back to the one before")
+        if all(each.settled for each in seen):
+            return
+        if (given_up := _crashing(seen, tasks)) is not None:
+            raise _failure(name, given_up, f"{_CRASHES} processes in a row ended before they were ready")
+        if seen != last:
+            last, changed = seen, time.monotonic()
+            tell(", ".join(f"{each.kind} {each.ready} of {each.wanted}" for each in seen))
+        if time.monotonic() - changed > patience:
+            missing = next(each for each in seen if not each.settled)
+            raise _failure(name, missing, f"it has {missing.ready} of {missing.wanted} after {patience:.0f} s")
+        time.sleep(_LOOK)
+
+
+def _last_lines(failed: list[Task]) -> list[str]:
+    """What the last of these tasks wrote that wrote anything; the first are the youngest."""
+    for each in failed[:3]:
+        with contextlib.suppress(Problem):  # its node may be gone
+            if lines := docker("service", "logs", "--raw", "--tail", str(_LINES), each.id, both=True).splitlines():
+                return lines
+    return []
+
+
+def _crashing(seen: tuple[Seen, ...], tasks: list[Task]) -> Seen | None:
+    """A service none of whose tasks is ready, and of which several have failed already."""
+    for each in seen:
+        failed = [task for task in tasks if task.type == each.kind and task.state == "failed"]
+        if each.ready == 0 and each.wanted and not each.update and len(failed) >= _CRASHES:
+            return each
+    return None
+
+
+def _failure(name: str, seen: Seen, sentence: str) -> Problem:
+    failed = [each for each in tasks_of(name) if each.type == seen.kind and each.error]
+    said = f" ({plain(failed[0].error)})" if failed else ""
+    log = "".join(f"\n| {plain(line)}" for line in _last_lines(failed))
+    return Problem(f"{seen.kind}: {sentence}{said}{log}", Exit.NO)
