@@ -64,7 +64,8 @@ class Workload:
 
 @dataclass(frozen=True)
 class Description:
-    """A formation for an engine: the app's `name`, its `image`, its `workloads` in the order of the Procfile.
+    """A formation for an engine: the app's `name`, the `image` of its processes and the one of its `router`, its
+    `workloads` in the order of the Procfile.
 
     `config` are config vars that may be read by whoever reads a manifest, `secrets` those that may not: their values
     are here and go into nothing that is exported. `given` is what every process gets beside them. `request_timeout`,
@@ -73,6 +74,7 @@ class Description:
 
     name: str
     image: str
+    router: str
     release: str
     workloads: tuple[Workload, ...]
     release_command: str | None = None
@@ -93,8 +95,8 @@ class Description:
         return next((each for each in self.workloads if each.name == WEB), None)
 
 
-def describe(app: App, image: str, release: str, config: Mapping[str, str]) -> Description:
-    """The formation of `app` with these config vars, its processes from `image`.
+def describe(app: App, images: tuple[str, str], release: str, config: Mapping[str, str]) -> Description:
+    """The formation of `app` with these config vars; `images` are the one of its processes and the router's.
 
     Raises Problem for a type that listens on a Unix socket: nobody on another machine reaches it.
     """
@@ -103,7 +105,8 @@ def describe(app: App, image: str, release: str, config: Mapping[str, str]) -> D
     router = app.settings.router
     return Description(
         name=app.name,
-        image=image,
+        image=images[0],
+        router=images[1],
         release=release,
         workloads=workloads,
         release_command=app.release_command,

@@ -46,8 +46,8 @@ async def hand_over(
         tell(sentence)
     made = await make_image(app, ImageOptions(wish.tag, None, "docker", (), wish.boot, wish.plan), operating_system)
     release = release_name(made.build, config, folders.state)
-    description = describe(app, made.reference, release, config)
-    options = SwarmOptions(Published(wish.port, wish.host_port), None, wish.push)
+    description = describe(app, (made.reference, made.router), release, config)
+    options = SwarmOptions(Published(wish.port, wish.host_port), wish.push)
     await asyncio.to_thread(deploy, description, options, tell)
     return {
         "name": app.name,

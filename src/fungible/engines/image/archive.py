@@ -25,16 +25,18 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the image runs: its `reference` (`shop:1a2b`), what an engine starts, and in which environment."""
+class Image:
+    """An image: its `reference` (`shop:1a2b`), its `layers`, lowest first, and how an engine starts it."""
 
     reference: str
+    layers: tuple[Layer, ...]
     architecture: str
     entrypoint: Sequence[str]
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: str
     user: str
+    stop_signal: str = "SIGTERM"
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -45,54 +47,63 @@ class _Blob:
     content: bytes | Path
 
 
-def write_archive(path: Path, layers: Sequence[Layer], settings: Settings) -> str:
-    """Write the archive to `path`, which appears when it is whole; returns the digest of the image's manifest.
-
-    Raises OSError.
-    """
+def write_archive(path: Path, images: Sequence[Image]) -> tuple[str, ...]:
+    """Write the images to one archive at `path`, which appears when it is whole; returns the digests of their
+    manifests. Raises OSError."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        made = [_layer(each, Path(folder) / str(number)) for number, each in enumerate(layers)]
-        config = _json(_configuration(settings, layers, made))
-        manifest = _json(
-            {
-                "schemaVersion": 2,
-                "mediaType": _MANIFEST,
-                "config": _descriptor(_CONFIG, config),
-                "layers": [_descriptor(_LAYER, each) for each in made],
-            }
-        )
+        made: dict[Layer, _Blob] = {}
+        for image in images:
+            for each in image.layers:
+                made.setdefault(each, _layer(each, Path(folder) / str(len(made))))
         draft = Path(folder) / "archive"
         with draft.open("wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
-            for blob in {each.digest: each for each in (*made, config, manifest)}.values():
+            for blob in made.values():
                 _add(archive, f"{_BLOBS}/{blob.digest}", blob.content)
-            index = [{**_descriptor(_MANIFEST, manifest), "annotations": _names(settings.reference)}]
+            index, saved, digests = [], [], []
+            for image in images:
+                blobs = [made[each] for each in image.layers]
+                config, manifest = _described(image, blobs)
+                for blob in (config, manifest):
+                    _add(archive, f"{_BLOBS}/{blob.digest}", blob.content)
+                index.append({**_descriptor(_MANIFEST, manifest), "annotations": _names(image.reference)})
+                saved.append(
+                    {
+                        "Config": f"{_BLOBS}/{config.digest}",
+                        "RepoTags": [image.reference],
+                        "Layers": [f"{_BLOBS}/{each.digest}" for each in blobs],
+                    }
+                )
+                digests.append(f"sha256:{manifest.digest}")
             _add(archive, "index.json", _json({"schemaVersion": 2, "manifests": index}).content)
             _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-            saved = {
-                "Config": f"{_BLOBS}/{config.digest}",
-                "RepoTags": [settings.reference],
-                "Layers": [f"{_BLOBS}/{each.digest}" for each in made],
-            }
-            _add(archive, "manifest.json", _json([saved]).content)
+            _add(archive, "manifest.json", _json(saved).content)
         draft.replace(path)
-    return f"sha256:{manifest.digest}"
+    return tuple(digests)
 
 
-def _configuration(settings: Settings, layers: Sequence[Layer], made: Sequence[_Blob]) -> dict[str, Any]:
+def _described(image: Image, blobs: Sequence[_Blob]) -> tuple[_Blob, _Blob]:
+    """Its configuration and its manifest."""
+    config = _json(_configuration(image, blobs))
+    layers = [_descriptor(_LAYER, each) for each in blobs]
+    whole = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": _descriptor(_CONFIG, config), "layers": layers}
+    return config, _json(whole)
+
+
+def _configuration(image: Image, blobs: Sequence[_Blob]) -> dict[str, Any]:
     return {
-        "architecture": settings.architecture,
+        "architecture": image.architecture,
         "os": "linux",
         "config": {
-            "User": settings.user,
-            "Env": [f"{name}={value}" for name, value in settings.environment.items()],
-            "Entrypoint": list(settings.entrypoint),
-            "Cmd": list(settings.command),
-            "WorkingDir": settings.folder,
-            "StopSignal": "SIGTERM",
-            "Labels": dict(settings.labels),
+            "User": image.user,
+            "Env": [f"{name}={value}" for name, value in image.environment.items()],
+            "Entrypoint": list(image.entrypoint),
+            "Cmd": list(image.command),
+            "WorkingDir": image.folder,
+            "StopSignal": image.stop_signal,
+            "Labels": dict(image.labels),
         },
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{each.digest}" for each in made]},
-        "history": [{"created_by": f"fungible: {each.about}"} for each in layers],
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{each.digest}" for each in blobs]},
+        "history": [{"created_by": f"fungible: {each.about}"} for each in image.layers],
     }
 
 

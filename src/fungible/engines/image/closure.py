@@ -29,8 +29,6 @@ _SYSTEM = (
     *("/usr/share/zoneinfo", "/usr/lib/locale/C.utf8", "/usr/share/mime/globs2"),
 )
 _LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64")
-_THREADS = "libgcc_s.so.1"
-"""What the C library loads by itself when a thread ends; `ldd` does not tell it."""
 _SHELL = ("/bin/sh", "/usr/bin/env")
 _LIBRARY = re.compile(r"(?:=>\s*)?(/\S+) \(0x[0-9a-f]+\)")
 _AT_ONCE = 200
@@ -59,6 +57,12 @@ class Host:
             yield from self._tree(real)
         elif os.path.isfile(real):
             yield file_at(real)
+
+    def threads(self) -> Iterator[Entry]:
+        """What the C library loads by itself when a thread ends; `ldd` does not tell it."""
+        for folder in _LIBRARIES:
+            for each in sorted(Path(folder).glob("libgcc_s.so.1")):
+                yield from self.entries(str(each))
 
     def _tree(self, folder: str) -> Iterator[Entry]:
         for inside, folders, files in os.walk(folder):
@@ -108,9 +112,7 @@ def system(host: Host) -> Iterator[Entry]:
     for path in (*_SHELL, *_SYSTEM):
         if os.path.exists(path):
             yield from host.entries(path)
-    for folder in _LIBRARIES:
-        for each in sorted(Path(folder).glob(_THREADS)):
-            yield from host.entries(str(each))
+    yield from host.threads()
 
 
 def program(host: Host, path: str) -> Iterator[Entry]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -19,21 +18,16 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.procfile import RELEASE
 from fungible.app.wording import plain
 from fungible.build.tools import programs_of
-from fungible.engines.description import LAME_DUCK, PORT, USER, Description
-from fungible.engines.image.archive import Settings
+from fungible.engines.description import PORT, USER, Description
+from fungible.engines.image.archive import Image
 from fungible.engines.image.closure import Host, file_at, libraries, program, system
 from fungible.engines.image.content import Entry, File, Folder, Layer, Link, layer
-from fungible.engines.routing import CONFIGURATION, ROUTER_PORT
+from fungible.engines.image.machine import architecture
 from fungible.runtime.ground.confinement import shell_command
-from fungible.runtime.router.binary import find
 
 HOME = "/fungible"
 _ENTRY = Path(__file__).with_name("entry.py")
 ENTRYPOINT = (f"{HOME}/python", "-I", "-S", f"{HOME}/{_ENTRY.name}")
-ROUTER = "router"
-CONFIGURED = "/etc/fungible"
-"""The folder in which the router finds its files (`engines.routing`)."""
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _PASSWD = f"root:x:0:0:root:/:/usr/sbin/nologin\napp:x:{USER}:{USER}:app:/tmp:/usr/sbin/nologin\n"
 _GROUP = f"root:x:0:\napp:x:{USER}:\n"
 _NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\n"
@@ -55,7 +49,7 @@ class Wanted:
 
 
 def layers_of(wanted: Wanted) -> tuple[Layer, ...]:
-    """The layers, lowest first: the system with the router, the environment, the app. Raises Problem for what is not
+    """The layers, lowest first: the system, the environment, the app. Raises Problem for what is not
     there, and for what would be hidden by a container's own /tmp."""
     host = Host(wanted.search, skipped=(wanted.app.folder,))
     lowest = layer("system", _with_libraries(host, _system(host)))
@@ -67,18 +61,12 @@ def layers_of(wanted: Wanted) -> tuple[Layer, ...]:
     return lowest, environment, app
 
 
-def settings_of(wanted: Wanted, digest: str) -> Settings:
-    """How the image runs. Raises Problem where this machine is none that engines know."""
-    architecture = _ARCHITECTURES.get(platform.machine())
-    if sys.platform != "linux" or architecture is None:
-        raise Problem(
-            f"an image is made of this machine's programs, and this one is {sys.platform} on {platform.machine()}; "
-            "make it on Linux (x86_64 or aarch64)",
-            Exit.NOT_ALLOWED,
-        )
-    return Settings(
+def image_of(wanted: Wanted, digest: str) -> Image:
+    """The image of a build with this `digest`. Raises Problem for what cannot be in one."""
+    return Image(
         reference=wanted.description.image,
-        architecture=architecture,
+        layers=layers_of(wanted),
+        architecture=architecture(),
         entrypoint=ENTRYPOINT,
         command=("web",),
         environment={"PATH": _path(wanted.search), "LANG": "C.UTF-8", **wanted.description.given, "TMPDIR": "/tmp"},
@@ -113,10 +101,6 @@ def formation_file(description: Description) -> dict[str, Any]:
     if description.release_command is not None:
         argv = shell_command(description.release_command)
         types[RELEASE] = {"argv": argv, "stop_signal": "TERM", "lame_duck": 0, "port": PORT}
-    if description.web is not None and ROUTER not in types:
-        argv = ("/usr/bin/env", f"LD_LIBRARY_PATH={HOME}/haproxy/lib", f"{HOME}/haproxy/bin/haproxy", "-db")
-        argv = (*argv, "-C", CONFIGURED, "-f", f"{CONFIGURED}/{CONFIGURATION}")
-        types[ROUTER] = {"argv": argv, "stop_signal": "USR1", "lame_duck": LAME_DUCK, "port": ROUTER_PORT}
     return {"types": types}
 
 
@@ -125,20 +109,8 @@ def _system(host: Host) -> Iterator[Entry]:
     yield Folder("/tmp", shared=True)
     yield Folder("/proc")
     yield Folder("/run")
-    yield from _router(host)
     for path, text in (("/etc/passwd", _PASSWD), ("/etc/group", _GROUP), ("/etc/nsswitch.conf", _NSSWITCH)):
         yield File(path, content=text.encode())
-
-
-def _router(host: Host) -> Iterator[Entry]:
-    """The HAProxy that runs here, which may bring its libraries along."""
-    binary = find()
-    yield file_at(binary.path, f"{HOME}/haproxy/bin/haproxy")
-    brought = binary.environment.get("LD_LIBRARY_PATH")
-    own = sorted(Path(brought).iterdir()) if brought else []
-    for each in own:
-        yield file_at(str(each), f"{HOME}/haproxy/lib/{each.name}")
-    yield from libraries(host, [binary.path, *map(str, own)], {each.name for each in own})
 
 
 def _environment(host: Host, wanted: Wanted) -> Iterator[Entry]:

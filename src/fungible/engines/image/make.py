@@ -17,7 +17,8 @@ from fungible.app.wording import plain
 from fungible.engines.description import describe
 from fungible.engines.image.archive import write_archive
 from fungible.engines.image.content import File, Layer
-from fungible.engines.image.image import Wanted, layers_of, load, settings_of
+from fungible.engines.image.image import Wanted, image_of, load
+from fungible.engines.image.router import router_image
 from fungible.runtime.build.build import Options as BuildOptions
 from fungible.runtime.build.build import build_and_prove, write_out
 from fungible.runtime.build.journey import Plan
@@ -43,9 +44,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Made:
-    """An image: its `reference`, the `digest` of its manifest, the digest of the `build` in it."""
+    """An image: its `reference`, the `digest` of its manifest, the digest of the `build` in it; `router` is the
+    reference of the one beside it."""
 
     reference: str
+    router: str
     digest: str
     build: str
     layers: tuple[Layer, ...]
@@ -56,6 +59,7 @@ class Made:
         """For a machine."""
         return {
             "image": self.reference,
+            "router": self.router,
             "digest": self.digest,
             "build": self.build,
             "layers": [{"about": each.about, "files": _files(each), "bytes": _bytes(each)} for each in self.layers],
@@ -83,26 +87,32 @@ async def make_image(app: App, options: Options, operating_system: Mapping[str, 
         reference = options.tag or f"{app.name}:{build.digest[:_SHOWN]}"
         wanted = Wanted(
             app=app,
-            description=describe(app, reference, build.digest[:_SHOWN], {}),
+            description=describe(app, (reference, ""), build.digest[:_SHOWN], {}),
             content=content,
             bound=proved.built.bound,
             search=operating_system.get("PATH", ""),
             include=options.include,
         )
-        settings = settings_of(wanted, build.digest)
-        layers = await asyncio.to_thread(layers_of, wanted)
+        image = await asyncio.to_thread(image_of, wanted, build.digest)
+        router = await asyncio.to_thread(router_image, f"{_repository(reference)}-router")
         with tempfile.TemporaryDirectory(prefix="fungible-image-") as folder:
             path = options.out.absolute() if options.out else Path(folder) / "image.tar"
             try:
-                digest = await asyncio.to_thread(write_archive, path, layers, settings)
+                digest, _ = await asyncio.to_thread(write_archive, path, [image, router])
             except OSError as error:
                 where = plain(error.filename or path)
                 raise Problem(f"{where}: the image cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
             if engine is not None:
                 await asyncio.to_thread(load, path, engine)
-        return Made(reference, digest, build.digest, layers, options.out, engine)
+        return Made(reference, router.reference, digest, build.digest, image.layers, options.out, engine)
     finally:
         folders.leave()
+
+
+def _repository(reference: str) -> str:
+    """A reference without its tag: `registry:5000/shop:1` is of `registry:5000/shop`."""
+    name, colon, tag = reference.rpartition(":")
+    return name if colon and "/" not in tag else reference
 
 
 def _engine_here() -> str:

@@ -25,11 +25,10 @@ _RELEASE_LOOK = 0.5
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says: where the router is reached, its image (None: the app's), and whether the image
-    comes from a registry, where each node finds it."""
+    """What the command line says: where the router is reached, and whether the images come from a registry, where
+    each node finds them."""
 
     published: Published
-    router_image: str | None
     push: bool
 
 
@@ -41,10 +40,11 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
     """
     name = description.name
     if options.push:
-        tell(f"pushing {description.image}")
-        docker("push", "--quiet", description.image)
+        for image in (description.image, description.router):
+            tell(f"pushing {image}")
+            docker("push", "--quiet", image)
     named = _keep_secrets(description)
-    files = stack_files(description, options.published, named, options.router_image)
+    files = stack_files(description, options.published, named)
     with tempfile.TemporaryDirectory(prefix="fungible-stack-") as folder:
         for path, text in files.items():
             target = Path(folder) / path

@@ -14,14 +14,15 @@ from typing import Any
 
 import yaml
 
-from fungible.engines.description import LAME_DUCK, USER, Description, Workload
-from fungible.engines.image.image import CONFIGURED, ENTRYPOINT, ROUTER
-from fungible.engines.routing import ALIVE, CONFIGURATION, ROUTER_PORT, router_files
+from fungible.engines.description import USER, Description, Workload
+from fungible.engines.image.image import ENTRYPOINT
+from fungible.engines.image.router import CONFIGURED
+from fungible.engines.routing import ROUTER_PORT, router_files
 
+ROUTER = "router"
 STACK = "stack.yml"
 _FOLDER = "router"
 _ROUTER_MEMORY = 256 << 20
-_ROUTER_SCRATCH = 16 << 20
 _HEAD = """\
 # Factor VI on Docker Swarm: processes share nothing (a read-only root, a temporary folder of their own, no volume),
 # any process can serve any request (the router chooses for each one), and an update starts the new one first.
@@ -38,11 +39,9 @@ class Published:
     host: bool = False
 
 
-def stack_files(
-    description: Description, published: Published, secrets: Mapping[str, str], router_image: str | None = None
-) -> dict[str, str]:
+def stack_files(description: Description, published: Published, secrets: Mapping[str, str]) -> dict[str, str]:
     """The files of the stack by relative path. `secrets` names, for each secret variable, Swarm's secret that holds
-    its value; `router_image` is an image with HAProxy, the app's own by default."""
+    its value."""
     files: dict[str, str] = {}
     web = description.web
     configs = {}
@@ -54,7 +53,7 @@ def stack_files(
             configs[name] = f"{description.name}_{name.replace('.', '-')}-{digest}"
     services = {each.name: _service(description, each, secrets) for each in description.workloads}
     if web is not None:
-        services[_router_name(description)] = _router(description, published, configs, router_image)
+        services[_router_name(description)] = _router(description, published, configs)
     networks = {"formation": {"driver": "overlay"}}
     document: dict[str, Any] = {"version": "3.8", "services": services, "networks": networks}
     if configs:
@@ -112,19 +111,14 @@ def _service(description: Description, workload: Workload, secrets: Mapping[str,
     return service
 
 
-def _router(
-    description: Description, published: Published, configs: Mapping[str, str], image: str | None
-) -> dict[str, Any]:
-    command = ["haproxy", "-db", "-C", CONFIGURED, "-f", f"{CONFIGURED}/{CONFIGURATION}"] if image else [ROUTER]
+def _router(description: Description, published: Published, configs: Mapping[str, str]) -> dict[str, Any]:
     placed: dict[str, Any] = {"replicas": 2}
     if published.host:
         placed = {"mode": "global", "placement": {"constraints": ["node.role == manager"]}}
-    service: dict[str, Any] = {
-        "image": image or description.image,
-        "command": command,
+    return {
+        "image": description.router,
         **_confined(),
-        "stop_grace_period": f"{round(LAME_DUCK + description.request_timeout + 5)}s",
-        "volumes": [_temporary(_ROUTER_SCRATCH)],
+        "stop_grace_period": f"{round(description.request_timeout + 5)}s",
         "networks": ["formation"],
         "configs": [{"source": _key(name), "target": f"{CONFIGURED}/{name}", "mode": 0o444} for name in configs],
         "ports": [
@@ -138,10 +132,6 @@ def _router(
             "resources": {"limits": {"memory": str(_ROUTER_MEMORY)}},
         },
     }
-    if image is None:
-        service["environment"] = {"PORT": str(ROUTER_PORT), "FUNGIBLE_READY_PATH": ALIVE}
-        service["healthcheck"] = _healthcheck(0.0)
-    return service
 
 
 def _router_name(description: Description) -> str:
