@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from fungible.app.problem import Problem
 from fungible.cli.common import HERE, AppFolder
-from fungible.cli.running import client_of
+from fungible.cli.running import Engine, client_of, on_swarm
 
 
 def logs(
@@ -19,9 +20,16 @@ def logs(
     lines: Annotated[
         int, typer.Option("--lines", "-n", envvar="FUNGIBLE_LINES", min=0, max=5000, help="How many of the last.")
     ] = 100,
+    engine: Engine = None,
     json: Annotated[bool, typer.Option("--json", envvar="FUNGIBLE_JSON", help="Every event as a JSON line.")] = False,
 ) -> int:
     """Show the last lines of the running formation's log."""
+    if (there := on_swarm(app, engine)) is not None:
+        from fungible.engines.swarm.formation import show_logs
+
+        if json:
+            raise Problem("--json: Swarm keeps lines of text, not events; leave it out")
+        return show_logs(there.name, name, follow=follow, lines=lines)
     from fungible.control.log_lines import show_lines
 
     query = {"lines": str(lines), "follow": str(int(follow)), "people": str(int(not json))}

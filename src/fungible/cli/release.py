@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fungible.cli.common import HERE, AppFolder, Json, inherited_environment
-from fungible.cli.running import NoWait, client_of, operate, show
+from fungible.cli.running import Engine, NoWait, client_of, on_swarm, operate, show
 
 
 def release(app: AppFolder = HERE, no_wait: NoWait = False, json: Json = False) -> int:
@@ -40,8 +40,16 @@ def rollback(
         typer.Argument(metavar="[vN]", help="The release to go back to.", show_default="the last good one"),
     ] = None,
     app: AppFolder = HERE,
+    engine: Engine = None,
     no_wait: NoWait = False,
     json: Json = False,
 ) -> int:
     """Roll the code and the config vars of an earlier release, as a new one."""
+    if (there := on_swarm(app, engine)) is not None:
+        from fungible.engines.swarm.deploy import go_back
+
+        back = go_back(there.name, release, lambda text: typer.echo(text, err=True), wait=not no_wait)
+        told = f"{there.name} {back} runs on Swarm"
+        show({"message": told}, told, as_json=json)
+        return 0
     return operate(app, "/v1/rollback", {"release": release}, as_json=json, wait=not no_wait)

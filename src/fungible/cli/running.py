@@ -11,14 +11,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fungible.app.load import load_app
+from fungible.app.problem import Problem
+from fungible.app.wording import plain
 from fungible.cli.common import inherited_environment
 
 if TYPE_CHECKING:
+    from fungible.app.model import App
     from fungible.control.client import Client
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", envvar="FUNGIBLE_NO_WAIT", help="Return at once, not when the roll has ended.")
 ]
+
+
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="ENGINE", envvar="FUNGIBLE_ENGINE", help="swarm: the one that was deployed there."
+    ),
+]
+
+
+def on_swarm(app: Path, engine: str | None) -> App | None:
+    """The app where its formation on Swarm is meant, None for the one on this machine. Raises Problem for another
+    engine."""
+    if engine is None:
+        return None
+    if engine != "swarm":
+        raise Problem(f"--engine {plain(engine)}: swarm is the one that is known here")
+    return load_app(app, need_types=False)
 
 
 def client_of(app: Path) -> Client:

@@ -15,11 +15,11 @@ from fungible.app.procfile import RELEASE
 from fungible.app.wording import plain
 from fungible.engines.description import SCRATCH, USER, Description
 from fungible.engines.swarm.docker import docker, documents
-from fungible.engines.swarm.settling import wait_until_settled
+from fungible.engines.swarm.formation import running_release, services_of, tasks_of
+from fungible.engines.swarm.history import LABEL, chosen, keep, releases_of, secret_name
+from fungible.engines.swarm.settling import settle
 from fungible.engines.swarm.stack import STACK, Published, stack_files
 
-_PATIENCE = 60.0
-"""Seconds beyond a type's boot time-out without any change."""
 _RELEASE_LOOK = 0.5
 
 
@@ -35,8 +35,8 @@ class Options:
 def deploy(description: Description, options: Options, tell: Callable[[str], None]) -> None:
     """Bring the formation onto the swarm; `tell` hears what goes on. Its image is in the engine already.
 
-    Raises Problem: with exit 1 where the release command fails, or a service does not become ready (an update is
-    rolled back by Swarm then, the processes of before serve on).
+    Raises Problem: with exit 1 where the release command fails, or a service does not become ready: then all types
+    go back to the release before, whose processes serve on meanwhile.
     """
     name = description.name
     if options.push:
@@ -45,45 +45,58 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
             docker("push", "--quiet", image)
     named = _keep_secrets(description)
     files = stack_files(description, options.published, named)
+    if description.release_command is not None:
+        _release(description, named, tell)
+    tell(f"deploying {name} {description.release}")
+    try:
+        _bring(name, files, tell, resolve=options.push)
+    except Problem:
+        _undo(name, tell)
+        raise
+    keep(name, description.release, files[STACK])
+
+
+def go_back(name: str, wanted: str | None, tell: Callable[[str], None], *, wait: bool) -> str:
+    """Return to a release that is kept; its name. Raises Problem as `deploy` does, and where there is none."""
+    kept = chosen(name, running_release(tasks_of(name, services_of(name))), wanted)
+    tell(f"going back to {kept.release}")
+    _bring(name, {STACK: kept.stack}, tell, resolve=False, wait=wait)
+    return kept.release
+
+
+def _undo(name: str, tell: Callable[[str], None]) -> None:
+    """Bring all types back to the release before: Swarm by itself does so with the one that failed alone."""
+    before = next(iter(releases_of(name)), None)
+    if before is not None:
+        tell(f"going back to {before.release}")
+        _bring(name, {STACK: before.stack}, tell, resolve=False)
+
+
+def _bring(
+    name: str, files: Mapping[str, str], tell: Callable[[str], None], *, resolve: bool, wait: bool = True
+) -> None:
+    """Tell the swarm, and wait until it runs."""
     with tempfile.TemporaryDirectory(prefix="fungible-stack-") as folder:
         for path, text in files.items():
             target = Path(folder) / path
             target.parent.mkdir(exist_ok=True)
             target.write_text(text)
-        if description.release_command is not None:
-            _release(description, named, tell)
-        tell(f"deploying {name} {description.release}")
-        resolve = "always" if options.push else "never"
-        docker("stack", "deploy", "--prune", "--resolve-image", resolve, "-c", str(Path(folder) / STACK), name)
-    patience = _PATIENCE + max((each.boot_timeout + each.grace for each in description.workloads), default=0.0)
-    wait_until_settled(name, patience, tell)
-    _forget_secrets(name, set(named.values()))
+        words = ["--prune", "--resolve-image", "always" if resolve else "never", "-c", str(Path(folder) / STACK)]
+        docker("stack", "deploy", *words, name)
+    if wait:
+        settle(name, tell)
 
 
 def _keep_secrets(description: Description) -> dict[str, str]:
     """Variable -> the swarm's secret that holds it; made where it is missing. A secret is never changed: one of
     another release has another name."""
-    there = {each["Name"] for each in documents("secret", "ls", "--filter", f"name={description.name}_")}
+    there = {each["Name"] for each in documents("secret", "ls", "--filter", f"label={LABEL}={description.name}")}
     named = {}
     for variable, value in description.secrets.items():
-        named[variable] = f"{description.name}_{description.release}_{variable}"
+        named[variable] = secret_name(description.name, description.release, variable)
         if named[variable] not in there:
-            docker("secret", "create", "--label", f"fungible={description.name}", named[variable], "-", given=value)
+            docker("secret", "create", "--label", f"{LABEL}={description.name}", named[variable], "-", given=value)
     return named
-
-
-def _forget_secrets(name: str, used: set[str]) -> None:
-    """Remove those of releases before the last: what Swarm would roll back to still needs its own."""
-    rows = documents("secret", "ls", "--filter", f"label=fungible={name}")
-    rows.sort(key=lambda row: str(row["ID"]))
-    releases: dict[str, list[str]] = {}
-    for row in rows:
-        releases.setdefault(str(row["Name"]).split("_")[1], []).append(str(row["Name"]))
-    needed = {each.split("_")[1] for each in used}
-    for release in [each for each in releases if each not in needed][:-1]:
-        for each in releases[release]:
-            with contextlib.suppress(Problem):  # in use by a service
-                docker("secret", "rm", each)
 
 
 def _release(description: Description, named: Mapping[str, str], tell: Callable[[str], None]) -> None:

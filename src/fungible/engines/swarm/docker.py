@@ -11,25 +11,22 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 
 
-def docker(*words: str, given: str | None = None, exit: Exit = Exit.NOT_ALLOWED, both: bool = False) -> str:
+def docker(*words: str, given: str | None = None, both: bool = False, partly: bool = False) -> str:
     """What `docker WORDS` prints, with `given` on its stdin; with `both` what it prints on stderr as well.
 
     It speaks to the engine that Docker's own settings name (DOCKER_HOST, contexts). Raises Problem with its last line
-    where it fails.
+    where it fails; with `partly` only where it prints nothing.
     """
+    aside = subprocess.STDOUT if both else subprocess.PIPE
     try:
-        done = subprocess.run(
-            ["docker", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if both else subprocess.PIPE,
-            text=True,
-            input=given or "",
-        )
+        done = subprocess.run(["docker", *words], stdout=subprocess.PIPE, stderr=aside, text=True, input=given or "")
     except OSError as error:
-        raise Problem(f"docker cannot be run ({error.strerror}); install its command line", exit) from None
-    if done.returncode != 0:
+        raise Problem(
+            f"docker cannot be run ({error.strerror}); install its command line", Exit.NOT_ALLOWED
+        ) from None
+    if done.returncode != 0 and not (partly and done.stdout.strip()):
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
-        raise Problem(f"docker {' '.join(words[:2])}: {plain(lines[-1])[:400]}", exit)
+        raise Problem(f"docker {' '.join(words[:2])}: {plain(lines[-1])[:400]}", Exit.NOT_ALLOWED)
     return done.stdout
 
 
@@ -40,10 +37,11 @@ def documents(*words: str) -> list[dict[str, Any]]:
 
 
 def inspected(kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """What it knows of these things."""
+    """What it knows of these things (`service`, `task`, `config`); those that have gone meanwhile are passed over."""
     if not names:
         return []
-    found: list[dict[str, Any]] = json.loads(docker(kind, "inspect", *names))
+    words = ("inspect", "--type", kind) if kind == "task" else (kind, "inspect")
+    found: list[dict[str, Any]] = json.loads(docker(*words, *names, partly=True))
     return found
 
 

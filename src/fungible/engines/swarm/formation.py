@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,8 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Task:
-    """A process on Swarm. `state` is `starting`, `ready`, `stopped` or `failed`; `wanted` whether it should run."""
+    """A process on Swarm. `state` is `starting`, `ready`, `stopped` or `failed`; `wanted` whether it should run,
+    `current` whether it is as its service is now. `release` is None for the router, which is of none."""
 
     name: str
     type: str
@@ -31,7 +32,8 @@ class Task:
     node: str
     state: str
     wanted: bool
-    image: str
+    current: bool
+    release: str | None
     error: str
 
     def document(self) -> dict[str, Any]:
@@ -42,7 +44,7 @@ class Task:
             "type": self.type,
             "state": self.state,
             "node": self.node,
-            "release": self.image.rpartition(":")[2],
+            "release": self.release,
             "error": self.error or None,
         }
 
@@ -56,31 +58,52 @@ def services_of(name: str) -> dict[str, dict[str, Any]]:
     return {each.removeprefix(f"{name}_"): service for each, service in services.items()}
 
 
-def tasks_of(name: str) -> list[Task]:
-    """The processes that run or should, by name, and of each the last that failed if none does."""
+def tasks_of(name: str, services: Mapping[str, Mapping[str, Any]]) -> list[Task]:
+    """The processes that run or should, and those that did, as Swarm lists them: by name, the youngest first."""
+    rows = documents("stack", "ps", "--no-trunc", name)
+    known = {each["ID"]: each for each in inspected("task", [str(row["ID"]) for row in rows])}
     found = []
-    for row in documents("stack", "ps", "--no-trunc", name):
-        state = str(row["CurrentState"]).split()[0].lower()
+    for row in rows:
         named = str(row["Name"]).removeprefix(f"{name}_")
+        kind = named.partition(".")[0]
+        task = known.get(row["ID"])
+        if task is None or kind not in services:  # gone meanwhile
+            continue
+        state = str(task["Status"]["State"]).lower()
+        runs = task["Spec"]["ContainerSpec"]
         found.append(
             Task(
                 name=named,
-                type=named.partition(".")[0],
+                type=kind,
                 id=str(row["ID"]),
                 node=str(row["Node"]),
                 state=_STATES.get(state, state),
-                wanted=str(row["DesiredState"]).lower() in ("running", "ready"),
-                image=str(row["Image"]),
-                error=str(row["Error"]).strip('"'),
+                wanted=str(task["DesiredState"]).lower() in ("running", "ready"),
+                current=_said(runs) == _said(services[kind]["Spec"]["TaskTemplate"]["ContainerSpec"]),
+                release=_release_in(runs.get("Env") or ()),
+                error=str(task["Status"].get("Err", "")),
             )
         )
     return found
 
 
+def running_release(tasks: Sequence[Task]) -> str | None:
+    """The release that all processes are of; None where they are of several."""
+    releases = {each.release for each in tasks if each.wanted} - {None}
+    return releases.pop() if len(releases) == 1 else None
+
+
+def formation_document(tasks: Sequence[Task]) -> dict[str, Any]:
+    """What `ps --json` prints: the processes that run or should."""
+    processes = [each.document() for each in tasks if each.wanted]
+    return {"release": running_release(tasks), "processes": processes}
+
+
 def shown(tasks: Sequence[Task]) -> str:
-    """The table that people read."""
+    """The table that people read: what runs or should, and what failed before it."""
+    tasks = [each for each in tasks if each.wanted or each.state == "failed"]
     rows = [("NAME", "STATE", "NODE", "RELEASE", "")]
-    rows += [(each.name, each.state, each.node, each.image.rpartition(":")[2], each.error) for each in tasks]
+    rows += [(each.name, each.state, each.node, each.release or "", each.error) for each in tasks]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
@@ -92,39 +115,34 @@ def scale(name: str, counts: Mapping[str, int]) -> str:
     for kind in counts:
         if kind not in services:
             raise Problem(f"{plain(kind)}: the stack has {listed(sorted(services))}.{nearest(kind, services)}")
-        if "Replicated" not in services[kind]["Spec"]["Mode"]:
-            raise Problem(f"{plain(kind)}: one runs on each node; it cannot be scaled")
     docker("service", "scale", "--detach", *(f"{name}_{kind}={count}" for kind, count in counts.items()))
     return ", ".join(f"{kind}={count}" for kind, count in counts.items())
 
 
-def roll_back(name: str) -> list[str]:
-    """Return each service that was updated to what it was before; the names of their types."""
-    back = []
-    for kind, service in services_of(name).items():
-        if service.get("PreviousSpec"):
-            docker("service", "rollback", "--detach", f"{name}_{kind}")
-            back.append(kind)
-    if not back:
-        raise Problem(f"swarm: no service of {plain(name)} was updated; there is nothing to roll back to", Exit.NO)
-    return back
-
-
-def follow_logs(name: str, what: str | None, *, follow: bool, lines: int | None) -> int:
-    """Turn into `docker service logs` of a type or of one process; returns only where that fails."""
+def show_logs(name: str, what: str | None, *, follow: bool, lines: int) -> int:
+    """Show the last lines of all types, of one, or of one process, as Docker has them; its exit code."""
     services = services_of(name)
-    kind, _, slot = (what or "").partition(".")
-    if what is None:
-        raise Problem(f"swarm: name the type whose logs you want: {listed(sorted(services))}")
-    if kind not in services:
-        raise Problem(f"{plain(kind)}: the stack has {listed(sorted(services))}.{nearest(kind, services)}")
-    target = f"{name}_{kind}"
-    if slot:
-        chosen = next((each for each in tasks_of(name) if each.name == what), None)
-        if chosen is None:
+    kinds = sorted(services) if what is None else [what.partition(".")[0]]
+    if kinds[0] not in services:
+        raise Problem(f"{plain(kinds[0])}: the stack has {listed(sorted(services))}.{nearest(kinds[0], services)}")
+    targets = [f"{name}_{kind}" for kind in kinds]
+    if what is not None and "." in what:
+        targets = [each.id for each in tasks_of(name, services) if each.name == what][:1]
+        if not targets:
             raise Problem(f"{plain(what)}: there is no such process; `fungible ps --engine swarm` lists them")
-        target = chosen.id
-    words = ["docker", "service", "logs", "--no-task-ids", "--timestamps"]
-    words += ["--follow"] if follow else []
-    words += ["--tail", str(lines)] if lines is not None else []
-    os.execvp("docker", [*words, target])
+    words = ["docker", "service", "logs", "--timestamps", "--tail", str(lines), *(["--follow"] if follow else [])]
+    # Docker follows one at a time: so one of its commands for each, all on our own streams.
+    running = [subprocess.Popen([*words, target]) for target in targets]
+    return max(each.wait() for each in running)
+
+
+def _said(spec: object) -> object:
+    """A specification without what is empty in it: of a service and of a task, Docker fills in different defaults."""
+    if isinstance(spec, dict):
+        return {name: kept for name, value in spec.items() if (kept := _said(value))}
+    return [_said(each) for each in spec] if isinstance(spec, list) else spec
+
+
+def _release_in(environment: Sequence[str]) -> str | None:
+    start = "FUNGIBLE_RELEASE="
+    return next((each.removeprefix(start) for each in environment if each.startswith(start)), None)

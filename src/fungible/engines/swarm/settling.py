@@ -16,12 +16,14 @@ from fungible.engines.swarm.formation import Task, services_of, tasks_of
 _LOOK = 0.5
 _CRASHES = 3
 _LINES = 20
+PATIENCE = 90.0
+"""Seconds without any change, beyond the time that a process may take to boot."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A service at one look: how many tasks it has that are ready, how many it should have, and what Swarm says of
-    its update (`completed`, `updating`, `paused`, `rollback_started` …; empty: none)."""
+    """A service at one look: how many tasks it has that are ready and as it wants them now, how many it should have,
+    and what Swarm says of its update (`completed`, `updating`, `paused`, `rollback_started` …; empty: none)."""
 
     kind: str
     ready: int
@@ -43,7 +45,7 @@ def look(services: Mapping[str, Mapping[str, Any]], tasks: list[Task]) -> tuple[
     """What there is of each service."""
     seen = []
     for kind, service in sorted(services.items()):
-        mine = [each for each in tasks if each.type == kind and each.wanted]
+        mine = [each for each in tasks if each.type == kind and each.wanted and each.current]
         mode = service["Spec"]["Mode"]
         wanted = int(mode["Replicated"].get("Replicas", 0)) if "Replicated" in mode else max(1, len(mine))
         update = str((service.get("UpdateStatus") or {}).get("State", ""))
@@ -51,31 +53,41 @@ def look(services: Mapping[str, Mapping[str, Any]], tasks: list[Task]) -> tuple[
     return tuple(seen)
 
 
-def wait_until_settled(name: str, patience: float, tell: Callable[[str], None], *, back: bool = False) -> None:
-    """Wait, for `patience` seconds after the last change at most; `tell` hears how far it is. With `back` a roll-back
-    is what was wanted.
+def wait_until_settled(name: str, patience: float, tell: Callable[[str], None]) -> None:
+    """Wait, for `patience` seconds after the last change at most; `tell` hears how far it is.
 
     Raises Problem (exit 1) where Swarm gave an update up, or a service does not get its tasks; with the last lines
     that the tasks wrote.
     """
     last: tuple[Seen, ...] = ()
+    told = ""
     changed = time.monotonic()
     while True:
-        tasks = tasks_of(name)
-        seen = look(services_of(name), tasks)
-        if not back and (bad := next((each for each in seen if each.turned_back), None)):
-            raise _failure(name, bad, "the new release did not become ready; Swarm goes back to the one before")
+        services = services_of(name)
+        tasks = tasks_of(name, services)
+        seen = look(services, tasks)
+        if bad := next((each for each in seen if each.turned_back), None):
+            raise _failure(name, bad, "the new release did not become ready")
         if all(each.settled for each in seen):
             return
         if (given_up := _crashing(seen, tasks)) is not None:
             raise _failure(name, given_up, f"{_CRASHES} processes in a row ended before they were ready")
         if seen != last:
             last, changed = seen, time.monotonic()
-            tell(", ".join(f"{each.kind} {each.ready} of {each.wanted}" for each in seen))
+            if (text := ", ".join(f"{each.kind} {each.ready} of {each.wanted}" for each in seen)) != told:
+                told = text
+                tell(text)
         if time.monotonic() - changed > patience:
             missing = next(each for each in seen if not each.settled)
             raise _failure(name, missing, f"it has {missing.ready} of {missing.wanted} after {patience:.0f} s")
         time.sleep(_LOOK)
+
+
+def settle(name: str, tell: Callable[[str], None]) -> None:
+    """Wait as long as the health checks of the stack may take (see `wait_until_settled`)."""
+    checks = (each["Spec"]["TaskTemplate"]["ContainerSpec"].get("Healthcheck") for each in services_of(name).values())
+    boot = max((int((each or {}).get("StartPeriod", 0)) / 1e9 for each in checks), default=0.0)
+    wait_until_settled(name, PATIENCE + boot, tell)
 
 
 def _last_lines(failed: list[Task]) -> list[str]:
@@ -97,7 +109,7 @@ def _crashing(seen: tuple[Seen, ...], tasks: list[Task]) -> Seen | None:
 
 
 def _failure(name: str, seen: Seen, sentence: str) -> Problem:
-    failed = [each for each in tasks_of(name) if each.type == seen.kind and each.error]
+    failed = [each for each in tasks_of(name, services_of(name)) if each.type == seen.kind and each.error]
     said = f" ({plain(failed[0].error)})" if failed else ""
     log = "".join(f"\n| {plain(line)}" for line in _last_lines(failed))
     return Problem(f"{seen.kind}: {sentence}{said}{log}", Exit.NO)
