@@ -102,7 +102,7 @@ def _last_lines(failed: list[Task]) -> list[str]:
 def _crashing(seen: tuple[Seen, ...], tasks: list[Task]) -> Seen | None:
     """A service none of whose tasks is ready, and of which several have failed already."""
     for each in seen:
-        failed = [task for task in tasks if task.type == each.kind and task.state == "failed"]
+        failed = [task for task in tasks if task.type == each.kind and task.state == "failed" and task.current]
         if each.ready == 0 and each.wanted and not each.update and len(failed) >= _CRASHES:
             return each
     return None
