@@ -35,7 +35,8 @@ class Workload:
 
     `processes` is how many run, `port` where it listens (None: nowhere), `ready` the path that answers 2xx or 3xx
     (None: any complete answer counts). `memory` and `scratch` are bytes, `cpu` processors (None: no limit), times
-    seconds. `lame_duck` is how long it serves on after it is asked to stop.
+    seconds. `lame_duck` is how long it serves on after it is asked to stop. What an engine has no word for (`max_age`
+    in seconds, `max_requests`, 0 for no limit) it says so.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Workload:
     stop_timeout: float
     lame_duck: float = 0.0
     scratch: int = SCRATCH
+    max_age: float | None = None
+    max_requests: int = 0
 
     @property
     def grace(self) -> float:
@@ -69,7 +72,7 @@ class Description:
 
     `config` are config vars that may be read by whoever reads a manifest, `secrets` those that may not: their values
     are here and go into nothing that is exported. `given` is what every process gets beside them. `request_timeout`,
-    `queue_timeout` (seconds) and `max_body` (bytes) are the router's.
+    `queue_timeout` (seconds), `max_body` (bytes) and `certificate` (a path on this machine) are the router's.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Description:
     request_timeout: float = 60.0
     queue_timeout: float = 10.0
     max_body: int = 1 << 30
+    certificate: str | None = None
 
     @property
     def given(self) -> dict[str, str]:
@@ -115,6 +119,7 @@ def describe(app: App, images: tuple[str, str], release: str, config: Mapping[st
         request_timeout=router.request_timeout,
         queue_timeout=router.queue_timeout,
         max_body=router.max_body,
+        certificate=router.certificate,
     )
 
 
@@ -169,4 +174,6 @@ def _workload(declared: ProcessType) -> Workload:
         drain_timeout=declared.drain_timeout,
         stop_timeout=declared.stop_timeout,
         lame_duck=LAME_DUCK if listens else 0.0,
+        max_age=declared.max_age,
+        max_requests=declared.max_requests,
     )

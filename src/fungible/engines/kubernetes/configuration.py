@@ -28,12 +28,12 @@ _DIGITS = 10
 
 
 def config_files(description: Description) -> dict[str, str]:
-    """`config.env`, and the files of values that it cannot hold. Raises Problem for more than a ConfigMap takes."""
-    check_size(description.config, "config vars")
+    """`config.env`, and the files of values that it cannot hold."""
     lines = {name: value for name, value in description.config.items() if fits_line(value)}
-    files = {CONFIG_FILE: "".join(f"{name}={value}\n" for name, value in lines.items())}
-    files |= {f"{_CONFIG_FOLDER}/{name}": description.config[name] for name in description.config.keys() - lines}
-    return files if description.config else {}
+    files = {CONFIG_FILE: "".join(f"{name}={value}\n" for name, value in lines.items())} if lines else {}
+    return files | {
+        f"{_CONFIG_FOLDER}/{name}": value for name, value in description.config.items() if name not in lines
+    }
 
 
 def router_folder(files: Mapping[str, str]) -> dict[str, str]:
@@ -131,7 +131,8 @@ def _generator(
 ) -> dict[str, Any]:
     apart = sorted(key for key, value in values.items() if not fits_line(value))
     files = {"files": [f"{key}={folder}/{key}" for key in apart]} if apart else {}
-    return {**_generated(names, name, component), "envs": [file], **files}
+    lines = {"envs": [file]} if len(apart) < len(values) else {}
+    return {**_generated(names, name, component), **lines, **files}
 
 
 def _image(reference: str) -> dict[str, str]:

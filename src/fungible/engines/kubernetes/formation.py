@@ -181,5 +181,5 @@ def _reached(workload: Workload, description: Description, names: Names) -> Mani
     if workload is description.web:
         router = {"from": [{"podSelector": {"matchLabels": names.selector(ROUTER)}}]}
         return ingress(names, component, router, "Only the router connects to web processes: it chooses per request.")
-    own = {"from": [{"podSelector": {}}]}
+    own: dict[str, Any] = {"from": [{"podSelector": {}}]}
     return ingress(names, component, own, f"Pods of this namespace connect to {workload.name}.")

@@ -1,7 +1,7 @@
 """What an API server refuses and a schema does not know, and what Factor VI forbids.
 
-Of ten seeded mistakes a schema found three, a real API server nine; the tenth (root) is found by Pod Security when the
-first pod is made, too late. The rules here are those that were missed, and whatever names something that must exist.
+Of ten seeded mistakes a schema found three and a real API server nine; the tenth (root) is found by Pod Security when
+the first pod is made, too late. The rules here are those that a schema missed, and references to what must exist.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 Body = Mapping[str, Any]
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
-_FACTORS = {
+_FACTORS: Mapping[str | None, Decimal] = {
     None: Decimal(1),
     "m": Decimal("0.001"),
     **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", 1)},

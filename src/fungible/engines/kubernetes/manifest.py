@@ -14,12 +14,12 @@ _WIDTH = 110
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./:@-]*[A-Za-z0-9_/]|[A-Za-z]")
 _QUANTITY = re.compile(r"[0-9]+(m|Ki|Mi|Gi|%)")
 # Words of YAML 1.1 and 1.2 that readers take for something else than text.
-_WORDS = frozenset("y n yes no on off true false null nan inf".split())
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """An object of Kubernetes: its `body` as plain data, and `why` it is as it is, a sentence for whoever reads it."""
+    """An object of Kubernetes: its `body` as plain data, and `why` it is as it is, for whoever reads it."""
 
     body: Mapping[str, Any]
     why: str = ""

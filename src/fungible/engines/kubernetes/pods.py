@@ -13,7 +13,7 @@ PRE_STOP = 5
 service of a cluster is believed for five (CoreDNS' default), and asked each second."""
 MOVED_AFTER = 10
 """Seconds until a process is given up whose machine does not answer; Kubernetes' default is 300."""
-_SPARE = 5
+_SPARE = 10  # what a command leaves behind may take so long to end (image/entry.py)
 _CPU = "50m"
 _LOGS = {"request": "64Mi", "limit": "512Mi"}
 
