@@ -34,12 +34,14 @@ singleton = true
 }
 
 
-def shop(folder: Path, config: dict[str, str] | None = None) -> Description:
+def shop(folder: Path, config: dict[str, str] | None = None, *, networks: bool = True) -> Description:
     """A shop with web processes, workers, a clock and a release command, written into `folder`."""
     for name, text in _FILES.items():
         (folder / name).write_text(text)
     app = load_app(folder)
-    described = describe(app, "registry.example/shop:v3", "v3", CONFIG if config is None else config)
+    described = describe(
+        app, "registry.example/shop:v3", "v3", CONFIG if config is None else config, networks=networks
+    )
     return Description(**{**vars(described), "name": "shop"})
 
 

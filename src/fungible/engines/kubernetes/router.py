@@ -24,7 +24,7 @@ from fungible.engines.kubernetes.pods import (
     tcp,
     whose,
 )
-from fungible.engines.routing import CONFIGURATION, ROUTER_PORT, router_files
+from fungible.engines.routing import ALIVE, CONFIGURATION, ROUTER_PORT, router_files
 
 REPLICAS = 2
 ADDRESS = '"web-processes.${NAMESPACE}.svc.${CLUSTER_DOMAIN}"'
@@ -60,8 +60,8 @@ def _deployment(image: str, names: Names) -> Manifest:
         "args": ["-W", "-db", "-C", _FOLDER, "-f", CONFIGURATION],
         "env": [namespace, {"name": "CLUSTER_DOMAIN", "value": "cluster.local"}],
         "ports": [{"name": "http", "containerPort": ROUTER_PORT}],
-        "startupProbe": asked("/fungible-router", 1, 30),
-        "readinessProbe": asked("/fungible-router", 2, 2),
+        "startupProbe": asked(ALIVE, 1, 30),
+        "readinessProbe": asked(ALIVE, 2, 2),
         "livenessProbe": tcp(10, 3),
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP}}},
         "resources": {
