@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from fungible.engines.systemd.export import Options, export
-from fungible.engines.systemd.quoting import assignment
+from fungible.engines.systemd.quoting import assignment, word
 from fungible.runtime.router.binary import find
 from tests.engines.formations import shop
 from tests.engines.systemd.machine import Machine, available, machine
@@ -24,6 +26,10 @@ pytestmark = [
 ]
 HERE = Path(__file__).parent
 CONFIG = {"NASTY": "a \"b\" 'c' \\d $HOME `e` %n\n\ttab #f", "SECRET_KEY": 'hush "$X" \\n'}
+_RANDOM = random.Random(6)
+WORDS = ["", " ", "\x01\x1f\x7f", "$$ $A ${A} $$A", "%% %i %n", "\\ \\n \\\\", "'a' \"b\"", "; # a", "é€😀\u2028"]
+WORDS += ["".join(_RANDOM.choices("%$\"'\\`;# \t\n\rAi{}()é", k=12)) for _ in range(300)]
+VALUES = [text for text in WORDS if not re.search(r"[\x01-\x08\x0b-\x1f\x7f]", text)]
 CLIENT = ("/usr/bin/python3", "/opt/client.py")
 
 
@@ -45,6 +51,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     )
     files = dict(export(described, Options(haproxy="/opt/haproxy")).files)
     files["etc/shop/secrets.env"] = "".join(assignment(*each) for each in described.secrets.items())
+    files |= _words_to_tell()
     files |= {"opt/shop/v3/app.py": (HERE / "app.py").read_text(), "opt/client.py": (HERE / "client.py").read_text()}
     haproxy = find()
     (folder / "opt").mkdir()
@@ -63,6 +70,17 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             yield made
     except OSError as error:
         pytest.skip(str(error))
+
+
+def _words_to_tell() -> dict[str, str]:
+    words = " ".join(word(text) for text in WORDS)
+    unit = (
+        "[Service]\nType=oneshot\nEnvironmentFile=/etc/words.env\nStandardOutput=file:/run/words.json\n"
+        f"ExecStart=/usr/bin/python3 /opt/words.py {words}\n"
+    )
+    script = "import json, os, sys\nprint(json.dumps([sys.argv[1:], dict(os.environ)]))\n"
+    values = "".join(assignment(f"V{number}", text) for number, text in enumerate(VALUES))
+    return {"etc/systemd/system/words.service": unit, "opt/words.py": script, "etc/words.env": values}
 
 
 def asked(made: Machine, number: int, path: str = "/") -> list[dict[str, Any]]:
@@ -106,12 +124,19 @@ def test_the_release_command_ran_once_and_before(booted: Machine) -> None:
     assert told("shop-release.service", "ConditionResult", "ExecMainExitTimestampMonotonic") == ["no", done]
 
 
+def test_words_and_values_reach_a_program_as_they_are(booted: Machine) -> None:
+    booted.run("systemctl", "start", "words.service")
+    words, environment = json.loads(booted.run("cat", "/run/words.json").stdout)
+    assert words == WORDS
+    assert [environment[f"V{number}"] for number in range(len(VALUES))] == VALUES
+
+
 def test_a_roll_loses_nothing_and_waits_for_each(booted: Machine) -> None:
     before = {each["name"]: each["pid"] for each in asked(booted, 3)}
     load = booted.popen(*CLIENT, "0", "/")
     assert load.stdout is not None and load.stdout.readline() == "asking\n"
-    for number in (1, 2):
-        booted.run("systemctl", "restart", f"shop-web@{number}.service")
+    one_by_one = [f"systemctl restart shop-web@{number}.service" for number in (1, 2, 1)]
+    booted.run("sh", "-c", " && ".join(one_by_one))
     answered, lost = json.loads(load.communicate("")[0])
     assert lost == [] and answered > 0
     after = {each["name"]: each["pid"] for each in asked(booted, 6)}
