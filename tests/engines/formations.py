@@ -40,7 +40,11 @@ def shop(folder: Path, config: dict[str, str] | None = None, *, networks: bool =
         (folder / name).write_text(text)
     app = load_app(folder)
     described = describe(
-        app, "registry.example/shop:v3", "v3", CONFIG if config is None else config, networks=networks
+        app,
+        ("registry.example/shop:v3", "haproxy:2.8-alpine"),
+        "v3",
+        CONFIG if config is None else config,
+        networks=networks,
     )
     return Description(**{**vars(described), "name": "shop"})
 
@@ -94,6 +98,7 @@ def descriptions(draw: st.DrawFn, command: st.SearchStrategy[str] = _RUN) -> Des
         image=draw(
             st.sampled_from(("shop", "localhost:5000/shop", "r.example/a/shop:v3", "shop@sha256:" + "0" * 64))
         ),
+        router="haproxy:2.8-alpine",
         release="v3",
         workloads=tuple(draw(workloads(name, command)) for name in names) or (draw(workloads("web", command)),),
         release_command=draw(st.none() | command),

@@ -34,10 +34,9 @@ POLICY = "policy.yaml"
 
 @dataclass(frozen=True)
 class Options:
-    """`router_image` is an image of HAProxy 2.8 or later, `policy` whether the cluster shall hold to Factor VI,
-    `behind` whether the router stands behind a proxy that says who the client is (an Ingress, a Gateway)."""
+    """`policy`: whether the cluster shall hold to Factor VI; `behind`: whether the router stands behind a proxy that
+    says who the client is (an Ingress, a Gateway)."""
 
-    router_image: str = "haproxy:2.8-alpine"
     policy: bool = False
     behind: bool = True
 
@@ -50,7 +49,7 @@ def export_folder(description: Description, options: Options, folder: str = "DIR
     """
     names = names_of(description)
     router_files = _router_files(description, options)
-    objects = _objects(description, names, options)
+    objects = _objects(description, names)
     guards = tuple(policy(names)) if options.policy else ()
     _hold(objects + guards, {names.config, names.secrets, names.router})
     head = _head(description)
@@ -84,7 +83,7 @@ def export_stream(description: Description, options: Options) -> Exported:
     """
     router_files = _router_files(description, options)
     names = hashed(description, names_of(description), router_files)
-    namespace, *others = _objects(description, names, options)
+    namespace, *others = _objects(description, names)
     guards = policy(names) if options.policy else ()
     objects = (namespace, *config_maps(description, names, router_files), *others, *guards)
     _hold(objects, {names.secrets})
@@ -109,11 +108,11 @@ def _router_files(description: Description, options: Options) -> Mapping[str, st
     return router_configuration(description, web, behind=options.behind)
 
 
-def _objects(description: Description, names: Names, options: Options) -> tuple[Manifest, ...]:
+def _objects(description: Description, names: Names) -> tuple[Manifest, ...]:
     check_size(description.config, "config vars")
     check_size(description.secrets, "secrets")
     web = description.web
-    routed = router(web, options.router_image, names) if web is not None else ()
+    routed = router(web, description.router, names) if web is not None else ()
     return (*formation(description, names), *routed)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from fungible.engines.description import Description, Workload
+from fungible.engines.description import USER, Description, Workload
+from fungible.engines.image.router import ARGUMENTS, CONFIGURED
 from fungible.engines.kubernetes.formation import disruption, ingress, rollout
 from fungible.engines.kubernetes.manifest import Manifest
 from fungible.engines.kubernetes.naming import PROCESSES, ROUTER, Names
@@ -24,13 +25,13 @@ from fungible.engines.kubernetes.pods import (
     tcp,
     whose,
 )
-from fungible.engines.routing import ALIVE, CONFIGURATION, ROUTER_PORT, router_files
+from fungible.engines.routing import ALIVE, ROUTER_PORT, router_files
 
 REPLICAS = 2
+IMAGE = "haproxy:2.8-alpine"
+"""The official image, for a formation whose own is not made here; it takes the same arguments."""
 ADDRESS = '"web-processes.${NAMESPACE}.svc.${CLUSTER_DOMAIN}"'
 """The name of the processes: HAProxy searches no domains, so it is whole, with what the pod's environment says."""
-_USER = 99  # haproxy in the official image, which names it by a word; Pod Security wants the number
-_FOLDER = "/etc/haproxy"
 _ENDING = 60  # `hard-stop-after`
 _MEMORY = {"request": "128Mi", "limit": "512Mi"}
 _SCRATCH = 16 << 20
@@ -56,8 +57,7 @@ def _deployment(image: str, names: Names) -> Manifest:
         "name": "router",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["haproxy"],
-        "args": ["-W", "-db", "-C", _FOLDER, "-f", CONFIGURATION],
+        "args": list(ARGUMENTS),
         "env": [namespace, {"name": "CLUSTER_DOMAIN", "value": "cluster.local"}],
         "ports": [{"name": "http", "containerPort": ROUTER_PORT}],
         "startupProbe": asked(ALIVE, 1, 30),
@@ -70,14 +70,14 @@ def _deployment(image: str, names: Names) -> Manifest:
         },
         **CONFINED,
         "volumeMounts": [
-            {"name": "configuration", "mountPath": _FOLDER, "readOnly": True},
+            {"name": "configuration", "mountPath": CONFIGURED, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
     pod = {
         **whose(names),
         "terminationGracePeriodSeconds": PRE_STOP + _ENDING + PRE_STOP,
-        "securityContext": security(_USER),
+        "securityContext": security(USER),
         **moving(),
         **spreading(names.selector(ROUTER)),
         "containers": [container],
