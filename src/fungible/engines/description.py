@@ -35,7 +35,8 @@ class Workload:
 
     `processes` is how many run, `port` where it listens (None: nowhere), `ready` the path that answers 2xx or 3xx
     (None: any complete answer counts). `memory` and `scratch` are bytes, `cpu` processors (None: no limit), times
-    seconds. `lame_duck` is how long it serves on after it is asked to stop.
+    seconds. `lame_duck` is how long it serves on after it is asked to stop. What an engine has no word for (`max_age`
+    in seconds, `max_requests`, 0 for no limit) it says so.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Workload:
     stop_timeout: float
     lame_duck: float = 0.0
     scratch: int = SCRATCH
+    max_age: float | None = None
+    max_requests: int = 0
 
     @property
     def grace(self) -> float:
@@ -69,7 +72,8 @@ class Description:
 
     `config` are config vars that may be read by whoever reads a manifest, `secrets` those that may not: their values
     are here and go into nothing that is exported. `given` is what every process gets beside them. `request_timeout`,
-    `queue_timeout` (seconds) and `max_body` (bytes) are the router's.
+    `queue_timeout` (seconds), `max_body` (bytes) and `certificate` (a path on this machine) are the router's. With
+    `networks` each process has a network of its own.
     """
 
     name: str
@@ -83,11 +87,14 @@ class Description:
     request_timeout: float = 60.0
     queue_timeout: float = 10.0
     max_body: int = 1 << 30
+    certificate: str | None = None
+    networks: bool = True
 
     @property
     def given(self) -> dict[str, str]:
         """Variables of every process."""
-        return {**_HOSTS, "FUNGIBLE_RELEASE": self.release, "PYTHONUNBUFFERED": "1", "WEB_CONCURRENCY": "1"}
+        hosts = _HOSTS if self.networks else {}
+        return {**hosts, "FUNGIBLE_RELEASE": self.release, "PYTHONUNBUFFERED": "1", "WEB_CONCURRENCY": "1"}
 
     @property
     def web(self) -> Workload | None:
@@ -95,12 +102,16 @@ class Description:
         return next((each for each in self.workloads if each.name == WEB), None)
 
 
-def describe(app: App, images: tuple[str, str], release: str, config: Mapping[str, str]) -> Description:
-    """The formation of `app` with these config vars; `images` are the one of its processes and the router's.
+def describe(
+    app: App, images: tuple[str, str], release: str, config: Mapping[str, str], *, networks: bool = True
+) -> Description:
+    """The formation of `app` with these config vars; `images` are the one of its processes and the router's. With
+    `networks` each process has a network of its own, and must listen on more than loopback; without, they share the
+    machine's.
 
     Raises Problem for a type that listens on a Unix socket: nobody on another machine reaches it.
     """
-    workloads = tuple(_workload(each) for each in app.types.values())
+    workloads = tuple(_workload(each, networks) for each in app.types.values())
     secret = {name for name, value in config.items() if looks_secret(name, value)}
     router = app.settings.router
     return Description(
@@ -115,6 +126,8 @@ def describe(app: App, images: tuple[str, str], release: str, config: Mapping[st
         request_timeout=router.request_timeout,
         queue_timeout=router.queue_timeout,
         max_body=router.max_body,
+        certificate=router.certificate,
+        networks=networks,
     )
 
 
@@ -147,7 +160,7 @@ def check_attached(app: App, config: Mapping[str, str]) -> None:
         )
 
 
-def _workload(declared: ProcessType) -> Workload:
+def _workload(declared: ProcessType, networks: bool) -> Workload:
     if declared.listen == "unix":
         raise Problem(
             f'types.{declared.name}: it listens on a Unix socket, which reaches no other machine; set listen = "port"'
@@ -155,7 +168,7 @@ def _workload(declared: ProcessType) -> Workload:
     listens = declared.listen == "port"
     return Workload(
         name=declared.name,
-        command=listening_everywhere(declared.command) if listens else declared.command,
+        command=listening_everywhere(declared.command) if listens and networks else declared.command,
         processes=declared.processes,
         singleton=declared.singleton,
         port=PORT if listens else None,
@@ -168,5 +181,7 @@ def _workload(declared: ProcessType) -> Workload:
         boot_timeout=declared.boot_timeout,
         drain_timeout=declared.drain_timeout,
         stop_timeout=declared.stop_timeout,
-        lame_duck=LAME_DUCK if listens else 0.0,
+        lame_duck=LAME_DUCK if listens and networks else 0.0,
+        max_age=declared.max_age,
+        max_requests=declared.max_requests,
     )

@@ -7,6 +7,8 @@ found by DNS in place of being added and deleted over the runtime socket.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fungible.engines.description import Description, Workload
 from fungible.runtime.router.answers import answers_map
 from fungible.runtime.router.configuration import (
@@ -39,14 +41,34 @@ def router_files(description: Description, web: Workload, address: str, *, behin
     stands before it (an Ingress), and what that says of the client (X-Forwarded-*) is kept; without, a client could
     forge it, so it is deleted.
     """
-    settings = RouterSettings(
+    settings = _settings(description)
+    backend = backend_section(settings, [_template(web, address)])
+    return _files(_global(), defaults_section(settings), _resolvers(), _frontend(settings, behind), backend)
+
+
+def fixed_router_files(
+    description: Description, web: Workload, servers: Mapping[str, str], port: int, *, behind: bool
+) -> dict[str, str]:
+    """The same where each process has an address of its own: `servers` are addresses by name (`web-1`), `port` is the
+    router's. For any HAProxy from 2.6 on, as it is the machine's own."""
+    settings = _settings(description)
+    lines = [f"server {name} {' '.join([address, *_server(web)])}" for name, address in servers.items()]
+    pools = [f"default-server {_pool(version)}" for version in ((3, 0, 0), _VERSION)]
+    chosen = [".if version_atleast(3.0)", pools[0], ".else", pools[1], ".endif"]
+    backend = backend_section(settings, [*chosen, *lines])
+    return _files(_global(), defaults_section(settings), _frontend(settings, behind, port), backend)
+
+
+def _settings(description: Description) -> RouterSettings:
+    return RouterSettings(
         queue_timeout=description.queue_timeout,
         request_timeout=description.request_timeout,
         max_body=description.max_body,
     )
-    backend = backend_section(settings, [_template(web, address)])
-    parts = [_global(), defaults_section(settings), _resolvers(), _frontend(settings, behind), backend]
-    return {CONFIGURATION: "".join(parts).lstrip(), ANSWERS: answers_map(), CAUSE: "cause starting\n"}
+
+
+def _files(*sections: str) -> dict[str, str]:
+    return {CONFIGURATION: "".join(sections).lstrip(), ANSWERS: answers_map(), CAUSE: "cause starting\n"}
 
 
 def _global() -> str:
@@ -81,7 +103,7 @@ resolvers engine
 """
 
 
-def _frontend(settings: RouterSettings, behind: bool) -> str:
+def _frontend(settings: RouterSettings, behind: bool, port: int = ROUTER_PORT) -> str:
     if behind:
         forwarded = "\n".join(
             f"  http-request set-header {name} {value} unless {{ req.hdr({name}) -m found }}"
@@ -100,7 +122,7 @@ def _frontend(settings: RouterSettings, behind: bool) -> str:
         )
     return f"""
 frontend {FRONTEND}
-  bind :{ROUTER_PORT}
+  bind :{port}
   monitor-uri {ALIVE}
   unique-id-format %[uuid()]
   unique-id-header X-Request-Id
@@ -116,9 +138,13 @@ def _template(web: Workload, address: str) -> str:
     """The lines of all processes. The name gives those that are ready; the check is of the connection alone, so that
     a process that is busy stays and one that is gone is not tried for long."""
     words = [f"server-template process- 1-{MOST} {address}:{web.port}", "resolvers engine", "init-addr none"]
-    words += ["check inter 1s fall 1 rise 1"]
-    words += [pool_keyword(_VERSION), "var(txn.pool,crashed),set-var(txn.fate)", "pool-purge-delay 2s"]
-    words += ["pool-max-conn 64"]
-    if web.max_in_flight:
-        words.append(f"maxconn {web.max_in_flight}")
-    return " ".join(words)
+    return " ".join([*words, _pool(_VERSION), *_server(web)])
+
+
+def _pool(version: tuple[int, int, int]) -> str:
+    return f"{pool_keyword(version)} var(txn.pool,crashed),set-var(txn.fate) pool-purge-delay 2s pool-max-conn 64"
+
+
+def _server(web: Workload) -> list[str]:
+    words = ["check inter 1s fall 1 rise 1"]
+    return [*words, f"maxconn {web.max_in_flight}"] if web.max_in_flight else words

@@ -1,0 +1,136 @@
+"""The router in Kubernetes: HAProxy in pods of its own, between a Service of the router and one of the processes.
+
+kube-proxy chooses a pod for each connection, so a client that keeps its connection would meet the same process with
+every request (measured on a real cluster: eight connections, each met one of three pods). A headless Service names
+all ready pods, and the router chooses among them for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from fungible.engines.description import USER, Description, Workload
+from fungible.engines.image.router import ARGUMENTS, CONFIGURED
+from fungible.engines.kubernetes.formation import disruption, ingress, rollout
+from fungible.engines.kubernetes.manifest import Manifest
+from fungible.engines.kubernetes.naming import PROCESSES, ROUTER, Names
+from fungible.engines.kubernetes.pods import (
+    CONFINED,
+    PRE_STOP,
+    asked,
+    moving,
+    scratch,
+    security,
+    spreading,
+    tcp,
+    whose,
+)
+from fungible.engines.routing import ALIVE, ROUTER_PORT, router_files
+
+REPLICAS = 2
+IMAGE = "haproxy:2.8-alpine"
+"""The official image, for a formation whose own is not made here; it takes the same arguments."""
+ADDRESS = '"web-processes.${NAMESPACE}.svc.${CLUSTER_DOMAIN}"'
+"""The name of the processes: HAProxy searches no domains, so it is whole, with what the pod's environment says."""
+_ENDING = 60  # `hard-stop-after`
+_MEMORY = {"request": "128Mi", "limit": "512Mi"}
+_SCRATCH = 16 << 20
+
+
+def router_configuration(description: Description, web: Workload, *, behind: bool) -> Mapping[str, str]:
+    """The files of HAProxy by name."""
+    return router_files(description, web, ADDRESS, behind=behind)
+
+
+def router(web: Workload, image: str, names: Names) -> Iterator[Manifest]:
+    """The router's objects and the two Services."""
+    yield _deployment(image, names)
+    yield disruption(names, ROUTER)
+    yield ingress(names, ROUTER, {}, "Whoever reaches the cluster's network connects to the router.")
+    yield _service(names)
+    yield _processes(web, names)
+
+
+def _deployment(image: str, names: Names) -> Manifest:
+    namespace = {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
+    container = {
+        "name": "router",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": list(ARGUMENTS),
+        "env": [namespace, {"name": "CLUSTER_DOMAIN", "value": "cluster.local"}],
+        "ports": [{"name": "http", "containerPort": ROUTER_PORT}],
+        "startupProbe": asked(ALIVE, 1, 30),
+        "readinessProbe": asked(ALIVE, 2, 2),
+        "livenessProbe": tcp(10, 3),
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP}}},
+        "resources": {
+            "requests": {"cpu": "100m", "memory": _MEMORY["request"], "ephemeral-storage": "64Mi"},
+            "limits": {"memory": _MEMORY["limit"], "ephemeral-storage": "512Mi"},
+        },
+        **CONFINED,
+        "volumeMounts": [
+            {"name": "configuration", "mountPath": CONFIGURED, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+    pod = {
+        **whose(names),
+        "terminationGracePeriodSeconds": PRE_STOP + _ENDING + PRE_STOP,
+        "securityContext": security(USER),
+        **moving(),
+        **spreading(names.selector(ROUTER)),
+        "containers": [container],
+        "volumes": [{"name": "configuration", "configMap": {"name": names.router}}, scratch(_SCRATCH)],
+    }
+    spec = {
+        "replicas": REPLICAS,
+        "revisionHistoryLimit": 3,
+        "minReadySeconds": 2,
+        "progressDeadlineSeconds": 120,
+        "strategy": rollout(REPLICAS),
+        "selector": {"matchLabels": names.selector(ROUTER)},
+        "template": {"metadata": {"labels": names.labels(ROUTER)}, "spec": pod},
+    }
+    return Manifest(
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": names.metadata(ROUTER, ROUTER), "spec": spec},
+        "The router: a process is chosen for each request, never by client. A cluster whose domain is another one"
+        " than cluster.local says so in CLUSTER_DOMAIN.",
+    )
+
+
+def _service(names: Names) -> Manifest:
+    return Manifest(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": names.metadata("web", ROUTER),
+            "spec": {
+                "type": "ClusterIP",
+                "sessionAffinity": "None",
+                "selector": names.selector(ROUTER),
+                "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
+            },
+        },
+        "What an Ingress or Gateway is pointed at. It is the router, as a Service chooses a pod per connection only."
+        " What stands before it says who the client is (X-Forwarded-*), and is believed.",
+    )
+
+
+def _processes(web: Workload, names: Names) -> Manifest:
+    return Manifest(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": names.metadata(PROCESSES, names.types[web.name]),
+            "spec": {
+                "type": "ClusterIP",
+                "clusterIP": "None",
+                "sessionAffinity": "None",
+                "publishNotReadyAddresses": False,
+                "selector": names.selector(names.types[web.name]),
+                "ports": [{"name": "http", "port": web.port, "targetPort": "http"}],
+            },
+        },
+        "The name by which the router finds the processes: each that is ready, and no other.",
+    )

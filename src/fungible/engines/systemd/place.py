@@ -1,0 +1,74 @@
+"""Where the parts of a formation are on the machine, and at which ports its processes listen."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fungible.app.formation import MOST_PROCESSES
+from fungible.app.problem import Problem
+from fungible.app.wording import shown
+from fungible.engines.description import Description, Workload
+
+UNITS = "etc/systemd/system"
+_LONGEST_USER = 31 - len("-1000")
+_FIRST_EPHEMERAL = 32768
+_SAFE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A formation on a machine: its `name`, the folders of its settings and of its release, `bases` (a process of the
+    type listens at the base plus its number), and what units call its types' transient users."""
+
+    name: str
+    settings: str
+    release: str
+    code: str
+    bases: Mapping[str, int]
+
+    def unit_of(self, workload: Workload) -> str:
+        """The name of this type's unit without its ending; a template's ends with `@`."""
+        return f"{self.name}-{workload.name}" + ("" if workload.singleton else "@")
+
+    def instances(self, workload: Workload) -> list[str]:
+        """The units of this type's processes."""
+        if workload.singleton:
+            return [f"{self.unit_of(workload)}.service"] * workload.processes
+        return [f"{self.unit_of(workload)}{number}.service" for number in range(1, workload.processes + 1)]
+
+    def user(self, part: str) -> str:
+        """The name of a transient user, short enough for a number behind it."""
+        name = re.sub(r"[^a-z0-9-]", "-", f"{self.name}-{part}".lower())
+        if not name[0].isalpha():
+            name = f"u{name}"
+        if len(name) <= _LONGEST_USER:
+            return name
+        digest = hashlib.sha256(f"{self.name} {part}".encode()).hexdigest()[:8]
+        return f"{name[: _LONGEST_USER - 9].rstrip('-')}-{digest}"
+
+
+def place(description: Description, folder: str, first_port: int) -> Place:
+    """The places of a formation under `folder`, its processes at ports from `first_port` on.
+
+    Raises Problem where ports reach those that the kernel gives to clients, and for a type whose unit is another's.
+    """
+    if not _SAFE.fullmatch(description.release):
+        raise Problem(f"{shown(description.release)} cannot be the name of a folder")
+    listening = [each for each in description.workloads if each.port is not None]
+    bases = {each.name: first_port + index * MOST_PROCESSES for index, each in enumerate(listening)}
+    for each in listening:
+        if (last := bases[each.name] + max(each.processes, 1)) >= _FIRST_EPHEMERAL:
+            raise Problem(f"{each.name}: port {last} is one that the kernel gives to clients; choose lower ones")
+    for each in description.workloads:
+        if each.name == "router" and each.singleton:
+            raise Problem('Procfile: "router" is the name of a unit of its own; rename the type.')
+    return Place(
+        name=description.name,
+        settings=f"/etc/{description.name}",
+        release=description.release,
+        code=f"{folder}/{description.name}/{description.release}",
+        bases=bases,
+    )

@@ -1,0 +1,31 @@
+"""A unit file as text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+Section = Sequence[tuple[str, str]]
+"""Settings in their order; a name may come more than once. An empty value of a name that is itself empty is a blank
+line, and a name that starts with `#` a comment."""
+
+_WIDTH = 110
+
+
+def unit(why: str, sections: Mapping[str, Section]) -> str:
+    """The text of a unit, `why` it is as it is above it."""
+    parts = [comment(why)]
+    for name, settings in sections.items():
+        lines = [_line(key, value) for key, value in settings]
+        parts.append(f"\n[{name}]\n{''.join(lines)}")
+    return "".join(parts)
+
+
+def comment(text: str) -> str:
+    """Lines of a comment."""
+    lines = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _line(key: str, value: str) -> str:
+    return comment(value) if key == "#" else f"{key}={value}\n"
