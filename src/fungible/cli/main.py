@@ -20,6 +20,7 @@ from fungible.cli import (
     dashboard,
     deploy,
     doctor,
+    export,
     image,
     logs,
     ps,
@@ -61,6 +62,7 @@ app.command("check")(check.check)
 app.command("verify", cls=verify.VerifyCommand)(verify.verify)
 app.command("record")(record.record)
 app.command("image")(image.image)
+app.command("export")(export.export)
 app.add_typer(deploy.deploy)
 app.command("doctor")(doctor.doctor)
 

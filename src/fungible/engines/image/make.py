@@ -94,7 +94,7 @@ async def make_image(app: App, options: Options, operating_system: Mapping[str, 
             include=options.include,
         )
         image = await asyncio.to_thread(image_of, wanted, build.digest)
-        router = await asyncio.to_thread(router_image, f"{_repository(reference)}-router")
+        router = await asyncio.to_thread(router_image, f"{repository_of(reference)}-router")
         with tempfile.TemporaryDirectory(prefix="fungible-image-") as folder:
             path = options.out.absolute() if options.out else Path(folder) / "image.tar"
             try:
@@ -109,7 +109,7 @@ async def make_image(app: App, options: Options, operating_system: Mapping[str, 
         folders.leave()
 
 
-def _repository(reference: str) -> str:
+def repository_of(reference: str) -> str:
     """A reference without its tag: `registry:5000/shop:1` is of `registry:5000/shop`."""
     name, colon, tag = reference.rpartition(":")
     return name if colon and "/" not in tag else reference

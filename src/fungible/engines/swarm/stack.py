@@ -39,14 +39,16 @@ class Published:
     host: bool = False
 
 
-def stack_files(description: Description, published: Published, secrets: Mapping[str, str]) -> dict[str, str]:
+def stack_files(
+    description: Description, published: Published, secrets: Mapping[str, str], *, behind: bool = False
+) -> dict[str, str]:
     """The files of the stack by relative path. `secrets` names, for each secret variable, Swarm's secret that holds
-    its value."""
+    its value; `behind` is as for `router_files`."""
     files: dict[str, str] = {}
     web = description.web
     configs = {}
     if web is not None:
-        for name, text in router_files(description, web, f"tasks.{web.name}", behind=False).items():
+        for name, text in router_files(description, web, f"tasks.{web.name}", behind=behind).items():
             files[f"{_FOLDER}/{name}"] = text
             # A config is never changed: one of another content has another name.
             digest = hashlib.sha256(text.encode()).hexdigest()[:8]

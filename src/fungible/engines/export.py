@@ -1,0 +1,127 @@
+"""`fungible export`: what an engine is told, written to a folder or printed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fungible.app.model import App
+from fungible.app.problem import Exit, Problem
+from fungible.app.wording import plain
+from fungible.engines.description import Description, check_attached, describe, left_behind
+from fungible.engines.exported import Exported
+from fungible.engines.fingerprint import release_name
+from fungible.engines.image.make import repository_of
+from fungible.engines.image.router import router_image
+from fungible.engines.swarm.stack import Published, stack_files
+from fungible.runtime.ground.folders import folders_for
+from fungible.runtime.ground.stage import load_config
+
+ENGINES = ("kubernetes", "swarm", "systemd")
+_MARK = ".fungible-export"
+"""In a folder that an export wrote: what it wrote there, a path a line. The next export takes these away."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line says. `behind` is whether another proxy stands before the router, None for the engine's
+    usual; `port` is the router's, None likewise."""
+
+    engine: str
+    image: str | None
+    router: str | None
+    policy: bool
+    behind: bool | None
+    port: int | None
+    out: Path | None
+
+
+def export(app: App, wish: Wish, operating_system: Mapping[str, str]) -> Exported:
+    """The files and what is to be said of them; with `wish.out` they are written there.
+
+    Raises Problem for an engine that is not known, for what it cannot run, and for a folder that cannot be written.
+    """
+    folders = folders_for(app.state_name, operating_system)
+    config = load_config(folders)
+    check_attached(app, config)
+    image, router = _images(app, wish)
+    release = release_name(_build_of(image), config, folders.make().state)
+    try:
+        description = describe(app, (image, router), release, config, networks=wish.engine != "systemd")
+    finally:
+        folders.leave()
+    exported = _exported(description, wish)
+    behind = left_behind(app, config)
+    if wish.out is not None:
+        write(exported.files, wish.out, app.folder)
+    return Exported(exported.files, (*((behind,) if behind else ()), *exported.notes))
+
+
+def write(files: Mapping[str, str], out: Path, app: Path) -> None:
+    """Write the files below `out`: a new folder, an empty one, or that of an earlier export, whose other files go.
+
+    Raises Problem for any other folder, and where it cannot be written.
+    """
+    out = out.absolute()
+    mark = out / _MARK
+    if out == app or out in app.parents:
+        raise Problem(f"--out {plain(out)}: this is the app's own folder; name another one")
+    if out.exists() and not mark.is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise Problem(f"--out {plain(out)}: this is there already, and no export of Fungible's; name another folder")
+    try:
+        before = set(mark.read_text().splitlines()) if mark.is_file() else set()
+        for path, text in files.items():
+            target = out / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f".{target.name}.new")
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, target)
+        for path in before - set(files):
+            if not path.startswith("/") and ".." not in path.split("/"):
+                (out / path).unlink(missing_ok=True)
+        mark.write_text("".join(f"{path}\n" for path in sorted(files)))
+    except OSError as error:
+        where = plain(error.filename or out)
+        raise Problem(f"{where}: the export cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
+
+
+def _exported(description: Description, wish: Wish) -> Exported:
+    if wish.engine == "kubernetes":
+        from fungible.engines.kubernetes.export import Options, export_folder, export_stream
+
+        options = Options(policy=wish.policy, behind=True if wish.behind is None else wish.behind)
+        if wish.out is None:
+            return export_stream(description, options)
+        return export_folder(description, options, str(wish.out))
+    if wish.policy:
+        raise Problem(f"--policy: {wish.engine} has nothing that would hold to one; it is for kubernetes")
+    if wish.engine == "swarm":
+        port = 80 if wish.port is None else wish.port
+        secrets = {name: f"{description.name}_{name}" for name in description.secrets}
+        files = stack_files(description, Published(port), secrets, behind=bool(wish.behind))
+        notes = (
+            f"make the secret that {name} is before: printf %s VALUE | docker secret create {named} -"
+            for name, named in secrets.items()
+        )
+        return Exported(files, tuple(notes))
+    from fungible.engines.systemd.export import Options as UnitOptions
+    from fungible.engines.systemd.export import export as export_units
+
+    return export_units(description, UnitOptions(port=wish.port or 8080, behind=bool(wish.behind)))
+
+
+def _images(app: App, wish: Wish) -> tuple[str, str]:
+    """The image of the processes and the router's: those that are named, or what `fungible image` calls them."""
+    image = wish.image or f"{app.name}:latest"
+    if wish.engine == "systemd":
+        return image, wish.router or ""
+    return image, wish.router or router_image(f"{repository_of(image)}-router").reference
+
+
+def _build_of(image: str) -> str:
+    """What tells one image from another in a release's name: its tag, or its digest."""
+    tag = image.rpartition("@sha256:")[2] if "@sha256:" in image else image.rpartition(":")[2]
+    kept = "".join(each for each in tag.lower() if each.isalnum())
+    return kept or "latest"
