@@ -31,6 +31,7 @@ SECRETS = "/run/secrets"
 _FORWARDED = ("INT", "HUP", "QUIT", "USR1", "USR2", "WINCH")
 _NEVER = float("inf")
 _GRACE = 10.0  # seconds that what a command leaves behind may take to end
+_LONGEST, _LONGEST_HEAD = 1 << 62, 1 << 18  # bytes
 _OURS = ("FUNGIBLE_LAME_DUCK", "FUNGIBLE_READY_PATH")
 
 
@@ -177,17 +178,36 @@ def _listens(host: str, port: int) -> bool:
 
 
 def _ask(host: str, port: int, path: str) -> int:
-    """The status of an answer that came whole, as the end of the connection says."""
+    """The status of an answer that came whole: its length is told, or else the end of the connection is its end."""
     with socket.create_connection((host, port), timeout=5) as connection:
         wish = f"GET {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: fungible\r\nConnection: close\r\n\r\n"
         connection.sendall(wish.encode())
-        head = b""
-        while part := connection.recv(65536):
-            head = (head + part)[:64]
+        head, end, body = b"", b"", 0
+        length = _LONGEST
+        while body < length and (part := connection.recv(65536)):
+            if end:
+                body += len(part)
+                continue
+            head, end, rest = (head + part).partition(b"\r\n\r\n")
+            if end:
+                body, length = len(rest), _length(head)
+            elif len(head) > _LONGEST_HEAD:
+                raise OSError("the answer's head has no end")
     words = head.split(None, 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+    if not end or len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
         raise OSError("the answer is not HTTP")
+    if _length(head) != _LONGEST and body < length:
+        raise OSError("the answer was cut")
     return int(words[1])
+
+
+def _length(head: bytes) -> int:
+    """How long the body is to be; where that is not told, as long as it comes."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and value.strip().isdigit():
+            return int(value)
+    return _LONGEST
 
 
 def complain(sentence: str) -> int:

@@ -32,7 +32,7 @@ _PASSWD = f"root:x:0:0:root:/:/usr/sbin/nologin\napp:x:{USER}:{USER}:app:/tmp:/u
 _GROUP = f"root:x:0:\napp:x:{USER}:\n"
 _NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\n"
 _OWN = "/tmp/"
-_NOT_SHIPPED = frozenset({DOTENV})
+_NOT_SHIPPED = frozenset({DOTENV, ".fungible/build.json"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def layers_of(wanted: Wanted) -> tuple[Layer, ...]:
     environment = layer("environment", _with_libraries(host, _environment(host, wanted)), [lowest])
     app = layer("app", _with_libraries(host, _app(wanted)), [lowest, environment])
     for each in (*environment.entries, *app.entries):
-        if each.path.startswith(_OWN):
+        if isinstance(each, File) and each.path.startswith(_OWN):
             raise Problem(f"{plain(each.path)}: every container has a {_OWN[:-1]} of its own; keep this elsewhere")
     return lowest, environment, app
 
@@ -124,8 +124,6 @@ def _environment(host: Host, wanted: Wanted) -> Iterator[Entry]:
         if not path.startswith(inside):
             yield from program(host, path)
     for each in wanted.include:
-        if not each.exists():
-            raise Problem(f"--include {plain(each)}: there is no such file or folder")
         path = os.path.abspath(each)
         yield from program(host, path) if each.is_file() else host.entries(path)
 
@@ -135,7 +133,7 @@ def _app(wanted: Wanted) -> Iterator[Entry]:
     yield Folder(str(wanted.app.folder))
     for entry in here.entries(str(wanted.content.resolve())):
         inside = os.path.relpath(entry.path, wanted.content.resolve())
-        if inside.split(os.sep)[0] in _NOT_SHIPPED:
+        if inside in _NOT_SHIPPED:
             continue
         at = f"{wanted.app.folder}/{inside}"
         yield file_at(entry.path, at) if isinstance(entry, File) else type(entry)(at, *_rest(entry))

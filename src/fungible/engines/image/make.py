@@ -77,6 +77,11 @@ class Made:
 async def make_image(app: App, options: Options, operating_system: Mapping[str, str]) -> Made:
     """Make the image; raises Problem for what is not in order, with the build's exit code where that fails."""
     engine = options.engine or (None if options.out else _engine_here())
+    for each in options.include:
+        if not each.exists():
+            raise Problem(f"--include {plain(each)}: there is no such file or folder")
+    if options.out is not None and not options.out.absolute().parent.is_dir():
+        raise Problem(f"--out {plain(options.out)}: there is no folder {plain(options.out.absolute().parent)}")
     folders = folders_for(app.state_name, operating_system).make()
     try:
         proved = await build_and_prove(app, BuildOptions(None, options.boot, False, options.plan), operating_system)

@@ -16,7 +16,7 @@ from fungible.app.wording import plain
 from fungible.engines.description import SCRATCH, USER, Description
 from fungible.engines.swarm.docker import docker, documents
 from fungible.engines.swarm.formation import running_release, services_of, tasks_of
-from fungible.engines.swarm.history import LABEL, chosen, keep, releases_of, secret_name
+from fungible.engines.swarm.history import LABEL, Kept, chosen, keep, releases_of, secret_name
 from fungible.engines.swarm.settling import settle
 from fungible.engines.swarm.stack import STACK, Published, stack_files
 
@@ -48,28 +48,33 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
     if description.release_command is not None:
         _release(description, named, tell)
     tell(f"deploying {name} {description.release}")
+    before = _running(name)
     try:
         _bring(name, files, tell, resolve=options.push)
     except Problem:
-        _undo(name, tell)
+        if before is not None:
+            # Swarm by itself goes back with the type that failed alone.
+            tell(f"going back to {before.release}")
+            _bring(name, {STACK: before.stack}, tell, resolve=False)
         raise
     keep(name, description.release, files[STACK])
 
 
 def go_back(name: str, wanted: str | None, tell: Callable[[str], None], *, wait: bool) -> str:
     """Return to a release that is kept; its name. Raises Problem as `deploy` does, and where there is none."""
-    kept = chosen(name, running_release(tasks_of(name, services_of(name))), wanted)
+    running = _running(name)
+    kept = chosen(name, running.release if running is not None else None, wanted)
     tell(f"going back to {kept.release}")
     _bring(name, {STACK: kept.stack}, tell, resolve=False, wait=wait)
     return kept.release
 
 
-def _undo(name: str, tell: Callable[[str], None]) -> None:
-    """Bring all types back to the release before: Swarm by itself does so with the one that failed alone."""
-    before = next(iter(releases_of(name)), None)
-    if before is not None:
-        tell(f"going back to {before.release}")
-        _bring(name, {STACK: before.stack}, tell, resolve=False)
+def _running(name: str) -> Kept | None:
+    """The release that runs, where one does and it is kept."""
+    with contextlib.suppress(Problem):  # nothing runs yet
+        release = running_release(tasks_of(name, services_of(name)))
+        return next((each for each in releases_of(name) if each.release == release), None)
+    return None
 
 
 def _bring(

@@ -26,7 +26,10 @@ def docker(*words: str, given: str | None = None, both: bool = False, partly: bo
         ) from None
     if done.returncode != 0 and not (partly and done.stdout.strip()):
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
-        raise Problem(f"docker {' '.join(words[:2])}: {plain(lines[-1])[:400]}", Exit.NOT_ALLOWED)
+        raise Problem(
+            f"docker {' '.join(each for each in words[:2] if not each.startswith('-'))}: {plain(lines[-1])[:400]}",
+            Exit.NOT_ALLOWED,
+        )
     return done.stdout
 
 
