@@ -51,6 +51,17 @@ def export(
         int | None,
         typer.Option("--port", metavar="PORT", envvar="FUNGIBLE_PORT", min=1, max=65535, help="The public port."),
     ] = None,
+    first_port: Annotated[
+        int | None,
+        typer.Option(
+            "--first-port",
+            metavar="PORT",
+            envvar="FUNGIBLE_FIRST_PORT",
+            min=1024,
+            max=65535,
+            help="systemd: processes listen on loopback from there on; default: by the app's name.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -65,7 +76,7 @@ def export(
 
     if engine not in ENGINES:
         raise Problem(f"{plain(engine)}: the engines are {listed(ENGINES)}.{nearest(engine, ENGINES)}")
-    wish = Wish(engine, image, router, policy, behind, port, out)
+    wish = Wish(engine, image, router, policy, behind, port, out, first_port)
     exported = export_to(load_app(app), wish, inherited_environment())
     for note in exported.notes:
         typer.echo(note, err=True)

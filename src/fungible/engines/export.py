@@ -10,6 +10,8 @@ from pathlib import Path
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
+from fungible.build.digests import input_key
+from fungible.build.seal import read_tree
 from fungible.engines.description import Description, check_attached, describe, left_behind
 from fungible.engines.exported import Exported
 from fungible.engines.fingerprint import release_name
@@ -17,7 +19,7 @@ from fungible.engines.image.make import repository_of
 from fungible.engines.image.router import router_image
 from fungible.engines.swarm.stack import Published, stack_files
 from fungible.runtime.ground.folders import folders_for
-from fungible.runtime.ground.stage import load_config
+from fungible.runtime.ground.stage import load_config, reading
 
 ENGINES = ("kubernetes", "swarm", "systemd")
 _MARK = ".fungible-export"
@@ -27,7 +29,7 @@ _MARK = ".fungible-export"
 @dataclass(frozen=True)
 class Wish:
     """What the command line says. `behind` is whether another proxy stands before the router, None for the engine's
-    usual; `port` is the router's, None likewise."""
+    usual; `port` is the router's and `first_port` that of the first process on a shared machine, None likewise."""
 
     engine: str
     image: str | None
@@ -36,6 +38,7 @@ class Wish:
     behind: bool | None
     port: int | None
     out: Path | None
+    first_port: int | None = None
 
 
 def export(app: App, wish: Wish, operating_system: Mapping[str, str]) -> Exported:
@@ -47,7 +50,8 @@ def export(app: App, wish: Wish, operating_system: Mapping[str, str]) -> Exporte
     config = load_config(folders)
     check_attached(app, config)
     image, router = _images(app, wish)
-    release = release_name(_build_of(image), config, folders.make().state)
+    build = _code_of(app, wish.out) if wish.engine == "systemd" else _build_of(image)
+    release = release_name(build, config, folders.make().state)
     try:
         description = describe(app, (image, router), release, config, networks=wish.engine != "systemd")
     finally:
@@ -109,7 +113,8 @@ def _exported(description: Description, wish: Wish) -> Exported:
     from fungible.engines.systemd.export import Options as UnitOptions
     from fungible.engines.systemd.export import export as export_units
 
-    return export_units(description, UnitOptions(port=wish.port or 8080, behind=bool(wish.behind)))
+    units = UnitOptions(port=wish.port or 8080, first_port=wish.first_port, behind=bool(wish.behind))
+    return export_units(description, units)
 
 
 def _images(app: App, wish: Wish) -> tuple[str, str]:
@@ -118,6 +123,15 @@ def _images(app: App, wish: Wish) -> tuple[str, str]:
     if wish.engine == "systemd":
         return image, wish.router or ""
     return image, wish.router or router_image(f"{repository_of(image)}-router").reference
+
+
+def _code_of(app: App, out: Path | None) -> str:
+    """The same for an engine without images: the content of what a build is made of. A folder and the release command
+    of a release are its own, so another code needs another name."""
+    with reading(app):
+        tree = read_tree(app.folder, without=(out.absolute(),) if out is not None else ())
+        key, _ = input_key(tree, {"commands": app.settings.build, "release": app.release_command})
+    return key
 
 
 def _build_of(image: str) -> str:

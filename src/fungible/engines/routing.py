@@ -124,6 +124,8 @@ def _frontend(settings: RouterSettings, behind: bool, port: int = ROUTER_PORT) -
 frontend {FRONTEND}
   bind :{port}
   monitor-uri {ALIVE}
+  # A router that is to end answers once more on a kept connection, and says there that it is the last time.
+  option idle-close-on-response
   unique-id-format %[uuid()]
   unique-id-header X-Request-Id
   http-request set-var(txn.form) str(.html) if {{ req.fhdr(accept) -m sub text/html }}

@@ -67,10 +67,13 @@ def test_the_files_of_a_small_formation(tmp_path: Path) -> None:
         "etc/shop/router/answers.map",
         "etc/shop/router/cause.map",
     }
+    base = export(shop(tmp_path, networks=False), Options(first_port=20000)).files["etc/shop/router/haproxy.cfg"]
+    assert re.search(r"server web.3 127.0.0.1:20003 ", base)
     servers = re.findall(r"^  server (.*) check", exported.files["etc/shop/router/haproxy.cfg"], re.MULTILINE)
-    assert servers == [f"web.{number} 127.0.0.1:2000{number}" for number in (1, 2, 3)]
+    assert servers == [f"web.{number} 127.0.0.1:{20700 + number}" for number in (1, 2, 3)]
     assert exported.notes == (
         "the release is expected in /opt/shop/v3, with its virtual environment in .venv there",
+        "web: loopback ports from 20701 on, one a process, which nobody else may use",
         "secrets are in none of the files: write /etc/shop/secrets.env, mode 0600, with a line"
         ' NAME="VALUE" for each of SECRET_KEY',
     )

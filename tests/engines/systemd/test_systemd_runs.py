@@ -49,9 +49,9 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         ),
         release_command="echo ran >> $FUNGIBLE_SCRATCH/ran; test $FUNGIBLE_RELEASE = v3 && sleep 0.2",
     )
-    files = dict(export(described, Options(haproxy="/opt/haproxy")).files)
+    files = dict(export(described, Options(haproxy="/opt/haproxy", first_port=20000)).files)
     files["etc/shop/secrets.env"] = "".join(assignment(*each) for each in described.secrets.items())
-    files |= _words_to_tell()
+    files |= _other_units()
     files |= {"opt/shop/v3/app.py": (HERE / "app.py").read_text(), "opt/client.py": (HERE / "client.py").read_text()}
     haproxy = find()
     (folder / "opt").mkdir()
@@ -72,7 +72,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         pytest.skip(str(error))
 
 
-def _words_to_tell() -> dict[str, str]:
+def _other_units() -> dict[str, str]:
     words = " ".join(word(text) for text in WORDS)
     unit = (
         "[Service]\nType=oneshot\nEnvironmentFile=/etc/words.env\nStandardOutput=file:/run/words.json\n"
@@ -80,7 +80,13 @@ def _words_to_tell() -> dict[str, str]:
     )
     script = "import json, os, sys\nprint(json.dumps([sys.argv[1:], dict(os.environ)]))\n"
     values = "".join(assignment(f"V{number}", text) for number, text in enumerate(VALUES))
-    return {"etc/systemd/system/words.service": unit, "opt/words.py": script, "etc/words.env": values}
+    holder = "[Service]\nExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 20002\n"
+    return {
+        "etc/systemd/system/holder.service": holder,
+        "etc/systemd/system/words.service": unit,
+        "opt/words.py": script,
+        "etc/words.env": values,
+    }
 
 
 def asked(made: Machine, number: int, path: str = "/") -> list[dict[str, Any]]:
@@ -131,6 +137,16 @@ def test_words_and_values_reach_a_program_as_they_are(booted: Machine) -> None:
     assert [environment[f"V{number}"] for number in range(len(VALUES))] == VALUES
 
 
+def test_a_process_does_not_start_at_a_port_that_another_program_holds(booted: Machine) -> None:
+    booted.run("systemctl", "stop", "shop-web@2.service")
+    booted.run("systemctl", "start", "holder.service")
+    booted.run("bash", "-c", "until (exec 3<>/dev/tcp/127.0.0.1/20002) 2>/dev/null; do sleep 0.1; done")
+    refused = booted.run("systemctl", "start", "shop-web@2.service", check=False)
+    assert refused.returncode != 0
+    booted.run("systemctl", "stop", "holder.service")
+    booted.run("systemctl", "start", "shop-web@2.service")
+
+
 def test_a_roll_loses_nothing_and_waits_for_each(booted: Machine) -> None:
     before = {each["name"]: each["pid"] for each in asked(booted, 3)}
     load = booted.popen(*CLIENT, "0", "/")
@@ -165,6 +181,6 @@ def test_the_router_takes_a_changed_configuration_over(booted: Machine) -> None:
 def test_all_of_it_stops_with_the_target(booted: Machine) -> None:
     assert booted.run("systemctl", "is-active", "shop-clock.service", "shop-mail_sender@2.service").returncode == 0
     booted.run("systemctl", "stop", "shop.target")
-    listed = booted.run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "shop-*.service")
-    assert listed.stdout == ""
+    active = "systemctl list-units --plain --no-legend --state=active 'shop-*.service'"
+    booted.run("sh", "-c", f'until [ -z "$({active})" ]; do sleep 0.1; done')
     booted.run("systemctl", "start", "shop.target")

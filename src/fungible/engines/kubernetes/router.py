@@ -28,8 +28,6 @@ from fungible.engines.kubernetes.pods import (
 from fungible.engines.routing import ALIVE, ROUTER_PORT, router_files
 
 REPLICAS = 2
-IMAGE = "haproxy:2.8-alpine"
-"""The official image, for a formation whose own is not made here; it takes the same arguments."""
 ADDRESS = '"web-processes.${NAMESPACE}.svc.${CLUSTER_DOMAIN}"'
 """The name of the processes: HAProxy searches no domains, so it is whole, with what the pod's environment says."""
 _ENDING = 60  # `hard-stop-after`

@@ -11,7 +11,7 @@ from fungible.app.wording import few
 from fungible.engines.description import Description
 from fungible.engines.exported import Exported
 from fungible.engines.systemd.place import UNITS, Place, place
-from fungible.engines.systemd.processes import READY, process_unit, release_unit, target
+from fungible.engines.systemd.processes import PORT, process_unit, release_unit, target
 from fungible.engines.systemd.quoting import assignment
 from fungible.engines.systemd.ready import SCRIPT
 from fungible.engines.systemd.router import FOLDER, router_files, router_unit
@@ -23,11 +23,12 @@ _ALL = 10_000
 
 @dataclass(frozen=True)
 class Options:
-    """`port` is the router's, processes listen at loopback from `first_port` on; `folder` is where releases are
-    (`/opt/NAME/RELEASE`), `haproxy` the path of HAProxy 2.6 or later. `behind`: as for the router of an engine."""
+    """`port` is the router's, processes listen at loopback from `first_port` on (None: by the app's name, so that two
+    apps on a machine hardly meet); `folder` is where releases are (`/opt/NAME/RELEASE`), `haproxy` the path of one
+    of 2.6 or later. `behind`: as for the router of an engine."""
 
     port: int = 8080
-    first_port: int = 20000
+    first_port: int | None = None
     folder: str = "/opt"
     haproxy: str = "/usr/sbin/haproxy"
     behind: bool = False
@@ -52,7 +53,7 @@ def export(description: Description, options: Options) -> Exported:
         files = router_files(description, web, where, options.port, behind=options.behind)
         settings |= {f"{FOLDER}/{name}": text for name, text in files.items()}
     if where.bases:
-        settings[READY] = SCRIPT
+        settings[PORT] = SCRIPT
     if description.release_command is not None:
         units[f"{where.name}-release.service"] = release_unit(description, where, description.release_command)
     units[f"{where.name}.target"] = target(description, where, router)
@@ -75,6 +76,9 @@ def _check_values(values: Mapping[str, str]) -> None:
 
 def _notes(description: Description, where: Place) -> Iterator[str]:
     yield f"the release is expected in {where.code}, with its virtual environment in .venv there"
+    for workload in description.workloads:
+        if (base := where.bases.get(workload.name)) is not None and workload.processes:
+            yield f"{workload.name}: loopback ports from {base + 1} on, one a process, which nobody else may use"
     if description.secrets:
         yield (
             f"secrets are in none of the files: write {where.settings}/secrets.env, mode 0600, with a line"

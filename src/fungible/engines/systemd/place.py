@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fungible.app.formation import MOST_PROCESSES
 from fungible.app.problem import Problem
 from fungible.app.wording import shown
 from fungible.engines.description import Description, Workload
 
 UNITS = "etc/systemd/system"
 _LONGEST_USER = 31 - len("-1000")
-_FIRST_EPHEMERAL = 32768
+_FIRST_EPHEMERAL = 32768  # net.ipv4.ip_local_port_range
+_LOWEST, _BLOCKS, _BLOCK = 20000, 100, 100
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -50,18 +50,21 @@ class Place:
         return f"{name[: _LONGEST_USER - 9].rstrip('-')}-{digest}"
 
 
-def place(description: Description, folder: str, first_port: int) -> Place:
-    """The places of a formation under `folder`, its processes at ports from `first_port` on.
+def place(description: Description, folder: str, first_port: int | None) -> Place:
+    """The places of a formation under `folder`, its processes at ports from `first_port` on (None: by its name).
 
     Raises Problem where ports reach those that the kernel gives to clients, and for a type whose unit is another's.
     """
     if not _SAFE.fullmatch(description.release):
         raise Problem(f"{shown(description.release)} cannot be the name of a folder")
-    listening = [each for each in description.workloads if each.port is not None]
-    bases = {each.name: first_port + index * MOST_PROCESSES for index, each in enumerate(listening)}
-    for each in listening:
-        if (last := bases[each.name] + max(each.processes, 1)) >= _FIRST_EPHEMERAL:
-            raise Problem(f"{each.name}: port {last} is one that the kernel gives to clients; choose lower ones")
+    bases: dict[str, int] = {}
+    following = _first_port(description.name) if first_port is None else first_port
+    for each in description.workloads:
+        if each.port is not None:
+            bases[each.name] = following
+            if (last := following + max(each.processes, 1)) >= _FIRST_EPHEMERAL:
+                raise Problem(f"{each.name}: port {last} is one that the kernel gives to clients; choose lower ones")
+            following += _BLOCK * (1 + each.processes // _BLOCK)
     for each in description.workloads:
         if each.name == "router" and each.singleton:
             raise Problem('Procfile: "router" is the name of a unit of its own; rename the type.')
@@ -72,3 +75,7 @@ def place(description: Description, folder: str, first_port: int) -> Place:
         code=f"{folder}/{description.name}/{description.release}",
         bases=bases,
     )
+
+
+def _first_port(name: str) -> int:
+    return _LOWEST + _BLOCK * (int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % _BLOCKS)

@@ -11,7 +11,7 @@ from fungible.engines.systemd.sandbox import CONFINED, folders, made_folders
 from fungible.engines.systemd.unit import Section, unit
 from fungible.runtime.ground.confinement import is_simple_command
 
-READY = "ready"
+PORT = "port"
 _JITTER = 0.1
 _START_UP = 5  # seconds beside the boot, for systemd's own part
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -130,7 +130,8 @@ def _asked(workload: Workload, place: Place, base: int, number: str) -> Section:
     path = inner(workload.ready or "-")
     return (
         ("#", "Started is ready: this waits for a complete answer."),
-        ("ExecStartPost", f'/bin/bash {place.settings}/{READY} {base} {number} "{path}"'),
+        ("ExecStartPre", f"/bin/bash {place.settings}/{PORT} free {base} {number}"),
+        ("ExecStartPost", f'/bin/bash {place.settings}/{PORT} ready {base} {number} "{path}"'),
         ("TimeoutStartSec", str(math.ceil(workload.boot_timeout) + _START_UP)),
     )
 

@@ -9,7 +9,7 @@ from fungible.engines.systemd.sandbox import CONFINED
 from fungible.engines.systemd.unit import unit
 
 FOLDER = "router"
-_ENDING = 70  # `hard-stop-after`, and some
+_ENDING = 30  # clients that keep a connection and ask nothing hold it up no longer
 _FIRST_FREE_PORT = 1024
 
 

@@ -6,8 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 Section = Sequence[tuple[str, str]]
-"""Settings in their order; a name may come more than once. An empty value of a name that is itself empty is a blank
-line, and a name that starts with `#` a comment."""
+"""Settings in their order, of which a name may come more than once; what is named `#` is a comment."""
 
 _WIDTH = 110
 

@@ -1,0 +1,61 @@
+"""`fungible export` as a user runs it: what stands where, what is said, what is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WEB = "web: gunicorn --bind 127.0.0.1:$PORT shop:app\nrelease: true\n"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """A folder with an app in it."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "Procfile").write_text(WEB)
+    (folder / "shop.py").write_text("app = None\n")
+    return folder
+
+
+def fungible(app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in the app's folder, with a state of its own."""
+    environment = {**os.environ, "XDG_STATE_HOME": str(app.parent / "state")}
+    command = [str(Path(sys.executable).with_name("fungible")), *arguments]
+    return subprocess.run(command, cwd=app, env=environment, capture_output=True, text=True)
+
+
+def test_a_systemd_release_is_named_by_its_code(app: Path) -> None:
+    def folder() -> str:
+        done = fungible(app, "export", "systemd", "--out", "units", "--first-port", "21000")
+        assert done.returncode == 0, done.stderr
+        (found,) = set(re.findall(r"^WorkingDirectory=(.*)$", unit.read_text(), re.MULTILINE))
+        return found
+
+    unit = app / "units/etc/systemd/system/shop-web@.service"
+    first = folder()
+    assert re.fullmatch(r"/opt/shop/[0-9a-f]{8}-[0-9a-f]{6}", first)
+    assert "/etc/shop/port free 21000 %i" in unit.read_text()
+    assert folder() == first
+    (app / "shop.py").write_text("app = 1\n")
+    assert folder() != first
+
+
+def test_a_secret_is_asked_for_and_not_written(app: Path) -> None:
+    fungible(app, "config", "set", "SECRET_KEY=hush-hush-hush", "RATE=3")
+    done = fungible(app, "export", "kubernetes", "--image", "r.example/shop:v3", "--policy", "--out", "k8s")
+    assert done.returncode == 0, done.stderr
+    assert "write k8s/secrets.env, a NAME=VALUE a line, for SECRET_KEY" in done.stderr
+    written = {path.name: path.read_text() for path in (app / "k8s").rglob("*") if path.is_file()}
+    assert {"kustomization.yaml", "formation.yaml", "policy.yaml", ".gitignore"} <= written.keys()
+    assert written["config.env"] == "RATE=3\n"
+    assert not any("hush" in text for text in (*written.values(), done.stderr, done.stdout))
+    (app / "k8s/secrets.env").write_text("SECRET_KEY=hush\n")
+    again = fungible(app, "export", "kubernetes", "--image", "r.example/shop:v3", "--out", "k8s")
+    assert again.returncode == 0, again.stderr
+    assert not (app / "k8s/policy.yaml").exists() and (app / "k8s/secrets.env").exists()
