@@ -76,7 +76,10 @@ def replicas_of(workload: Workload) -> int:
 
 def _service(description: Description, workload: Workload, secrets: Mapping[str, str]) -> dict[str, Any]:
     named = f"{workload.name}.{{{{.Task.Slot}}}}"
-    environment = {**description.config, **description.given, "FUNGIBLE_PROCESS": named}
+    given = {name: value for name, value in description.given.items() if name not in description.secrets}
+    # Of what every process is given, the number of workers alone can be set otherwise.
+    fixed = {name: value for name, value in given.items() if name != "WEB_CONCURRENCY"}
+    environment = {**given, **description.config, **fixed, "FUNGIBLE_PROCESS": named}
     if workload.port is not None:
         environment["PORT"] = str(workload.port)
     if workload.ready is not None:
@@ -100,7 +103,8 @@ def _service(description: Description, workload: Workload, secrets: Mapping[str,
         ]
     if workload.port is not None:
         service["healthcheck"] = _healthcheck(workload.boot_timeout)
-    limits: dict[str, Any] = {"memory": str(workload.memory)}
+    # What lies in its /tmp counts as memory of the process.
+    limits: dict[str, Any] = {"memory": str(workload.memory + workload.scratch)}
     if workload.cpu is not None:
         limits["cpus"] = f"{workload.cpu:g}"
     order = "stop-first" if workload.singleton else "start-first"
