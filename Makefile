@@ -43,6 +43,7 @@ lint: $(VENV)/ready
 	$(BIN)/python benchmarks/verify_page.py --check
 	$(BIN)/python benchmarks/sessions_page.py --check
 	$(BIN)/python benchmarks/check_page.py --check
+	$(BIN)/python benchmarks/swarm_page.py --check
 
 # What Fungible is measured beside: an environment of its own, as none of it is needed to run or to test.
 benchmarks/.venv/ready: benchmarks/requirements.lock

@@ -57,7 +57,7 @@ class Deployed:
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     with node(tmp_path_factory.mktemp("node")) as engine, shop() as app:
         deployed = Deployed(app, engine)
-        deployed.fungible("config", "set", "PLAN=a$b", "API_TOKEN=hunter2hunter2")
+        deployed.fungible("config", "set", "PLAN=a$b {{c}}", "API_TOKEN=hunter2hunter2")
         deployed.deploy()
         yield deployed
 
@@ -67,7 +67,7 @@ def test_each_request_meets_another_process_and_each_shares_nothing(there: Deplo
     assert sorted(by) == sorted([f"web.{number}" for number in (1, 2, 3)] * 2)
     assert by[:3] == by[3:]
     tries = there.get("/tries")
-    assert tries == "Read-only file system, Read-only file system, written, written, 10001, a$b, hunter2hunter2"
+    assert tries == "Read-only file system, Read-only file system, written, written, 10001, a$b {{c}}, hunter2hunter2"
     told = there.node.docker("service", "inspect", "shop_web") + there.node.docker(
         "config", "inspect", *_configs(there)
     )

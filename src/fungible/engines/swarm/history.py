@@ -13,6 +13,7 @@ import yaml
 
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import few, plain
+from fungible.engines.readable import readable
 from fungible.engines.swarm.docker import docker, documents, inspected
 
 KEPT = 5
@@ -37,7 +38,7 @@ def keep(name: str, release: str, stack: str) -> None:
     for each in document.get("configs", {}).values():
         each.pop("file", None)  # they are there from now on
         each["external"] = True
-    text = yaml.safe_dump(document, sort_keys=False, width=118)
+    text = readable(document)
     with contextlib.suppress(Problem):  # the same release again: now the youngest
         docker("config", "rm", _named(name, release))
     docker("config", "create", "--label", f"{LABEL}={name}", _named(name, release), "-", given=text)

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from fungible.engines.description import USER, Description, Workload
 from fungible.engines.image.image import ENTRYPOINT
 from fungible.engines.image.router import CONFIGURED
+from fungible.engines.readable import readable
 from fungible.engines.routing import ROUTER_PORT, router_files
 
 ROUTER = "router"
@@ -64,8 +63,7 @@ def stack_files(
         }
     if secrets:
         document["secrets"] = {name: {"name": named, "external": True} for name, named in sorted(secrets.items())}
-    text = yaml.safe_dump(document, sort_keys=False, width=118)
-    files[STACK] = _HEAD.format(file=STACK, name=description.name) + text
+    files[STACK] = _HEAD.format(file=STACK, name=description.name) + readable(document)
     return files
 
 
@@ -75,11 +73,10 @@ def replicas_of(workload: Workload) -> int:
 
 
 def _service(description: Description, workload: Workload, secrets: Mapping[str, str]) -> dict[str, Any]:
-    named = f"{workload.name}.{{{{.Task.Slot}}}}"
     given = {name: value for name, value in description.given.items() if name not in description.secrets}
     # Of what every process is given, the number of workers alone can be set otherwise.
     fixed = {name: value for name, value in given.items() if name != "WEB_CONCURRENCY"}
-    environment = {**given, **description.config, **fixed, "FUNGIBLE_PROCESS": named}
+    environment = {**given, **description.config, **fixed}
     if workload.port is not None:
         environment["PORT"] = str(workload.port)
     if workload.ready is not None:
@@ -90,8 +87,7 @@ def _service(description: Description, workload: Workload, secrets: Mapping[str,
         **_confined(),
         "stop_grace_period": f"{round(workload.grace + 5)}s",
         "volumes": [_temporary(workload.scratch)],
-        # `$` starts a variable of the file's own.
-        "environment": {name: value.replace("$", "$$") for name, value in environment.items()},
+        "environment": {name: _literal(value) for name, value in environment.items()},
         "networks": ["formation"],
     }
     if workload.files is not None:
@@ -104,6 +100,7 @@ def _service(description: Description, workload: Workload, secrets: Mapping[str,
     if workload.port is not None:
         service["healthcheck"] = _healthcheck(workload.boot_timeout)
     # What lies in its /tmp counts as memory of the process.
+    service["environment"]["FUNGIBLE_PROCESS"] = f"{workload.name}.{{{{.Task.Slot}}}}"
     limits: dict[str, Any] = {"memory": str(workload.memory + workload.scratch)}
     if workload.cpu is not None:
         limits["cpus"] = f"{workload.cpu:g}"
@@ -147,6 +144,11 @@ def _router_name(description: Description) -> str:
 
 def _confined() -> dict[str, Any]:
     return {"read_only": True, "user": f"{USER}:{USER}", "cap_drop": ["ALL"]}
+
+
+def _literal(value: str) -> str:
+    """A value that is this very text: in the file `$` starts a variable, and Swarm fills in what is in `{{ }}`."""
+    return value.replace("{{", '{{"{{"}}').replace("$", "$$")
 
 
 def _temporary(size: int) -> dict[str, Any]:
