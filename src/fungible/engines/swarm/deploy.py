@@ -18,7 +18,7 @@ from fungible.engines.swarm.docker import docker, documents
 from fungible.engines.swarm.formation import running_release, services_of, tasks_of
 from fungible.engines.swarm.history import LABEL, Kept, chosen, keep, releases_of, secret_name
 from fungible.engines.swarm.settling import settle
-from fungible.engines.swarm.stack import STACK, Published, stack_files
+from fungible.engines.swarm.stack import STACK, Published, literal, stack_files
 
 _RELEASE_LOOK = 0.5
 
@@ -113,7 +113,7 @@ def _release(description: Description, named: Mapping[str, str], tell: Callable[
     words += ["--read-only", "--user", f"{USER}:{USER}", "--cap-drop", "ALL", "--no-resolve-image"]
     words += ["--mount", f"type=tmpfs,destination=/tmp,tmpfs-size={SCRATCH}"]
     for variable, value in {**description.config, **description.given}.items():
-        words += ["--env", f"{variable}={value}"]
+        words += ["--env", f"{variable}={literal(value)}"]
     for variable, secret in named.items():
         words += ["--secret", f"source={secret},target={variable},uid={USER},gid={USER},mode=0400"]
     docker(*words, description.image, RELEASE)

@@ -67,6 +67,11 @@ def stack_files(
     return files
 
 
+def literal(value: str) -> str:
+    """A variable's value that Swarm gives as this very text: it fills in what is in `{{ }}`."""
+    return value.replace("{{", '{{"{{"}}')
+
+
 def replicas_of(workload: Workload) -> int:
     """How many tasks of a type there are."""
     return min(workload.processes, 1) if workload.singleton else workload.processes
@@ -87,7 +92,8 @@ def _service(description: Description, workload: Workload, secrets: Mapping[str,
         **_confined(),
         "stop_grace_period": f"{round(workload.grace + 5)}s",
         "volumes": [_temporary(workload.scratch)],
-        "environment": {name: _literal(value) for name, value in environment.items()},
+        # In the file `$` starts a variable.
+        "environment": {name: literal(value).replace("$", "$$") for name, value in environment.items()},
         "networks": ["formation"],
     }
     if workload.files is not None:
@@ -144,11 +150,6 @@ def _router_name(description: Description) -> str:
 
 def _confined() -> dict[str, Any]:
     return {"read_only": True, "user": f"{USER}:{USER}", "cap_drop": ["ALL"]}
-
-
-def _literal(value: str) -> str:
-    """A value that is this very text: in the file `$` starts a variable, and Swarm fills in what is in `{{ }}`."""
-    return value.replace("{{", '{{"{{"}}').replace("$", "$$")
 
 
 def _temporary(size: int) -> dict[str, Any]:
