@@ -25,11 +25,11 @@ _RELEASE_LOOK = 0.5
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says: where the router is reached, and whether the images come from a registry, where
-    each node finds them."""
+    """Where the router is reached, and whether the swarm shall `resolve` the images in their registry, so that each
+    node takes the very same."""
 
     published: Published
-    push: bool
+    resolve: bool
 
 
 def deploy(description: Description, options: Options, tell: Callable[[str], None]) -> None:
@@ -39,10 +39,6 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
     go back to the release before, whose processes serve on meanwhile.
     """
     name = description.name
-    if options.push:
-        for image in (description.image, description.router):
-            tell(f"pushing {image}")
-            docker("push", "--quiet", image)
     named = _keep_secrets(description)
     files = stack_files(description, options.published, named)
     if description.release_command is not None:
@@ -50,7 +46,7 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
     tell(f"deploying {name} {description.release}")
     before = _running(name)
     try:
-        _bring(name, files, tell, resolve=options.push)
+        _bring(name, files, tell, resolve=options.resolve)
     except Problem:
         if before is not None:
             # Swarm by itself goes back with the type that failed alone.

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from typing import Any
 
 from fungible.app.problem import Exit, Problem
-from fungible.app.wording import plain
+from fungible.engines.command_line import ask
 
 
 def docker(*words: str, given: str | None = None, both: bool = False, partly: bool = False) -> str:
-    """What `docker WORDS` prints, with `given` on its stdin; with `both` what it prints on stderr as well.
-
-    It speaks to the engine that Docker's own settings name (DOCKER_HOST, contexts). Raises Problem with its last line
-    where it fails; with `partly` only where it prints nothing.
-    """
-    aside = subprocess.STDOUT if both else subprocess.PIPE
-    try:
-        done = subprocess.run(["docker", *words], stdout=subprocess.PIPE, stderr=aside, text=True, input=given or "")
-    except OSError as error:
-        raise Problem(
-            f"docker cannot be run ({error.strerror}); install its command line", Exit.NOT_ALLOWED
-        ) from None
-    if done.returncode != 0 and not (partly and done.stdout.strip()):
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]
-        raise Problem(
-            f"docker {' '.join(each for each in words[:2] if not each.startswith('-'))}: {plain(lines[-1])[:400]}",
-            Exit.NOT_ALLOWED,
-        )
-    return done.stdout
+    """What `docker WORDS` prints (see `ask`). It speaks to the engine that Docker's own settings name (DOCKER_HOST,
+    contexts)."""
+    return ask("docker", *words, given=given, both=both, partly=partly)
 
 
 def documents(*words: str) -> list[dict[str, Any]]:
