@@ -123,6 +123,8 @@ def program(host: Host, path: str) -> Iterator[Entry]:
         yield from environment(host, home)
     elif os.path.basename(os.path.realpath(path)).startswith("python"):
         yield from interpreter(host, path, packages=True)
+    if (package := _package_of(os.path.realpath(path))) is not None:
+        yield from host.entries(package)
     for each in _interpreters_of(path, host.search):
         yield from program(host, each) if each != path else ()
 
@@ -175,6 +177,12 @@ def libraries(host: Host, paths: Iterable[str], without: Collection[str] = ()) -
     found = {path for path in found if os.path.basename(path) not in without}
     for path in sorted(found):
         yield from host.entries(path)
+
+
+def _package_of(path: str) -> str | None:
+    """The folder of the npm package that a program is part of (`npm` itself is one)."""
+    found = re.match(r"(.*/node_modules/(?:@[^/]+/)?[^/]+)/", path)
+    return found[1] if found else None
 
 
 def _interpreters_of(path: str, search: str) -> tuple[str, ...]:

@@ -14,13 +14,14 @@ from typing import Any
 
 from fungible.app.load import DOTENV
 from fungible.app.model import App
-from fungible.app.problem import Exit, Problem
+from fungible.app.problem import Problem
 from fungible.app.procfile import RELEASE
 from fungible.app.wording import plain
 from fungible.build.tools import programs_of
+from fungible.engines.command_line import ask
 from fungible.engines.description import PORT, USER, Description
 from fungible.engines.image.archive import Image
-from fungible.engines.image.closure import Host, file_at, libraries, program, system
+from fungible.engines.image.closure import Host, file_at, interpreter, libraries, program, system
 from fungible.engines.image.content import Entry, File, Folder, Layer, Link, layer
 from fungible.engines.image.machine import architecture
 from fungible.runtime.ground.confinement import shell_command
@@ -78,13 +79,7 @@ def image_of(wanted: Wanted, digest: str) -> Image:
 
 def load(archive: Path, engine: str) -> None:
     """Load an archive into the engine of this name (`docker`, `podman`). Raises Problem where it takes it not."""
-    try:
-        done = subprocess.run([engine, "load", "--quiet", "--input", str(archive)], capture_output=True, text=True)
-    except OSError as error:
-        raise Problem(f"{engine} cannot be run ({error.strerror}); give --out FILE", Exit.NOT_ALLOWED) from None
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["it says nothing"]
-        raise Problem(f"{engine} does not load the image: {plain(lines[-1])[:300]}", Exit.NOT_ALLOWED)
+    ask(engine, "load", "--quiet", "--input", str(archive))
 
 
 def formation_file(description: Description) -> dict[str, Any]:
@@ -118,9 +113,10 @@ def _environment(host: Host, wanted: Wanted) -> Iterator[Entry]:
     commands = [each.command for each in description.workloads]
     commands += [description.release_command] if description.release_command else []
     inside = f"{wanted.app.folder}{os.sep}"
-    python = _python(wanted.search)
+    python = os.path.realpath(_python(wanted.search))
     yield Link(f"{HOME}/python", python)
-    for path in dict.fromkeys((python, *programs_of(commands, wanted.search).values())):
+    yield from interpreter(host, python, packages=False)
+    for path in programs_of(commands, wanted.search).values():
         if not path.startswith(inside):
             yield from program(host, path)
     for each in wanted.include:

@@ -12,8 +12,8 @@ from typing import Any
 
 from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
-from fungible.app.quantity import format_size
 from fungible.app.wording import plain
+from fungible.engines.command_line import ask
 from fungible.engines.description import describe
 from fungible.engines.image.archive import write_archive
 from fungible.engines.image.content import File, Layer
@@ -69,7 +69,7 @@ class Made:
 
     def text(self) -> str:
         """For people."""
-        parts = ", ".join(f"{each.about} {format_size(_bytes(each) >> 20 << 20)}" for each in self.layers)
+        parts = ", ".join(f"{each.about} {_bytes(each) / (1 << 20):.1f} MiB" for each in self.layers)
         where = f"written to {self.out}" if self.out else f"loaded into {self.engine}"
         return f"{self.reference} ({parts})\n{self.digest}\n{where}"
 
@@ -77,6 +77,8 @@ class Made:
 async def make_image(app: App, options: Options, operating_system: Mapping[str, str]) -> Made:
     """Make the image; raises Problem for what is not in order, with the build's exit code where that fails."""
     engine = options.engine or (None if options.out else _engine_here())
+    if engine is not None:
+        await asyncio.to_thread(ask, engine, "version")  # before anything is built for it
     for each in options.include:
         if not each.exists():
             raise Problem(f"--include {plain(each)}: there is no such file or folder")
