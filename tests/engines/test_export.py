@@ -59,3 +59,9 @@ def test_a_secret_is_asked_for_and_not_written(app: Path) -> None:
     again = fungible(app, "export", "kubernetes", "--image", "r.example/shop:v3", "--out", "k8s")
     assert again.returncode == 0, again.stderr
     assert not (app / "k8s/policy.yaml").exists() and (app / "k8s/secrets.env").exists()
+
+
+def test_an_image_has_to_be_named_or_made(app: Path) -> None:
+    done = fungible(app, "export", "swarm")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "fungible: --image: name the app's image, or make one first (`fungible image --tag REF`)\n"

@@ -21,7 +21,10 @@ def export(
     image: Annotated[
         str | None,
         typer.Option(
-            "--image", metavar="REF", envvar="FUNGIBLE_IMAGE", help="The app's image; default: NAME:latest."
+            "--image",
+            metavar="REF",
+            envvar="FUNGIBLE_IMAGE",
+            help="The app's image; default: the last that was made.",
         ),
     ] = None,
     router: Annotated[

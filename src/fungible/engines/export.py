@@ -15,6 +15,7 @@ from fungible.build.seal import read_tree
 from fungible.engines.description import Description, check_attached, describe, left_behind
 from fungible.engines.exported import Exported
 from fungible.engines.fingerprint import release_name
+from fungible.engines.image.last import Last, last_image
 from fungible.engines.image.make import repository_of
 from fungible.engines.image.router import router_image
 from fungible.engines.swarm.stack import Published, stack_files
@@ -49,11 +50,12 @@ def export(app: App, wish: Wish, operating_system: Mapping[str, str]) -> Exporte
     folders = folders_for(app.state_name, operating_system)
     config = load_config(folders)
     check_attached(app, config)
-    image, router = _images(app, wish)
-    build = _code_of(app, wish.out) if wish.engine == "systemd" else _build_of(image)
-    release = release_name(build, config, folders.make().state)
     try:
-        description = describe(app, (image, router), release, config, networks=wish.engine != "systemd")
+        state = folders.make().state
+        images = _images(app, wish, last_image(state))
+        build = _code_of(app, wish.out) if wish.engine == "systemd" else _build_of(images[0])
+        release = release_name(build, config, state)
+        description = describe(app, images, release, config, networks=wish.engine != "systemd")
     finally:
         folders.leave()
     exported = _exported(description, wish)
@@ -117,11 +119,16 @@ def _exported(description: Description, wish: Wish) -> Exported:
     return export_units(description, units)
 
 
-def _images(app: App, wish: Wish) -> tuple[str, str]:
-    """The image of the processes and the router's: those that are named, or what `fungible image` calls them."""
-    image = wish.image or f"{app.name}:latest"
+def _images(app: App, wish: Wish, last: Last | None) -> tuple[str, str]:
+    """The image of the processes and the router's: those that are named, or made last. Raises Problem where neither
+    is."""
     if wish.engine == "systemd":
-        return image, wish.router or ""
+        return app.name, ""
+    if wish.image is None and last is not None:
+        return last.image, wish.router or last.router
+    if wish.image is None:
+        raise Problem("--image: name the app's image, or make one first (`fungible image --tag REF`)")
+    image = wish.image
     return image, wish.router or router_image(f"{repository_of(image)}-router").reference
 
 

@@ -128,6 +128,9 @@ def test_the_same_build_is_the_same_image_whatever_its_name(app: Shop, root: Roo
     assert [root.made["image"], root.made["router"]] == root.references
     assert made["image"] == "registry.example:5000/shop:9"
     assert str(made["router"]).startswith("registry.example:5000/shop-router:")
+    exported = app.fungible("export", "kubernetes").stdout  # of the one that was made last
+    assert f"image: {made['image']}" in exported
+    assert f"image: {made['router']}" in exported
 
 
 def test_programs_that_are_asked_for_come_with_their_libraries(root: Root) -> None:

@@ -18,6 +18,7 @@ from fungible.engines.description import describe
 from fungible.engines.image.archive import write_archive
 from fungible.engines.image.content import File, Layer
 from fungible.engines.image.image import Wanted, image_of, load
+from fungible.engines.image.last import Last, remember
 from fungible.engines.image.router import router_image
 from fungible.runtime.build.build import Options as BuildOptions
 from fungible.runtime.build.build import build_and_prove, write_out
@@ -111,6 +112,7 @@ async def make_image(app: App, options: Options, operating_system: Mapping[str, 
                 raise Problem(f"{where}: the image cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
             if engine is not None:
                 await asyncio.to_thread(load, path, engine)
+        remember(folders.state, Last(reference, router.reference, build.digest))
         return Made(reference, router.reference, digest, build.digest, image.layers, options.out, engine)
     finally:
         folders.leave()
