@@ -40,7 +40,7 @@ _PROSE = (".md", ".rst", ".adoc", ".txt", ".html")
 _NEVER = frozenset(
     """
     .git .hg .svn .tox .nox .venv venv virtualenv node_modules bower_components site-packages __pycache__ .eggs
-    .mypy_cache .ruff_cache .pytest_cache .hypothesis .terraform .direnv htmlcov
+    .mypy_cache .ruff_cache .pytest_cache .hypothesis .terraform .direnv htmlcov _vendor vendored third_party
     """.split()  # noqa: SIM905
 )
 # A checkout may have a package of such a name: there git tells what is made.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fungible.check.python.function import Function
 from fungible.check.python.module import Class, Module
 from fungible.check.python.nodes import bare, last_name, text_of
+from fungible.check.python.objects import Objects
 from fungible.check.python.program import Program
 
 WEB = frozenset(
@@ -54,6 +55,14 @@ _REGISTERS = frozenset(
     add_event_handler make_server run_simple serve
     """.split()  # noqa: SIM905
 )
+_MAKES_AN_APP = frozenset(
+    """
+    FastAPI Flask Quart Sanic Starlette Litestar Bottle Microdot App Application register_blueprint
+    include_router add_url_rule add_route add_api_route add_routes add_middleware mount HTTPServer
+    ThreadingHTTPServer TCPServer run_app serve_forever make_server run_simple add_get add_post add_put add_patch
+    add_delete add_view
+    """.split()  # noqa: SIM905
+)
 _STARTS = frozenset({"on_event", "listener", "before_first_request", "before_serving", "after_serving", "fixture"})
 _BASES = re.compile(
     r"(View|ViewSet|Resource|Endpoint|RequestHandler|WebSocketHandler|Consumer|Middleware|MiddlewareMixin|Namespace|"
@@ -72,19 +81,24 @@ class Entry:
     why: str
 
 
-def entries(program: Program) -> Iterator[Entry]:
+def entries(program: Program, objects: Objects) -> Iterator[Entry]:
     """All entries of a program; a function may be given more than once."""
     for module in program.modules.values():
         web = is_web(module)
         for function in module.functions:
             if why := _why(program, module, function, web):
                 yield Entry(module, function, why)
-        yield from _registered(program, module)
+        yield from _registered(program, objects, module)
 
 
 def is_web(module: Module) -> bool:
     """Whether a module imports something that serves requests."""
     return any(name.partition(".")[0] in WEB or name.startswith("http.server") for name in module.imports.values())
+
+
+def makes_an_app(function: Function) -> bool:
+    """Whether a function makes an app object, registers routes or starts a server."""
+    return any(isinstance(node, ast.Call) and last_name(node.func) in _MAKES_AN_APP for node in function.body())
 
 
 def _why(program: Program, module: Module, function: Function, web: bool) -> str | None:
@@ -160,7 +174,7 @@ def _takes_request(module: Module, function: Function, first: str) -> bool:
     return first == "request"
 
 
-def _registered(program: Program, module: Module) -> Iterator[Entry]:
+def _registered(program: Program, objects: Objects, module: Module) -> Iterator[Entry]:
     """Functions and classes that are handed to a call such as `path("x", view)` or `app.add_url_rule(...)`, and
     those that templates may call."""
     for call in module.nodes:
@@ -182,14 +196,15 @@ def _registered(program: Program, module: Module) -> Iterator[Entry]:
         for value in values:
             if isinstance(value, ast.Call) and last_name(value.func) == "as_view":
                 value = value.func.value if isinstance(value.func, ast.Attribute) else value
-            meaning = module.meaning(value, module.around(call))
-            if meaning is None:
-                continue
             why = f"it is given to `{text_of(call.func)}`"
-            if found := program.function(meaning):
-                yield Entry(*found, why)
-            elif made := program.class_(meaning):
-                for function in made[0].functions:
+            for each in objects.meant(module, module.around(call), value):
+                if each.depth:
+                    continue
+                if isinstance(each.of, Function):
+                    yield Entry(each.module, each.of, why)
+                    continue
+                for function in each.module.functions:
                     name = function.name.rpartition(".")[2]
-                    if function.owner == made[1].name and (not name.startswith("_") or name == "__call__"):
-                        yield Entry(made[0], function, why)
+                    known = name.startswith("on_") if each.is_instance else not name.startswith("_")
+                    if function.owner == each.of.name and (known or name == "__call__"):
+                        yield Entry(each.module, function, why)

@@ -46,6 +46,8 @@ class Function:
             targets: list[ast.expr] = []
             if isinstance(node, ast.Assign):
                 targets, value = node.targets, node.value
+            elif isinstance(node, ast.AnnAssign) and node.value is not None:
+                targets, value = [node.target], node.value
             elif isinstance(node, ast.withitem) and node.optional_vars is not None:
                 targets, value = [node.optional_vars], node.context_expr
             for target in targets:
@@ -80,6 +82,13 @@ def functions(tree: ast.Module) -> Iterator[Function]:
             yield outer
             prefix, owner = f"{name}.", None
         ahead.extend((child, prefix, outer, owner) for child in reversed(list(ast.iter_child_nodes(node))))
+
+
+def method_of(function: Function | None) -> Function | None:
+    """The method that a function is, or is defined in."""
+    while function is not None and function.owner is None:
+        function = function.outer
+    return function
 
 
 def _function(name: str, node: FunctionNode, outer: Function | None, owner: str | None) -> Function:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from fungible.check.finding import Finding, Level
 from fungible.check.python.function import SCOPES, Function, functions
-from fungible.check.python.nodes import targets
+from fungible.check.python.nodes import targets, text_of
 from fungible.check.source import Source
 
 _BUILTINS = frozenset(dir(builtins))
@@ -18,12 +18,14 @@ _BUILTINS = frozenset(dir(builtins))
 
 @dataclass(frozen=True, eq=False)
 class Class:
-    """A class by its qualified name; `bases` as full names where they can be told; `attributes` by their values."""
+    """A class by its qualified name; `bases` as full names where they can be told; `attributes` by their values;
+    `annotations` of its body."""
 
     name: str
     node: ast.ClassDef
     bases: tuple[str, ...]
     attributes: Mapping[str, ast.expr]
+    annotations: Mapping[str, ast.expr]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ class Module:
         The first value counts, unless it is a constant such as None: then the next.
         """
         found: dict[str, ast.expr] = {}
-        for statement in _statements(self.tree.body):
+        for statement in statements(self.tree.body):
             for name, value in _bound(statement):
                 if name not in found or isinstance(found[name], ast.Constant):
                     found[name] = value
@@ -110,7 +112,10 @@ class Module:
 
     @cached_property
     def attributes(self) -> Mapping[tuple[str, str], ast.expr]:
-        """Class and attribute -> what a method gives its object as that attribute, `__init__` first."""
+        """Class and attribute -> what a method gives its object as that attribute, `__init__` first.
+
+        The first value counts, unless it is None: then the next.
+        """
         found: dict[tuple[str, str], ast.expr] = {}
         for method in sorted(self.functions, key=lambda each: not each.name.endswith(".__init__")):
             for node in method.body() if method.owner else ():
@@ -118,7 +123,9 @@ class Module:
                 for target in targets(node):
                     match target:
                         case ast.Attribute(value=ast.Name(id="self"), attr=name) if value is not None:
-                            found.setdefault((method.owner or "", name), value)
+                            key = (method.owner or "", name)
+                            if key not in found or getattr(found[key], "value", "") is None:
+                                found[key] = value
         return found
 
     @cached_property
@@ -166,10 +173,35 @@ class Module:
     def _class(self, name: str, node: ast.ClassDef) -> Class:
         bases = [self.meaning(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
         attributes = {key: value for each in node.body for key, value in _bound(each)}
-        return Class(name, node, tuple(base for base in bases if base), attributes)
+        annotations = {
+            each.target.id: each.annotation
+            for each in node.body
+            if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+        }
+        return Class(name, node, tuple(base for base in bases if base), attributes, annotations)
 
 
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def is_main(module: Module, node: ast.AST) -> bool:
+    """Whether a statement of the module runs only where it is the program itself (`if __name__ == "__main__"`)."""
+    parent = module.parents.get(node)
+    while parent is not None:
+        if isinstance(parent, ast.If) and "__main__" in text_of(parent.test):
+            return True
+        parent = module.parents.get(parent)
+    return False
+
+
+def is_final(module: Module, node: ast.AST) -> bool:
+    """Whether a node is in a `finally`."""
+    child, parent = node, module.parents.get(node)
+    while parent is not None and not isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(parent, ast.Try) and child in parent.finalbody:
+            return True
+        child, parent = parent, module.parents.get(parent)
+    return False
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements that run when these do, without functions and classes, in the order of the text."""
     ahead = list(reversed(body))
     while ahead:

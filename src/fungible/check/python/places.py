@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from fungible.check.python.function import Function
-from fungible.check.python.module import Module
+from fungible.check.python.module import Class, Module
 from fungible.check.python.nodes import last_name, targets
 from fungible.check.python.reached import Reached
 
@@ -58,7 +58,8 @@ class Place:
     """A variable that lives as long as the process.
 
     `module` and `name` say where it is made (`shop.views`, `CARTS`; `Cart.items` of a class; `create_app.carts` of
-    the function that makes the app); `line` is where. `owner` is `module`, `class` or `closure`.
+    the function that makes the app; `Cart().items` of an object that lasts); `line` is where. `owner` is `module`,
+    `class`, `closure` or `instance`.
     """
 
     module: Module
@@ -79,7 +80,9 @@ def kind_of(module: Module, value: ast.expr, reached: Reached, function: Functio
         return Kind.CONTAINER
     if isinstance(value, ast.GeneratorExp):
         return Kind.COUNTER
-    if isinstance(value, ast.Constant | ast.UnaryOp | ast.JoinedStr | ast.BinOp | ast.Compare | ast.BoolOp):
+    if isinstance(
+        value, ast.Constant | ast.Tuple | ast.UnaryOp | ast.JoinedStr | ast.BinOp | ast.Compare | ast.BoolOp
+    ):
         return Kind.VALUE
     if not isinstance(value, ast.Call):
         return Kind.OTHER
@@ -153,6 +156,17 @@ def _captured(reached: Reached, module: Module, function: Function, holder: Func
         return None
     value, line = values[0]
     return Place(module, f"{holder.name}.{name}", line, kind_of(module, value, reached, holder), "closure")
+
+
+def is_lock(module: Module, made: Class) -> bool:
+    """Whether a class is a lock of its own making, on top of one of the threads': what it notes is who waits."""
+    methods = [each.name for each in module.functions if each.owner == made.name]
+    verbs = {name.removeprefix(f"{made.name}.").lstrip("_").partition("_")[0] for name in methods}
+    if "release" not in verbs or verbs.isdisjoint({"acquire", "reserve"}):
+        return False
+    values = [value for (owner, _), value in module.attributes.items() if owner == made.name]
+    meanings = [module.meaning(each.func) for each in values if isinstance(each, ast.Call)]
+    return any(each in _LOCKS or str(each).endswith(".Condition") for each in meanings)
 
 
 def is_of_a_request(module: Module, value: ast.expr) -> bool:

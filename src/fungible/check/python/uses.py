@@ -193,6 +193,30 @@ def _computed(value: ast.expr | None, function: Function) -> bool:
     return isinstance(value, ast.Call) and bool(value.args or value.keywords or isinstance(value.func, ast.Attribute))
 
 
+def is_looked_up(used: Uses, reached: Reached) -> bool:
+    """Whether another method of an object than those that change a container of its looks something up there."""
+    made, _, attribute = used.place.name.partition("().")
+    changing = {each.function for each in used.writes}
+    return any(
+        last_name(container) == attribute
+        for function in used.place.module.functions
+        if function.owner == made and function in reached and function not in changing
+        for node in function.body()
+        for container in _asked_of(node)
+    )
+
+
+def _asked_of(node: ast.AST) -> Iterator[ast.AST]:
+    """The container that something is looked up in: `x[k]`, `x.get(k)`, `k in x`."""
+    match node:
+        case (
+            ast.Subscript(value=container, ctx=ast.Load()) | ast.Call(func=ast.Attribute(value=container, attr="get"))
+        ):
+            yield container
+        case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[container]):
+            yield container
+
+
 def _looked_up(node: ast.AST) -> Iterator[ast.expr]:
     if isinstance(node, ast.Compare) and any(isinstance(each, ast.In | ast.NotIn) for each in node.ops):
         yield node.left

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fungible.check.python.function import Function
-from fungible.check.python.module import Module
-from fungible.check.python.places import Kind, Place, is_of_a_request, kind_of, of_module, place_of
+from fungible.check.python.module import Class, Module
+from fungible.check.python.nodes import targets, text_of
+from fungible.check.python.places import Kind, Place, is_lock, is_of_a_request, kind_of, of_module, place_of
 from fungible.check.python.reached import Reached
 
 MUTATORS = frozenset(
@@ -86,6 +87,8 @@ def _write(
     if root is None:
         return
     if root.id in known and function.holder(root.id) is function:
+        if _is_fresh(function, root.id, node.lineno):
+            return
         root, before = _down(known[root.id])
         if root is None:
             return
@@ -121,12 +124,33 @@ def locate(
     if root in ("self", "cls") and method.owner and path:
         if method.name.endswith((".__init__", ".__post_init__", ".__new__", ".__init_subclass__")) and root == "self":
             return None, path  # the object is being made
+        if root == "self" and method in reached.making:
+            return None, path
         return _of_self(reached, module, method.owner, root, path)
     meaning = module.meaning(ast.Name(root, ast.Load()), function)
     found = reached.program.locate(f"{meaning}.{path[0]}") if meaning and path else None
     if found and found[1] and (place := of_module(reached, *found)):  # `store.CARTS`, `Cart.items`
         return place, path[1:]
-    return place_of(reached, module, function, root), path
+    place = place_of(reached, module, function, root)
+    if place is None and path and root not in ("self", "cls"):
+        return _of_object(reached, module, function, root, path)
+    return place, path
+
+
+def _of_object(
+    reached: Reached, module: Module, function: Function, root: str, path: tuple[str, ...]
+) -> tuple[Place | None, tuple[str, ...]]:
+    """An attribute of the object that a local name stands for, where that lasts: `cart = carts.of(user)`."""
+    things = reached.objects.named(module, function, root)
+    if not things or any(each.depth or not each.is_instance or each.full not in reached.lasting for each in things):
+        return None, path
+    for each in things:
+        for there, kind in reached.objects.lineage(each.module, each.of) if isinstance(each.of, Class) else ():
+            bound = there.attributes.get((kind.name, path[0]))
+            if bound is not None and not is_of_a_request(there, bound):
+                found = Kind.LOCK if is_lock(there, kind) else kind_of(there, bound, reached)
+                return Place(there, f"{kind.name}().{path[0]}", bound.lineno, found, "instance"), path[1:]
+    return None, path
 
 
 def _of_self(
@@ -144,9 +168,24 @@ def _of_self(
         if bound is not None and root == "self" and f"{module.name}.{owner}" in reached.lasting:
             if is_of_a_request(there, bound):
                 return None, path
-            found = kind_of(there, bound, reached)
+            found = Kind.LOCK if is_lock(there, kind) else kind_of(there, bound, reached)
             return Place(there, f"{kind.name}().{path[0]}", bound.lineno, found, "instance"), path[1:]
     return None, path
+
+
+def adds_to_itself(node: ast.Assign | ast.AnnAssign) -> bool:
+    """Whether a value is the one before and something more: `x = x + 1`, `x = [*x, item]`, `x = {**x, k: v}`."""
+    before = {text_of(each) for each in targets(node)}
+    match node.value:
+        case ast.BinOp(left=left, right=right):
+            parts = [left, right]
+        case ast.Tuple(elts=several) | ast.List(elts=several) | ast.Set(elts=several):
+            parts = [each.value for each in several if isinstance(each, ast.Starred)]
+        case ast.Dict(keys=keys, values=values):
+            parts = [value for key, value in zip(keys, values, strict=True) if key is None]
+        case _:
+            parts = []
+    return any(text_of(each) in before for each in parts)
 
 
 def _plain(target: ast.expr) -> bool:
@@ -185,6 +224,19 @@ def aliases(function: Function) -> Mapping[str, ast.expr]:
             elif isinstance(value, ast.expr):
                 found[name] = value
     return {name: value for name, value in found.items() if name not in spoiled}
+
+
+def _is_fresh(function: Function, name: str, line: int) -> bool:
+    """Whether a name has been given a new container before a line, whichever way led there."""
+    body = function.node.body if isinstance(function.node.body, list) else []
+    return any(
+        isinstance(each, ast.Assign)
+        and isinstance(each.value, ast.Dict | ast.List | ast.Set)
+        and each.lineno < line
+        and any(isinstance(target, ast.Name) and target.id == name for target in each.targets)
+        and len(each.targets) == 1
+        for each in body
+    )
 
 
 def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.function import Function
-from fungible.check.python.module import Module
-from fungible.check.python.nodes import text_of
+from fungible.check.python.module import Module, is_final
+from fungible.check.python.nodes import last_name, targets, text_of
 from fungible.check.python.places import Kind, kind_of
 from fungible.check.python.reached import Reached
 from fungible.check.python.uses import (
@@ -17,12 +17,13 @@ from fungible.check.python.uses import (
     asks_a_store,
     is_compared,
     is_lazy,
+    is_looked_up,
     is_memo,
     is_unread,
     reads_a_store,
     uses,
 )
-from fungible.check.python.writes import MUTATORS, Write
+from fungible.check.python.writes import MUTATORS, Write, adds_to_itself
 
 RULES = (
     Rule(
@@ -115,18 +116,19 @@ RULES = (
 )
 
 _STATE = ("FU101", "FU102", "FU103")
+_TAKES = frozenset({"get", "get_nowait", "wait", "wait_for", "join"})
 _SOCKETS = ("websocket", "ws", "socket", "sock", "conn", "connection", "peer")
 
 
 def find(reached: Reached) -> Iterator[Finding]:
-    """A finding for each place and sort of write, at the first line that makes it: a place is one matter."""
+    """A finding for each place and sort of write, at the first line that makes it surest: a place is one matter."""
     for used in uses(reached).values():
-        seen = set()
-        for written in used.writes:
+        surest: dict[str, Finding] = {}
+        for written in used.fills:
             found = _judge(reached, used, written)
-            if found is not None and found.rule not in seen:
-                seen.add(found.rule)
-                yield found
+            if found is not None and (found.rule not in surest or found.level > surest[found.rule].level):
+                surest[found.rule] = found
+        yield from surest.values()
     for module, function in reached:
         yield from _defaults(reached, module, function)
 
@@ -156,29 +158,35 @@ def _defaults(reached: Reached, module: Module, function: Function) -> Iterator[
 
 def _judge(reached: Reached, used: Uses, written: Written) -> Finding | None:
     place, write, module = used.place, written.write, written.module
-    if not used.fills or place.kind in (Kind.LOCK, Kind.APP) or _is_own(write.path):
+    if place.kind in (Kind.LOCK, Kind.APP) or _is_own(write.path):
         return None
     rule, level = _class(reached, used, written)
-    if harmless := _is_harmless(used, written, rule):
+    if harmless := _is_harmless(reached, used, written, rule):
         level = Level.POSSIBLE
     if rule in _STATE and _is_cached(used, written, harmless):
         rule = "FU105"
         level = Level.POSSIBLE if is_memo(used) and is_compared(used) else Level.LIKELY
+    if place.owner == "instance" and place.full.partition("().")[0] in reached.doubtful:
+        level = min(level, Level.LIKELY)
     # What an object keeps in several attributes is one matter.
     symbol = place.full.rpartition(".")[0] if place.owner == "instance" else place.full
     return module.found(write.node, rule, level, _message(reached, used, written, rule), symbol)
 
 
-def _is_harmless(used: Uses, written: Written, rule: str) -> bool:
+def _is_harmless(reached: Reached, used: Uses, written: Written, rule: str) -> bool:
     """Whether no later request need notice: what was empty is filled, a call's result is kept for its arguments, an
-    attribute is set and read within a request, what is under way is counted, objects number themselves, or nothing
-    reads it."""
+    attribute is set and read within a request, what is under way is counted, connections are pooled, objects number
+    themselves, or nothing reads it."""
     place, write = used.place, written.write
     if rule in (*_STATE, "FU109") and (is_lazy(written) or is_memo(used)):
         return True
     if rule == "FU107" and place.owner == "instance" and (used.reads == 0 or _goes_up_and_down(used)):
         return True
-    if place.owner == "instance" and _is_plain(write):
+    if place.owner == "instance" and (_is_plain(write) or "Pool" in place.name.partition("().")[0]):
+        return True  # a pool has connections, and those have no content
+    if place.owner == "instance" and rule == "FU112" and not _is_awaited(reached, used):
+        return True
+    if place.owner == "instance" and rule not in ("FU111", "FU112") and _is_under_way(reached, used):
         return True
     if place.owner == "class" and (_is_made_with(written) or (place.kind is Kind.INSTANCE and write.path != ())):
         return True
@@ -243,14 +251,47 @@ def _goes_up_and_down(used: Uses) -> bool:
     return {ast.Add, ast.Sub} <= ways
 
 
+def _is_awaited(reached: Reached, used: Uses) -> bool:
+    """Whether a request takes from a queue or waits for an event, and not a thread of the object's own alone."""
+    made, _, attribute = used.place.name.partition("().")
+    return any(
+        isinstance(node, ast.Attribute) and node.attr in _TAKES and last_name(node.value) == attribute
+        for function in used.place.module.functions
+        if function.owner == made and function in reached and not reached.ways[function].background
+        for node in function.body()
+    )
+
+
+def _is_under_way(reached: Reached, used: Uses) -> bool:
+    """Whether what is put in is taken out as the request ends (in a `finally`, or by what is called there), and is a
+    flag, or no other request looks it up by a key, as one does that belongs to the same session."""
+    added = [each.write.adds for each in used.fills]
+    flags = all(isinstance(each, ast.Constant) and isinstance(each.value, bool) for each in added)
+    return (flags or not is_looked_up(used, reached)) and any(
+        (each not in used.fills or _lowers(each.write))
+        and (is_final(each.module, each.write.node) or each.function in reached.ending)
+        for each in used.writes
+    )
+
+
+def _lowers(write: Write) -> bool:
+    """Whether a flag is taken back: `busy[lane] = False`."""
+    return isinstance(write.adds, ast.Constant) and not write.adds.value
+
+
 def _is_made_with(written: Written) -> bool:
     """Whether an object numbers itself as it is made: `Field.creation_counter += 1` in `__init__`."""
     return written.function.name.endswith(".__init__") and isinstance(written.write.node, ast.AugAssign)
 
 
 def _is_plain(write: Write) -> bool:
-    """Whether an attribute gets another value, as one does that is set and read within a request."""
-    return isinstance(write.node, ast.Assign) and all(isinstance(each, ast.Attribute) for each in write.node.targets)
+    """Whether an attribute gets another value, as one does that is set and read within a request; not where that is
+    made of the value before (`self.items = [*self.items, item]`)."""
+    node = write.node
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return False
+    several = [part for each in targets(node) for part in (each.elts if isinstance(each, ast.Tuple) else [each])]
+    return all(isinstance(each, ast.Attribute) for each in several) and not adds_to_itself(node)
 
 
 def _is_count(write: Write) -> bool:
