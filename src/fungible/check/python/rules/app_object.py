@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.function import Function
-from fungible.check.python.module import Module
+from fungible.check.python.module import Module, is_final
 from fungible.check.python.nodes import targets, text_of
 from fungible.check.python.reached import Reached
 from fungible.check.python.writes import MUTATORS, aliases
@@ -43,6 +43,7 @@ RULES = (
 )
 
 _PARTS = ("state", "ctx", "config", "extensions", "jinja_env")
+_FURTHEST = 10
 _APPS = frozenset({"app", "application", "current_app"})
 _SETTERS = {
     "os.chdir": Level.CERTAIN,
@@ -76,9 +77,16 @@ def _called(reached: Reached, module: Module, function: Function, node: ast.Call
     if level := _SETTERS.get(meaning):
         if not _restores(module, function, meaning):
             yield _found(reached, module, function, node, "FU119", level, f"`{text_of(node.func)}()`", meaning)
+    elif meaning == "builtins.setattr" and len(node.args) == 3:
+        holder = module.meaning(node.args[0], function)
+        if holder and _is_module(reached, module, holder, node.args[0]):
+            text = text_of(node.args[0])
+            yield _found(reached, module, function, node, "FU120", Level.LIKELY, f"`{text}`", text)
     elif isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
         base = aliases(function).get(getattr(node.func.value, "id", ""), node.func.value)
-        if meaning.startswith("os.environ."):
+        if holder := _of_a_module(reached, module, function, node.func.value):
+            yield _found(reached, module, function, node, "FU120", Level.LIKELY, f"`{holder}`", holder)
+        elif meaning.startswith("os.environ."):
             yield _found(reached, module, function, node, "FU119", Level.CERTAIN, "`os.environ`", "os.environ")
         elif name := _of_app(module, function, base):
             yield _found(reached, module, function, node, "FU106", Level.CERTAIN, f"`{name}`", name)
@@ -91,13 +99,17 @@ def _assigned(reached: Reached, module: Module, function: Function, target: ast.
         yield _found(reached, module, function, target, "FU119", Level.CERTAIN, "`os.environ`", "os.environ")
     elif name := _of_app(module, function, target):
         yield _found(reached, module, function, target, "FU106", Level.CERTAIN, f"`{name}`", name)
+    elif isinstance(target, ast.Subscript) and (text := _of_a_module(reached, module, function, target.value)):
+        yield _found(reached, module, function, target, "FU120", Level.LIKELY, f"`{text}`", text)
     elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name | ast.Attribute):
         if target.attr == "prec" and "getcontext" in text_of(target.value):
             return
         holder = module.meaning(target.value, function)
         if holder and _is_module(reached, module, holder, target.value):
             name = text_of(target)
-            yield _found(reached, module, function, target, "FU120", Level.CERTAIN, f"`{name}`", name)
+            passing = _is_once(module, target, name) or _is_put_back(module, function, name)
+            level = Level.POSSIBLE if passing else Level.CERTAIN
+            yield _found(reached, module, function, target, "FU120", level, f"`{name}`", name)
 
 
 def _of_app(module: Module, function: Function, node: ast.expr) -> str | None:
@@ -145,8 +157,43 @@ def _is_module(reached: Reached, module: Module, meaning: str, node: ast.expr) -
     return plain or meaning == "django.conf.settings"
 
 
+def _is_put_back(module: Module, function: Function, name: str) -> bool:
+    """Whether a function gives an attribute what was there before, in a `finally`."""
+    return any(
+        text_of(target) == name and is_final(module, node) for node in function.body() for target in targets(node)
+    )
+
+
+def _is_once(module: Module, node: ast.AST, name: str) -> bool:
+    """Whether an attribute is assigned where a condition has found that it was not yet (`if sys.stdout is not x`)."""
+    parent = module.parents.get(node)
+    while parent is not None and not isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(parent, ast.If) and any(
+            isinstance(each, ast.Attribute) and text_of(each) == name for each in ast.walk(parent.test)
+        ):
+            return True
+        parent = module.parents.get(parent)
+    return False
+
+
+def _of_a_module(reached: Reached, module: Module, function: Function, node: ast.expr) -> str | None:
+    """`vars(settings)`, `settings.__dict__`: the names of a module as a dict, that a node is, or lies in."""
+    for _ in range(_FURTHEST):
+        match node:
+            case ast.Name(id=name) if function.holder(name) is function and len(function.given.get(name, ())) == 1:
+                node = function.given[name][0]
+            case ast.Subscript(value=inner) | ast.Call(func=ast.Attribute(value=inner, attr="setdefault" | "get")):
+                node = inner
+            case ast.Call(func=ast.Name(id="vars"), args=[holder]) | ast.Attribute(value=holder, attr="__dict__"):
+                meaning = module.meaning(holder, function)
+                return text_of(node) if meaning and _is_module(reached, module, meaning, holder) else None
+            case _:
+                return None
+    return None
+
+
 def _restores(module: Module, function: Function, meaning: str) -> bool:
-    """Whether the function calls it again, to put back what was: in a `finally`, or twice in a row."""
+    """Whether the function calls it again, to put back what was: in a `finally`, or with what the first call gave."""
     calls = [
         node
         for node in function.body()
@@ -156,7 +203,11 @@ def _restores(module: Module, function: Function, meaning: str) -> bool:
     after = any(
         isinstance(node, ast.Attribute) and node.attr in ("deactivate", "deactivate_all") for node in function.body()
     )
-    return after or (len(calls) > 1 and tried)
+    before = {
+        name for name, values in function.given.items() if any(value is each for value in values for each in calls)
+    }
+    again = any(isinstance(part, ast.Name) and part.id in before for each in calls for part in each.args)
+    return after or again or (len(calls) > 1 and tried)
 
 
 def _found(

@@ -1,4 +1,4 @@
-"""Rules about what a process makes for itself when it starts (FU110, FU113) and what only it can tell (FU114)."""
+"""Rules about what a process makes and does when it starts (FU110, FU113, FU122), and what is its own (FU114)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from fungible.check.finding import Finding, Level, Rule
 from fungible.check.python.function import Function
-from fungible.check.python.module import Module
+from fungible.check.python.module import Module, is_main
 from fungible.check.python.nodes import last_name, text_of
-from fungible.check.python.reached import Reached, is_main
+from fungible.check.python.reached import Reached
 
 RULES = (
     Rule(
@@ -42,6 +42,18 @@ RULES = (
         '@app.get("/")\ndef index():\n    return {"etag": hash(str(request.args))}\n',
         '@app.get("/")\ndef index():\n    return {"etag": hashlib.sha256(str(request.args).encode()).hexdigest()}\n',
     ),
+    Rule(
+        "FU122",
+        "rows are added to a store when the process starts",
+        "Every process adds them: twice with two, and again after each restart.",
+        "Add them in a migration or a one-off process, or so that a second time changes nothing "
+        "(`ON CONFLICT DO NOTHING`).",
+        "background-work",
+        "db.execute(\"INSERT INTO post (title) VALUES ('Welcome')\")\n\n"
+        '@app.get("/")\ndef index():\n    return db.execute("SELECT title FROM post").fetchall()\n',
+        "db.execute(\"INSERT INTO post (title) VALUES ('Welcome') ON CONFLICT DO NOTHING\")\n\n"
+        '@app.get("/")\ndef index():\n    return db.execute("SELECT title FROM post").fetchall()\n',
+    ),
 )
 
 _SECRET = re.compile(r"secret|signing|signer|(^|_)salt|jwt|fernet|csrf|hmac|(^|_)key$|_key_|token_key|pepper", re.I)
@@ -55,12 +67,18 @@ _RANDOM = re.compile(
 _GIVES_TEXT = frozenset(
     ["str", "repr", "encode", "dumps", "format", "join", "lower", "upper", "read", "decode", "strip"]
 )
+_EXECUTES = frozenset({"execute", "executemany", "executescript"})
+_INSERTS = re.compile(r"^\s*INSERT\s+INTO\s", re.I)
+_ONCE = re.compile(r"\bON\s+(CONFLICT|DUPLICATE)\b|\bNOT\s+(EXISTS|IN)\b|\b(DROP|DELETE|TRUNCATE)\b", re.I)
 _SCHEDULERS = re.compile(r"^(apscheduler\.schedulers\..*Scheduler|flask_apscheduler\.APScheduler|schedule\.every)$")
 
 
 def find(reached: Reached) -> Iterator[Finding]:
-    """Secrets and schedulers of a process's own, and hashes that depend on its seed."""
+    """Secrets and schedulers of a process's own, rows that it adds, and hashes that depend on its seed."""
+    serving = {id(module) for module in reached.modules.values()}
     for module in reached.program.modules.values():
+        if id(module) in serving:
+            yield from _rows(reached, module)
         yield from _secrets(reached, module)
         yield from _schedulers(reached, module)
     for module, function in reached:
@@ -129,6 +147,50 @@ def _schedulers(reached: Reached, module: Module) -> Iterator[Finding]:
             text = text_of(root)
             message = f"`{text}.start()` runs in every process that loads `{module.name}`"
             yield module.found(node, "FU110", Level.LIKELY, message, f"{module.name}:{text}")
+
+
+def _rows(reached: Reached, module: Module) -> Iterator[Finding]:
+    """Rows that are inserted as a module is loaded or the app made, whether or not they are there."""
+    for node in module.nodes:
+        if not isinstance(node, ast.Call) or last_name(node.func) not in _EXECUTES or not node.args:
+            continue
+        function = module.around(node)
+        if function is not None and function not in reached.factories and not _is_startup(function):
+            continue
+        text = _sql(node.args[0])
+        if not _INSERTS.search(text) or _ONCE.search(text) or _is_guarded(module, node, function):
+            continue
+        where = function.name.rpartition(".")[2] if function is not None else module.name
+        message = (
+            f"`{text_of(node.func)}()` adds rows in every process that {'runs' if function else 'loads'} `{where}`"
+        )
+        yield module.found(node, "FU122", Level.LIKELY, message, f"{module.name}:{where}")
+
+
+def _sql(node: ast.expr) -> str:
+    """The text of a statement, as far as it is written there: `"..."`, `text("...")`, what an f-string has."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Call(func=ast.Name(id="text") | ast.Attribute(attr="text"), args=[ast.Constant(value=str(text))]):
+            return text
+        case ast.JoinedStr(values=parts):
+            return " ".join(str(each.value) for each in parts if isinstance(each, ast.Constant))
+    return ""
+
+
+def _is_guarded(module: Module, node: ast.AST, function: Function | None) -> bool:
+    """Whether a statement runs under a condition, in a `try`, after an early return, or in the program itself only;
+    or where what was there is taken away first, or lies in memory."""
+    parent = module.parents.get(node)
+    while parent is not None and parent is not (function.node if function is not None else None):
+        if isinstance(parent, ast.If | ast.Try | ast.While | ast.IfExp | ast.ClassDef | ast.Match):
+            return True
+        parent = module.parents.get(parent)
+    around = function.nodes if function is not None else module.nodes
+    texts = [each.value for each in around if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    left = function is not None and any(isinstance(each, ast.Return) and each.lineno < node.lineno for each in around)  # type: ignore[attr-defined]
+    return left or any(":memory:" in text or re.match(r"\s*(DROP|DELETE|TRUNCATE)\b", text, re.I) for text in texts)
 
 
 def _binds_scheduler(module: Module, function: Function, root: ast.expr) -> bool:
