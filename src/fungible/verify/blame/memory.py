@@ -133,7 +133,7 @@ class Memory:
 
         ran = await self._run(way, visit, ask)
         mention = Mention(words_of(ran.execution.transcript, self._question.last), tuple(seen.values()))
-        found = tuple(sorted(seen.values(), key=lambda each: _rank(each, mention, programs)))
+        found = tuple(sorted(seen.values(), key=lambda each: rank_told(each, mention, programs)))
         self._looked[way] = found
         if self._question.shows(ran.execution) == way.appears:
             self._disturbed.add(way)
@@ -303,12 +303,14 @@ async def _run(bench: Bench, case: Case, way: Way, visit: Visit, ask: Ending, *,
     )
 
 
-def _rank(change: Change, mention: Mention, programs: Collection[str]) -> tuple[int | bool, ...]:
+def rank_told(change: Change, mention: Mention, programs: Collection[str]) -> tuple[int | bool, ...]:
     """The order of `naming.rank`, but after the app's own comes what the program that runs holds, where it was
-    installed; and among each of these, and all others, what mentions the requests first."""
+    installed; and among each of these, and all others, what mentions the requests first, and caches, of which nobody
+    can read whom they mention."""
     own, *rest = rank(change.path, change.kind, change.in_app)
     is_program = change.path.module.partition(".")[0] in programs
-    return (own, not change.in_app and not is_program, not mention.of(change), *rest)
+    is_told = change.kind == "lru_cache" or mention.of(change)
+    return (own, not change.in_app and not is_program, not is_told, *rest)
 
 
 def _named(way: Way, guilty: Change, tried: _Tried) -> Culprit:
