@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 
-from tests.runtime.router_upstreams import App, Stage, bodies, stage
+from fungible.runtime.router import router
+from tests.runtime.router_upstreams import App, Stage, bodies, stage, until
 
 
 async def hold_events(s: Stage, client: httpx.AsyncClient, got: list[str], opened: asyncio.Event) -> None:
@@ -31,6 +33,29 @@ def test_server_sent_events_pass_at_once_and_outlast_the_request_time_out() -> N
             s.apps[0].gate.set()
             await reading
             assert got == ["data: 1", "data: 2"]
+            (request,) = s.apps[0].seen
+            assert request.all("connection") == ["close"], "who stops need not wait until an idle one is closed"
+
+    asyncio.run(scene())
+
+
+def test_a_process_that_is_idle_in_a_drain_keeps_no_connection_of_the_router(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is told to stop may wait for those: gunicorn's threads for two seconds, Node for five."""
+    words = router.server_words
+    monkeypatch.setattr(router, "server_words", lambda *told: words(*told).replace("delay 2s", "delay 1h"))
+
+    async def scene() -> None:
+        async with stage("a", "b") as s, s.client() as client:
+            assert sorted(await bodies(client, 4)) == ["a", "a", "b", "b"]
+            a, b = s.apps
+            assert a.writers and b.writers
+            await s.router.drain("a")
+            assert await s.router.wait_idle("a", 10)
+            await until(lambda: not a.writers)
+            kept = set(b.writers)
+            assert await bodies(client, 2) == ["b", "b"]
+            assert b.writers == kept, "those of others are used on"
+            await s.router.remove("a")
 
     asyncio.run(scene())
 

@@ -195,6 +195,8 @@ backend {BACKEND}
   {refusal(503, cause, f"{{ nbsrv({BACKEND}) eq 0 }}")}
   acl wants_events req.fhdr(accept) -m sub text/event-stream
   http-request set-timeout server {milliseconds(settings.stream_timeout)} if wants_events
+  # Nor is a stream's connection kept: a process that stops would wait for it to be idle long enough, as Node does.
+  http-request set-header Connection close if wants_events
   http-request allow if {_IDEMPOTENT}
   # A request that must not be sent twice gets a connection of its own: on a shared one, a process that closes
   # an idle connection at that moment could not be told from one that took the request.

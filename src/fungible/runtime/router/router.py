@@ -154,7 +154,7 @@ class Router:
         """Wait until `instance` has no request in flight, at most `timeout` seconds; say whether it has none.
 
         WebSockets and server-sent events do not count: they are for the process to close when it is told to
-        stop, then for `close_streams`.
+        stop, then for `close_streams`. One that drains and has none keeps no idle connection of ours either.
         """
         deadline = time.monotonic() + timeout
         pause = _POLL / 2
@@ -164,6 +164,13 @@ class Router:
                 return False
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 1.5, 0.2)
+        haproxy = self._haproxy
+        async with haproxy.lock:
+            server = self._servers.get(instance)
+            if server is not None and server.draining:
+                # In this state HAProxy closes the connections that it kept for later requests, and cuts nothing that
+                # goes on: a server that is told to stop may wait for the end of idle ones, too.
+                await haproxy.tell(f"set server {server.path} state maint")
         return True
 
     async def close_streams(self, instance: str) -> None:
