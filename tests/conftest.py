@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import compileall
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -10,6 +13,14 @@ settings.register_profile("tests", deadline=None, derandomize=True, suppress_hea
 settings.load_profile("tests")
 
 _LONGEST_NAME = 80
+_SOURCES = Path(__file__).parents[1] / "src"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Fungible has its byte code, as where it is installed: what tests run may write none, in a sandbox for one, and
+    every process would compile anew what it loads."""
+    if not hasattr(session.config, "workerinput"):
+        compileall.compile_dir(_SOURCES, quiet=2)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
