@@ -22,7 +22,8 @@ pytestmark = pytest.mark.timeout(900)
 
 ALL = (*memory.ALL, *places.ALL, *caches.ALL, *boots.ALL, *files.ALL)
 TOGETHER = tuple(each for each in ALL if not each.alone)
-_APPS = 4
+_APPS = 6
+"""More modules are more to ask of each difference, which the others may explain; fewer are more warm worlds."""
 APPS = {each.name: TOGETHER[number % _APPS :: _APPS] for number, each in enumerate(TOGETHER)}
 APPS |= {each.name: (each,) for each in ALL if each.alone}
 TWINS = (ALL[::2], ALL[1::2])
