@@ -170,7 +170,7 @@ def test_an_edit_reaches_no_running_process_and_makes_a_release_at_the_next_star
 
 @pytest.mark.parametrize("user", ["root", "ordinary"])
 def test_what_is_sealed_is_read_only_by_mode_and_goes_with_its_release(home: Home, user: str) -> None:
-    home.write({"Procfile": "worker: sleep 600\n", "run.sh": "true\n", "deep/a.py": "A = 0\n"})
+    home.write({"Procfile": WEB, "run.sh": "true\n", "deep/a.py": "A = 0\n"})
     (home.app / "run.sh").chmod(0o755)
     if user == "ordinary":
         as_ordinary_user(home)

@@ -99,7 +99,7 @@ def test_after_three_failures_a_store_that_is_away_is_not_asked(
 def test_a_store_that_is_away_is_told_once_with_its_place_and_the_reason(
     scheme: str, way: str, well_formed: str, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tokens = Tokens(f"{scheme}://u:sesame@127.0.0.1:{closed_port}/0", prefix="acme")
+    tokens = Tokens(f"{scheme}://u:sesame@127.0.0.1:{closed_port}/0", prefix="acme", deadline="250ms")
     with asyncio.Runner() as runner:
         face = Face(tokens, None if way == "threads" else runner)
         for _ in range(5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,9 +30,12 @@ def leaks() -> list[Leak]:
 def celery_app(base: Path, leaks: list[Leak]) -> Iterator[Celery]:
     app = Celery("shop", broker="memory://", backend="cache+memory://")
     app.conf.update(task_store_eager_result=False, broker_connection_retry_on_startup=False)
+    app.conf.update(broker_transport_options={"polling_interval": 0.02})  # seconds; else it is one
     before = [(signal, list(signal.receivers or [])) for signal in (signals.task_prerun, signals.task_postrun)]
+    level = logging.getLogger().level
     Transactions(on_leak=leaks.append).celery(app)
     yield app
+    logging.getLogger().setLevel(level)  # the worker's, which would hide what later tests look for
     for signal, receivers in before:
         signal.receivers = receivers
         signal.sender_receivers_cache.clear()
@@ -54,15 +58,18 @@ def test_a_celery_task_is_a_transaction(celery_app: Celery, base: Path, leaks: l
             raise self.retry(countdown=0)
         return job_functions.in_transaction()
 
+    def got(task: Any) -> Any:
+        return task.delay().get(timeout=60, interval=0.02)
+
     with start_worker(celery_app, pool=pool, perform_ping_check=False, concurrency=2):
-        one, two = rates.delay().get(timeout=60), rates.delay().get(timeout=60)
+        one, two = got(rates), got(rates)
         assert one[0] == one[1] != two[0] == two[1]
-        own, own_again, inner, inner_again, after, _ = nested.delay().get(timeout=60)
+        own, own_again, inner, inner_again, after, _ = got(nested)
         assert own == own_again == after != inner == inner_again
-        assert again.delay().get(timeout=60) is True
-        path = leaving.delay().get(timeout=60)
+        assert got(again) is True
+        path = got(leaving)
         with pytest.raises(LookupError):
-            failing.delay().get(timeout=60)
+            got(failing)
     assert [leak.path for leak in leaks][:1] == [path] and len(leaks) == 2
     assert list(base.iterdir()) == []
     assert job_functions.in_transaction() is False
