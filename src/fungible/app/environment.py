@@ -51,12 +51,18 @@ _NEVER_INHERITED = frozenset(name for name in GIVEN if name.startswith("FUNGIBLE
 _SECRET_WORDS = frozenset(
     {
         *("KEY", "SECRET", "SECRETS", "TOKEN", "TOKENS", "PASSWORD", "PASSWORDS", "PASS", "PASSWD", "PASSPHRASE"),
-        *("PWD", "CREDENTIAL", "CREDENTIALS", "CREDS", "DSN", "SALT", "PRIVATE", "SIGNATURE"),
+        *("PWD", "CREDENTIAL", "CREDENTIALS", "CREDS", "DSN", "SALT", "PRIVATE", "SIGNATURE", "JWT", "FERNET"),
     }
 )
 _SECRET_ENDS = ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "SECRETKEY", "ACCESSKEY")
 _NOT_SECRET = frozenset({"PWD", "OLDPWD"})  # the shell's working folders
 _URL_PASSWORD = re.compile(r"://[^\s/?#@:]*:([^\s/?#]+)@")
+# What is secret whatever it is called: private keys (RFC 7468), and passwords in the query of a URL.
+_PRIVATE = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|[?&](?:password|passwd|secret|token|api_?key)=[^&\s]", re.I
+)
+_ABOUT_SECRETS = frozenset({"PREFIX", "TTL", "ALGORITHM", "LIFETIME", "EXPIRY", "LENGTH", "PUBLIC"})
+"""A name that ends so, or has PUBLIC in it, says something of a secret that none need keep (TOKEN_TTL)."""
 # Shorter values ("true", "1") stand in ordinary text too often to be struck out of it.
 _SHORTEST_MASKED = 6
 _MASK = "***"
@@ -114,16 +120,17 @@ def check_name(name: str) -> None:
 
 def looks_secret(name: str, value: str) -> bool:
     """Whether a variable's value should not be shown: by its name (KEY, SECRET, TOKEN, PASSWORD, DSN …), or
-    because it is a URL with a password."""
+    because it is a private key or a URL with a password."""
     upper = name.upper()
     words = upper.split("_")
-    by_name = upper not in _NOT_SECRET and any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDS) for word in words)
-    return value != "" and (by_name or _URL_PASSWORD.search(value) is not None)
+    harmless = upper in _NOT_SECRET or words[-1] in _ABOUT_SECRETS or "PUBLIC" in words
+    by_name = not harmless and any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDS) for word in words)
+    return value != "" and (by_name or _URL_PASSWORD.search(value) is not None or _PRIVATE.search(value) is not None)
 
 
 def shown_value(name: str, value: str) -> str:
     """The value as it may be shown: `***` for what looks secret by its name, URLs without their passwords."""
-    if looks_secret(name, "x") and value:
+    if value and (looks_secret(name, "x") or _PRIVATE.search(value)):
         return _MASK
     return _URL_PASSWORD.sub(lambda match: match[0].replace(f":{match[1]}@", f":{_MASK}@"), value)
 

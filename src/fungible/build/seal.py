@@ -15,8 +15,10 @@ from fungible.app.checkout import kept_by_git
 
 _LEFT_OUT = frozenset({".git", ".hg", ".svn", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".tox"})
 _BOUND = frozenset({"node_modules"})
-_BUILT = ".fungible/build.json"
-"""In a folder that `fungible build --out` made: such a folder is no part of the app that it was made of."""
+EXPORTED = ".fungible-export"
+_MADE = (".fungible/build.json", EXPORTED)
+"""In a folder that `fungible build --out` or `fungible export --out` made: such a folder is no part of the app that
+it was made of."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _walk(folder: Path, bound: list[str], without: Set[str]) -> Iterator[tuple[s
             if is_folder and (entry.name in _BOUND or os.path.isfile(f"{entry.path}/pyvenv.cfg")):
                 bound.append(path)
                 continue
-            if is_folder and os.path.isfile(f"{entry.path}/{_BUILT}"):
+            if is_folder and any(os.path.isfile(f"{entry.path}/{mark}") for mark in _MADE):
                 continue
             yield path, entry.stat(follow_symlinks=False)
             if is_folder:

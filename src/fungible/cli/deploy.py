@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fungible.app.problem import Problem
 from fungible.cli.common import HERE, AppFolder, Isolation, Json, inherited_environment, journey_of
 from fungible.cli.running import show
 
@@ -17,9 +18,15 @@ deploy = typer.Typer(
     name="deploy",
     help="Hand the formation over to an engine, and wait until it runs there.",
     rich_markup_mode=None,
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@deploy.callback(invoke_without_command=True)
+def _root(context: typer.Context) -> None:
+    """Hand the formation over to an engine, and wait until it runs there."""
+    if context.invoked_subcommand is None:
+        raise Problem("name the engine: fungible deploy swarm, or fungible deploy kubernetes")
 
 
 Tag = Annotated[
@@ -56,8 +63,9 @@ def swarm(
     from fungible.engines.handover import Handover, Swarm
     from fungible.engines.swarm.stack import Published
 
+    nodes = "its managers" if host_port else "every node"
     wish = Handover(Swarm(Published(publish, host_port), push), tag, boot, journey_of)
-    return _hand_over(app, wish, "Swarm", isolation, json)
+    return _hand_over(app, wish, "Swarm", f", at port {publish} of {nodes}", isolation, json)
 
 
 @deploy.command("kubernetes")
@@ -83,12 +91,11 @@ def kubernetes(
     from fungible.engines.handover import Handover, Kubernetes
     from fungible.engines.kubernetes.export import Options
 
-    return _hand_over(
-        app, Handover(Kubernetes(Options(policy, behind)), tag, boot, journey_of), "Kubernetes", isolation, json
-    )
+    wish = Handover(Kubernetes(Options(policy, behind)), tag, boot, journey_of)
+    return _hand_over(app, wish, "Kubernetes", ", behind the Service `web`", isolation, json)
 
 
-def _hand_over(app: Path, wish: Handover, engine: str, isolation: str | None, json: bool) -> int:
+def _hand_over(app: Path, wish: Handover, engine: str, where: str, isolation: str | None, json: bool) -> int:
     import asyncio
 
     from fungible.app.load import load_app
@@ -97,5 +104,5 @@ def _hand_over(app: Path, wish: Handover, engine: str, isolation: str | None, js
     loaded = load_app(app, options={"isolation": isolation})
     told = hand_over(loaded, wish, inherited_environment(), lambda text: typer.echo(text, err=True))
     document = asyncio.run(told)
-    show(document, f"{document['name']} {document['release']} runs on {engine}", as_json=json)
+    show(document, f"{document['name']} {document['release']} runs on {engine}{where}", as_json=json)
     return 0

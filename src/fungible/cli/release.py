@@ -15,12 +15,19 @@ def release(app: AppFolder = HERE, no_wait: NoWait = False, json: Json = False) 
     return operate(app, "/v1/release", {}, as_json=json, wait=not no_wait)
 
 
-def releases(app: AppFolder = HERE, json: Json = False) -> int:
+def releases(app: AppFolder = HERE, engine: Engine = None, json: Json = False) -> int:
     """List the releases that are kept, newest first.
 
     CODE OF names the release whose code and assets this one has (a change of config vars makes a release, but builds
     nothing); BUILD is the digest of these files: equal digests are equal builds.
     """
+    if (there := on_swarm(app, engine)) is not None:
+        from fungible.engines.swarm.deploy import listed_releases
+
+        listed = listed_releases(there.name)
+        lines = (f"{each['release']}{'  runs' if each['running'] else ''}" for each in listed)
+        show({"releases": listed}, "\n".join(lines) or "no release is kept", as_json=json)
+        return 0
     from fungible.control.stopped import known_app, releases_of
     from fungible.control.table import releases_table
 

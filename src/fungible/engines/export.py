@@ -11,20 +11,21 @@ from fungible.app.model import App
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 from fungible.build.digests import input_key
-from fungible.build.seal import read_tree
+from fungible.build.seal import EXPORTED, read_tree
 from fungible.engines.description import Description, check_attached, describe, left_behind
 from fungible.engines.exported import Exported
 from fungible.engines.fingerprint import release_name
 from fungible.engines.image.last import Last, last_image
-from fungible.engines.image.make import repository_of
-from fungible.engines.image.router import router_image
+from fungible.engines.image.reference import reference_of
+from fungible.engines.image.router import router_reference
 from fungible.engines.swarm.stack import Published, stack_files
 from fungible.runtime.ground.folders import folders_for
 from fungible.runtime.ground.stage import load_config, reading
 
 ENGINES = ("kubernetes", "swarm", "systemd")
-_MARK = ".fungible-export"
-"""In a folder that an export wrote: what it wrote there, a path a line. The next export takes these away."""
+_MARK = EXPORTED
+"""In a folder that an export wrote: for which engine, and what it wrote there, a path a line. The next export for
+that engine takes these away."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,14 @@ def export(app: App, wish: Wish, operating_system: Mapping[str, str]) -> Exporte
 
     Raises Problem for an engine that is not known, for what it cannot run, and for a folder that cannot be written.
     """
+    _check_options(wish)
     folders = folders_for(app.state_name, operating_system)
     config = load_config(folders)
     check_attached(app, config)
     try:
         state = folders.make().state
         images = _images(app, wish, last_image(state))
-        build = _code_of(app, wish.out) if wish.engine == "systemd" else _build_of(images[0])
+        build = _code_of(app, wish.out) if wish.engine == "systemd" else reference_of(images[0], "--image").version
         release = release_name(build, config, state)
         description = describe(app, images, release, config, networks=wish.engine != "systemd")
     finally:
@@ -61,11 +63,11 @@ def export(app: App, wish: Wish, operating_system: Mapping[str, str]) -> Exporte
     exported = _exported(description, wish)
     behind = left_behind(app, config)
     if wish.out is not None:
-        write(exported.files, wish.out, app.folder)
+        write(exported.files, wish.out, app.folder, wish.engine)
     return Exported(exported.files, (*((behind,) if behind else ()), *exported.notes))
 
 
-def write(files: Mapping[str, str], out: Path, app: Path) -> None:
+def write(files: Mapping[str, str], out: Path, app: Path, engine: str) -> None:
     """Write the files below `out`: a new folder, an empty one, or that of an earlier export, whose other files go.
 
     Raises Problem for any other folder, and where it cannot be written.
@@ -77,20 +79,35 @@ def write(files: Mapping[str, str], out: Path, app: Path) -> None:
     if out.exists() and not mark.is_file() and (not out.is_dir() or any(out.iterdir())):
         raise Problem(f"--out {plain(out)}: this is there already, and no export of Fungible's; name another folder")
     try:
-        before = set(mark.read_text().splitlines()) if mark.is_file() else set()
+        first, *before = mark.read_text().splitlines() if mark.is_file() else [engine]
+        if first != engine:
+            raise Problem(f"--out {plain(out)}: this is an export for {plain(first)}; name another folder")
         for path, text in files.items():
             target = out / path
             target.parent.mkdir(parents=True, exist_ok=True)
             draft = target.with_name(f".{target.name}.new")
             draft.write_text(text, encoding="utf-8")
             os.replace(draft, target)
-        for path in before - set(files):
+        for path in set(before) - set(files):
             if not path.startswith("/") and ".." not in path.split("/"):
                 (out / path).unlink(missing_ok=True)
-        mark.write_text("".join(f"{path}\n" for path in sorted(files)))
+        mark.write_text("".join(f"{line}\n" for line in (engine, *sorted(files))))
     except OSError as error:
         where = plain(error.filename or out)
         raise Problem(f"{where}: the export cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
+
+
+def _check_options(wish: Wish) -> None:
+    """Raises Problem for an option that says nothing to the engine."""
+    for option, value, engines in (
+        ("--policy", wish.policy or None, ("kubernetes",)),
+        ("--port", wish.port, ("swarm", "systemd")),
+        ("--first-port", wish.first_port, ("systemd",)),
+        ("--image", wish.image, ("kubernetes", "swarm")),
+        ("--router-image", wish.router, ("kubernetes", "swarm")),
+    ):
+        if value is not None and wish.engine not in engines:
+            raise Problem(f"{option}: it is for {' and '.join(engines)}, and says nothing to {wish.engine}")
 
 
 def _exported(description: Description, wish: Wish) -> Exported:
@@ -101,16 +118,19 @@ def _exported(description: Description, wish: Wish) -> Exported:
         if wish.out is None:
             return export_stream(description, options)
         return export_folder(description, options, str(wish.out))
-    if wish.policy:
-        raise Problem(f"--policy: {wish.engine} has nothing that would hold to one; it is for kubernetes")
     if wish.engine == "swarm":
         port = 80 if wish.port is None else wish.port
         secrets = {name: f"{description.name}_{name}" for name in description.secrets}
         files = stack_files(description, Published(port), secrets, behind=bool(wish.behind))
-        notes = (
+        notes = [
             f"make the secret that {name} is before: printf %s VALUE | docker secret create {named} -"
             for name, named in secrets.items()
-        )
+        ]
+        if description.release_command is not None:
+            notes.append(
+                "the release command is not in the stack: `fungible deploy swarm` runs it before; or run it by hand: "
+                f"{description.image} with the argument `release`"
+            )
         return Exported(files, tuple(notes))
     from fungible.engines.systemd.export import Options as UnitOptions
     from fungible.engines.systemd.export import export as export_units
@@ -128,8 +148,10 @@ def _images(app: App, wish: Wish, last: Last | None) -> tuple[str, str]:
         return last.image, wish.router or last.router
     if wish.image is None:
         raise Problem("--image: name the app's image, or make one first (`fungible image --tag REF`)")
-    image = wish.image
-    return image, wish.router or router_image(f"{repository_of(image)}-router").reference
+    image = reference_of(wish.image, "--image")
+    if wish.router is not None:
+        reference_of(wish.router, "--router-image")
+    return wish.image, wish.router or router_reference(f"{image.repository}-router")
 
 
 def _code_of(app: App, out: Path | None) -> str:
@@ -139,10 +161,3 @@ def _code_of(app: App, out: Path | None) -> str:
         tree = read_tree(app.folder, without=(out.absolute(),) if out is not None else ())
         key, _ = input_key(tree, {"commands": app.settings.build, "release": app.release_command})
     return key
-
-
-def _build_of(image: str) -> str:
-    """What tells one image from another in a release's name: its tag, or its digest."""
-    tag = image.rpartition("@sha256:")[2] if "@sha256:" in image else image.rpartition(":")[2]
-    kept = "".join(each for each in tag.lower() if each.isalnum())
-    return kept or "latest"

@@ -63,10 +63,13 @@ async def hand_over(app: App, wish: Handover, operating_system: Mapping[str, str
     if (sentence := left_behind(app, config)) is not None:
         tell(sentence)
     made = await make_image(app, ImageOptions(wish.tag, None, "docker", (), wish.boot, wish.plan), operating_system)
-    release = release_name(made.build, config, folders.state)
-    description = describe(app, (made.reference, made.router), release, config)
+    for each in made.unproved:
+        tell(f"not proved: {each}")
+    # What a tag stands for may change; what a release is made of does not.
+    release = release_name(made.digest.removeprefix("sha256:"), config, folders.state)
+    description = describe(app, (made.pinned, made.router), release, config)
     if isinstance(wish.to, Kubernetes) or wish.to.push:
-        for image in (description.image, description.router):
+        for image in dict.fromkeys((made.pinned, made.reference, made.router)):
             tell(f"pushing {image}")
             await asyncio.to_thread(ask, "docker", "push", "--quiet", image)
     if isinstance(wish.to, Kubernetes):

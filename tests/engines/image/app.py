@@ -14,7 +14,8 @@ from pathlib import Path
 
 SERVER = r"""
 import os, socket, sys, threading
-ME = os.environ["FUNGIBLE_PROCESS"] + "/" + os.environ["FUNGIBLE_RELEASE"]
+VERSION = "one"
+ME = os.environ["FUNGIBLE_PROCESS"] + "/" + os.environ["FUNGIBLE_RELEASE"] + "/" + VERSION
 def serve(connection):
     connection.settimeout(60)
     try:

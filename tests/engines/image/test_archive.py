@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def _image(*layers: list[Entry], reference: str = "shop:1") -> Image:
     made = []
     for each in layers:
         made.append(layer("a layer", each, made))
-    return Image(reference, tuple(made), "amd64", ("/python",), ("web",), {"A": "1"}, "/app", "10001:10001")
+    return Image(reference, None, tuple(made), "amd64", ("/python",), ("web",), {"A": "1"}, "/app", "10001:10001")
 
 
 def _read(path: Path) -> dict[str, bytes]:
@@ -58,12 +59,12 @@ def test_both_formats_name_the_same_blobs(tmp_path: Path) -> None:
         ),
         _image([File("/a", content=b"a")], reference="host:5000/shop-router:2"),
     ]
-    digests = write_archive(tmp_path / "image.tar", images)
+    written = write_archive(tmp_path / "image.tar", images)
     files = _read(tmp_path / "image.tar")
     assert json.loads(files["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
     index = json.loads(files["index.json"])["manifests"]
     saved = json.loads(files["manifest.json"])
-    assert [each["digest"] for each in index] == list(digests)
+    assert [each["digest"] for each in index] == [each.digest for each in written]
     assert [each["annotations"]["org.opencontainers.image.ref.name"] for each in index] == ["1", "2"]
     assert [each["RepoTags"] for each in saved] == [["shop:1"], ["host:5000/shop-router:2"]]
     for at, old in zip(index, saved, strict=True):
@@ -107,3 +108,11 @@ def test_nothing_is_left_where_it_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_archive(tmp_path / "image.tar", [_image([File("/a", tmp_path / "gone")])])
     assert os.listdir(tmp_path) == []
+
+
+def test_an_image_that_is_pinned_has_its_digest_for_a_tag(tmp_path: Path) -> None:
+    image = replace(_image([File("/a", content=b"a")], reference="host/shop:9"), repository="host/shop")
+    (written,) = write_archive(tmp_path / "image.tar", [image])
+    assert written.pinned == f"host/shop:{written.digest.removeprefix('sha256:')[:12]}"
+    saved = json.loads(_read(tmp_path / "image.tar")["manifest.json"])
+    assert saved[0]["RepoTags"] == [written.pinned, "host/shop:9"]

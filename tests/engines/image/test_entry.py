@@ -71,7 +71,7 @@ def test_a_type_is_run_and_its_code_is_ours(tmp_path: Path) -> None:
     assert container.run("sh", "-c", "exit 5").returncode == 5
     missing = container.run("nothing-like-it")
     assert missing.returncode == 127
-    assert missing.stderr == "fungible: nothing-like-it: No such file or directory\n"
+    assert missing.stderr == "fungible: nothing-like-it: No such file or directory (process types: web, clock)\n"
     nothing = container.run()
     assert nothing.returncode == 1
     assert "web, clock" in nothing.stderr

@@ -36,7 +36,7 @@ class Root:
         self.folder = folder
         with tarfile.open(archive) as whole:
             images = json.load(whole.extractfile("manifest.json"))  # type: ignore[arg-type]
-            self.references = [each["RepoTags"][0] for each in images]
+            self.references = [each for image in images for each in image["RepoTags"]]
             self.config = json.load(whole.extractfile(images[0]["Config"]))["config"]  # type: ignore[arg-type]
             for name in images[0]["Layers"]:
                 with tarfile.open(fileobj=whole.extractfile(name)) as layer:
@@ -127,6 +127,9 @@ def test_the_same_build_is_the_same_image_whatever_its_name(app: Shop, root: Roo
     assert made["digest"] == root.made["digest"]
     assert [root.made["image"], root.made["router"]] == root.references
     assert made["image"] == "registry.example:5000/shop:9"
+    digest = str(made["digest"]).removeprefix("sha256:")[:12]
+    assert made["pinned"] == f"registry.example:5000/shop:{digest}"
+    assert root.made["image"] == root.made["pinned"] == f"shop:{digest}"
     assert str(made["router"]).startswith("registry.example:5000/shop-router:")
     exported = app.fungible("export", "kubernetes").stdout  # of the one that was made last
     assert f"image: {made['image']}" in exported

@@ -63,7 +63,7 @@ def test_the_user_is_told_what_is_theirs_to_do_and_what_is_lost(tmp_path: Path) 
     notes = export_folder(shop(tmp_path, config), Options(), "k8s").notes
     assert notes[:3] == (
         "mail_sender: `max_age` is left out, Kubernetes has nothing like it",
-        "secrets are in none of the files: write k8s/secrets.env, a NAME=VALUE a line, for SECRET_KEY",
+        "secrets are in none of the files: write k8s/secrets.env, a NAME=VALUE a line without quotes, for SECRET_KEY",
         "secrets of several lines are files of their own: write k8s/secrets/NAME for SIGNING_KEY",
     )
     assert (

@@ -28,7 +28,9 @@ class Deployed:
         return self.app.fungible(*words, code=code, DOCKER_HOST=self.node.host)
 
     def deploy(self, code: int = 0) -> subprocess.CompletedProcess[str]:
-        return self.fungible("deploy", "swarm", "--publish", "8080", "--host-port", "--no-boot", "--json", code=code)
+        # The same name each time: what is deployed has to be told apart all the same.
+        words = ["--tag", "shop:v3", "--publish", "8080", "--host-port", "--no-boot", "--json"]
+        return self.fungible("deploy", "swarm", *words, code=code)
 
     def ps(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.fungible("ps", "--engine", "swarm", "--json").stdout)
@@ -83,7 +85,7 @@ def test_a_roll_a_scale_and_a_way_back_lose_nothing(there: Deployed) -> None:
     }
     found: dict[str, Any] = {}
     with there.load(found):
-        there.app.edit("server.py", "import os", "# a change\nimport os")
+        there.app.edit("server.py", '"one"', '"two"')
         done = there.deploy()
         new = json.loads(done.stdout)["release"]
         assert there.ps()["release"] == new != before["release"]
@@ -95,11 +97,17 @@ def test_a_roll_a_scale_and_a_way_back_lose_nothing(there: Deployed) -> None:
         assert sum(each["type"] == "web" for each in back["processes"]) == 3
     assert found["lost"] == []
     assert set(found["kinds"]) == {"fresh GET", "fresh POST", "kept GET", "kept POST"}
-    releases = {name.split("/")[1] for name in found["by"]}
-    assert releases == {before["release"], new}
+    served = {tuple(name.split("/")[1:]) for name in found["by"]}
+    assert served == {(before["release"], "one"), (new, "two")}
+    assert there.get("/").split()[0].endswith("/one")
+    forward = there.fungible("rollback", "--engine", "swarm", code=1)
+    assert f"no release before {before['release']} is kept; kept are {new}" in forward.stderr
+    listed = json.loads(there.fungible("releases", "--engine", "swarm", "--json").stdout)["releases"]
+    assert [(each["release"], each["running"]) for each in listed] == [(new, False), (before["release"], True)]
 
 
 def test_a_release_that_does_not_become_ready_is_taken_back_as_a_whole(there: Deployed) -> None:
+    there.fungible("scale", "web=2", "--engine", "swarm")
     before = there.ps()
     found: dict[str, Any] = {}
     there.app.edit("server.py", "import os", "raise SystemExit('no way')\nimport os")

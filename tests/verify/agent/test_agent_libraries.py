@@ -81,9 +81,9 @@ def test_what_another_library_keeps_for_an_installed_app_tells_the_line_of_the_a
             await server.agent.snapshot("before")
             await server.agent.trace([left])
             await server.get("/")
-            (write,) = await server.agent.traced()
-            assert write.written_at == (str(bucket), line_of(bucket, "writes"))
-            assert write.called_from is None
-            assert write.through == (str(web), line_of(web, "calls"))
+            # One that was sent while the server came up may be served late: it writes at the same line.
+            told = {(one.written_at, one.called_from, one.through) for one in await server.agent.traced()}
+            wrote, called = (str(bucket), line_of(bucket, "writes")), (str(web), line_of(web, "calls"))
+            assert told == {(wrote, None, called)}
 
     asyncio.run(run())

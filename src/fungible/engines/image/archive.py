@@ -18,6 +18,7 @@ from typing import Any
 
 from fungible.engines.image.content import File, Layer, Link
 
+_SHOWN = 12
 _BLOBS = "blobs/sha256"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -26,9 +27,11 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 @dataclass(frozen=True)
 class Image:
-    """An image: its `reference` (`shop:1a2b`), its `layers`, lowest first, and how an engine starts it."""
+    """An image: its `reference` (None: none but the next), the `repository` in which it is `pinned` as well, with its
+    digest for a tag (None: it is not), its `layers`, lowest first, and how an engine starts it."""
 
-    reference: str
+    reference: str | None
+    repository: str | None
     layers: tuple[Layer, ...]
     architecture: str
     entrypoint: Sequence[str]
@@ -41,15 +44,22 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Written:
+    """An image in an archive: the `digest` of its manifest, and the reference that no other image has (`pinned`)."""
+
+    digest: str
+    pinned: str
+
+
+@dataclass(frozen=True)
 class _Blob:
     digest: str
     size: int
     content: bytes | Path
 
 
-def write_archive(path: Path, images: Sequence[Image]) -> tuple[str, ...]:
-    """Write the images to one archive at `path`, which appears when it is whole; returns the digests of their
-    manifests. Raises OSError."""
+def write_archive(path: Path, images: Sequence[Image]) -> tuple[Written, ...]:
+    """Write the images to one archive at `path`, which appears when it is whole. Raises OSError."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         made: dict[Layer, _Blob] = {}
         for image in images:
@@ -59,26 +69,28 @@ def write_archive(path: Path, images: Sequence[Image]) -> tuple[str, ...]:
         with draft.open("wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
             for blob in made.values():
                 _add(archive, f"{_BLOBS}/{blob.digest}", blob.content)
-            index, saved, digests = [], [], []
+            index, saved, written = [], [], []
             for image in images:
                 blobs = [made[each] for each in image.layers]
                 config, manifest = _described(image, blobs)
                 for blob in (config, manifest):
                     _add(archive, f"{_BLOBS}/{blob.digest}", blob.content)
-                index.append({**_descriptor(_MANIFEST, manifest), "annotations": _names(image.reference)})
+                pinned = f"{image.repository}:{manifest.digest[:_SHOWN]}" if image.repository else None
+                references = [each for each in (pinned, image.reference) if each is not None]
+                index += [{**_descriptor(_MANIFEST, manifest), "annotations": _names(each)} for each in references]
                 saved.append(
                     {
                         "Config": f"{_BLOBS}/{config.digest}",
-                        "RepoTags": [image.reference],
+                        "RepoTags": references,
                         "Layers": [f"{_BLOBS}/{each.digest}" for each in blobs],
                     }
                 )
-                digests.append(f"sha256:{manifest.digest}")
+                written.append(Written(f"sha256:{manifest.digest}", references[0]))
             _add(archive, "index.json", _json({"schemaVersion": 2, "manifests": index}).content)
             _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
             _add(archive, "manifest.json", _json(saved).content)
         draft.replace(path)
-    return tuple(digests)
+    return tuple(written)
 
 
 def _described(image: Image, blobs: Sequence[_Blob]) -> tuple[_Blob, _Blob]:

@@ -23,7 +23,7 @@ import uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 FORMATION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "formation.json")
@@ -46,17 +46,17 @@ def main(argv: list[str]) -> int:
     declared = types.get(argv[0]) if len(argv) == 1 else None
     if declared is None:
         declared = {"argv": argv, "stop_signal": "TERM", "lame_duck": 0, "port": None}
-    return run(argv[0], declared)
+    return run(argv[0], declared, types)
 
 
-def run(name: str, declared: dict[str, Any]) -> int:
+def run(name: str, declared: dict[str, Any], types: Iterable[str]) -> int:
     """Start the command in a session of its own, and forward signals to its group until nothing of it is left."""
     ours = {getattr(signal, f"SIG{each}") for each in ("CHLD", "TERM", *_FORWARDED)}
     signal.pthread_sigmask(signal.SIG_BLOCK, ours)
     environment = environment_of(name, declared)
     leader = os.fork()
     if leader == 0:
-        _become(declared["argv"], environment, ours)
+        _become(declared["argv"], environment, ours, types)
     stop = getattr(signal, f"SIG{declared['stop_signal']}")
     lame_duck = float(os.environ.get("FUNGIBLE_LAME_DUCK") or declared["lame_duck"])
     status: int | None = None
@@ -89,14 +89,15 @@ def run(name: str, declared: dict[str, Any]) -> int:
             kill_at = now + 1.0
 
 
-def _become(argv: list[str], environment: dict[str, str], blocked: Any) -> None:
+def _become(argv: list[str], environment: dict[str, str], blocked: Any, types: Iterable[str]) -> None:
     """Turn into the command; does not return."""
     os.setsid()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
     try:
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
-        complain(f"{argv[0]}: {error.strerror}")
+        known = f" (process types: {', '.join(types)})" if error.errno == errno.ENOENT else ""
+        complain(f"{argv[0]}: {error.strerror}{known}")
         os._exit(127 if error.errno == errno.ENOENT else 126)
 
 
@@ -154,10 +155,12 @@ def ready(port: int, path: str | None) -> int:
         status = _ask(own, port, path or "/")
     except OSError as error:
         if own != "127.0.0.1" and _listens("127.0.0.1", port):
-            return complain(f"the process listens on 127.0.0.1:{port}, which nobody else reaches: let it use 0.0.0.0")
+            return _complain_loudly(
+                f"the process listens on 127.0.0.1:{port}, which nobody else reaches: let it use 0.0.0.0"
+            )
         return complain(f"no answer on port {port}: {error}")
     if path and not 200 <= status < 400:
-        return complain(f"GET {path} is answered {status}, and only 2xx and 3xx are ready")
+        return _complain_loudly(f"GET {path} is answered {status}, and only 2xx and 3xx are ready")
     return 0
 
 
@@ -208,6 +211,17 @@ def _length(head: bytes) -> int:
         if name.strip().lower() == b"content-length" and value.strip().isdigit():
             return int(value)
     return _LONGEST
+
+
+def _complain_loudly(sentence: str) -> int:
+    """Say it where the container's own log is, too: who deploys sees that, and not what a health check says."""
+    with contextlib.suppress(OSError):
+        with open("/proc/1/cmdline", encoding="utf-8", errors="replace") as command:
+            is_ours = os.path.abspath(__file__) in command.read().split("\0")
+        if is_ours and os.getpid() != 1:
+            with open("/proc/1/fd/2", "w", encoding="utf-8") as log:
+                log.write(f"fungible: {sentence}\n")
+    return complain(sentence)
 
 
 def complain(sentence: str) -> int:

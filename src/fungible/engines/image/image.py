@@ -32,7 +32,8 @@ ENTRYPOINT = (f"{HOME}/python", "-I", "-S", f"{HOME}/{_ENTRY.name}")
 _PASSWD = f"root:x:0:0:root:/:/usr/sbin/nologin\napp:x:{USER}:{USER}:app:/tmp:/usr/sbin/nologin\n"
 _GROUP = f"root:x:0:\napp:x:{USER}:\n"
 _NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\n"
-_OWN = "/tmp/"
+OWN = "/tmp/"
+"""What every container has of its own: what lies there in an image is hidden."""
 _NOT_SHIPPED = frozenset({DOTENV, ".fungible/build.json"})
 
 
@@ -57,15 +58,16 @@ def layers_of(wanted: Wanted) -> tuple[Layer, ...]:
     environment = layer("environment", _with_libraries(host, _environment(host, wanted)), [lowest])
     app = layer("app", _with_libraries(host, _app(wanted)), [lowest, environment])
     for each in (*environment.entries, *app.entries):
-        if isinstance(each, File) and each.path.startswith(_OWN):
-            raise Problem(f"{plain(each.path)}: every container has a {_OWN[:-1]} of its own; keep this elsewhere")
+        if isinstance(each, File) and each.path.startswith(OWN):
+            raise Problem(f"{plain(each.path)}: every container has a {OWN[:-1]} of its own; keep this elsewhere")
     return lowest, environment, app
 
 
-def image_of(wanted: Wanted, digest: str) -> Image:
+def image_of(wanted: Wanted, repository: str, reference: str | None, digest: str) -> Image:
     """The image of a build with this `digest`. Raises Problem for what cannot be in one."""
     return Image(
-        reference=wanted.description.image,
+        repository=repository,
+        reference=reference,
         layers=layers_of(wanted),
         architecture=architecture(),
         entrypoint=ENTRYPOINT,

@@ -17,8 +17,9 @@ from fungible.engines.command_line import ask
 from fungible.engines.description import describe
 from fungible.engines.image.archive import write_archive
 from fungible.engines.image.content import File, Layer
-from fungible.engines.image.image import Wanted, image_of, load
+from fungible.engines.image.image import OWN, Wanted, image_of, load
 from fungible.engines.image.last import Last, remember
+from fungible.engines.image.reference import reference_of
 from fungible.engines.image.router import router_image
 from fungible.runtime.build.build import Options as BuildOptions
 from fungible.runtime.build.build import build_and_prove, write_out
@@ -45,34 +46,44 @@ class Options:
 
 @dataclass(frozen=True)
 class Made:
-    """An image: its `reference`, the `digest` of its manifest, the digest of the `build` in it; `router` is the
-    reference of the one beside it."""
+    """An image: its `reference`, the one that no other image has (`pinned`), the `digest` of its manifest, that of
+    the `build` in it; `router` is the reference of the one beside it, `unproved` what the build's proof left open."""
 
     reference: str
+    pinned: str
     router: str
     digest: str
     build: str
     layers: tuple[Layer, ...]
     out: Path | None
     engine: str | None
+    unproved: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
         """For a machine."""
         return {
             "image": self.reference,
+            "pinned": self.pinned,
             "router": self.router,
             "digest": self.digest,
             "build": self.build,
             "layers": [{"about": each.about, "files": _files(each), "bytes": _bytes(each)} for each in self.layers],
             "out": str(self.out) if self.out else None,
             "engine": self.engine,
+            "unproved": list(self.unproved),
         }
 
     def text(self) -> str:
         """For people."""
         parts = ", ".join(f"{each.about} {_bytes(each) / (1 << 20):.1f} MiB" for each in self.layers)
         where = f"written to {self.out}" if self.out else f"loaded into {self.engine}"
-        return f"{self.reference} ({parts})\n{self.digest}\n{where}"
+        lines = [
+            f"{self.reference} ({parts})",
+            self.router,
+            self.digest,
+            *(f"not proved: {each}" for each in self.unproved),
+        ]
+        return "\n".join([*lines, where])
 
 
 async def make_image(app: App, options: Options, operating_system: Mapping[str, str]) -> Made:
@@ -83,8 +94,14 @@ async def make_image(app: App, options: Options, operating_system: Mapping[str, 
     for each in options.include:
         if not each.exists():
             raise Problem(f"--include {plain(each)}: there is no such file or folder")
-    if options.out is not None and not options.out.absolute().parent.is_dir():
-        raise Problem(f"--out {plain(options.out)}: there is no folder {plain(options.out.absolute().parent)}")
+    if options.out is not None:
+        if not options.out.absolute().parent.is_dir():
+            raise Problem(f"--out {plain(options.out)}: there is no folder {plain(options.out.absolute().parent)}")
+        if options.out.is_dir():
+            raise Problem(f"--out {plain(options.out)}: this is a folder; name a file in it")
+    if str(app.folder).startswith(OWN):
+        raise Problem(f"{plain(app.folder)}: every container has a {OWN[:-1]} of its own; keep the app elsewhere")
+    repository = reference_of(options.tag, "--tag").repository if options.tag else app.name
     folders = folders_for(app.state_name, operating_system).make()
     try:
         proved = await build_and_prove(app, BuildOptions(None, options.boot, False, options.plan), operating_system)
@@ -92,36 +109,41 @@ async def make_image(app: App, options: Options, operating_system: Mapping[str, 
         # The folder stays: hashed assets of the build before are taken over from it, for pages loaded earlier.
         content = folders.state / "image"
         await asyncio.to_thread(write_out, build, content, app)
-        reference = options.tag or f"{app.name}:{build.digest[:_SHOWN]}"
         wanted = Wanted(
             app=app,
-            description=describe(app, (reference, ""), build.digest[:_SHOWN], {}),
+            description=describe(app, (repository, ""), build.digest[:_SHOWN], {}),
             content=content,
             bound=proved.built.bound,
             search=operating_system.get("PATH", ""),
             include=options.include,
         )
-        image = await asyncio.to_thread(image_of, wanted, build.digest)
-        router = await asyncio.to_thread(router_image, f"{repository_of(reference)}-router")
+        image = await asyncio.to_thread(image_of, wanted, repository, options.tag, build.digest)
+        router = await asyncio.to_thread(router_image, f"{repository}-router")
         with tempfile.TemporaryDirectory(prefix="fungible-image-") as folder:
             path = options.out.absolute() if options.out else Path(folder) / "image.tar"
             try:
-                digest, _ = await asyncio.to_thread(write_archive, path, [image, router])
+                written, _ = await asyncio.to_thread(write_archive, path, [image, router])
             except OSError as error:
                 where = plain(error.filename or path)
                 raise Problem(f"{where}: the image cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
             if engine is not None:
                 await asyncio.to_thread(load, path, engine)
-        remember(folders.state, Last(reference, router.reference, build.digest))
-        return Made(reference, router.reference, digest, build.digest, image.layers, options.out, engine)
+        reference, beside = options.tag or written.pinned, str(router.reference)
+        remember(folders.state, Last(reference, beside, build.digest))
+        unproved = (*build.record.unproved, *(proved.boot.unproved if proved.boot is not None else ()))
+        return Made(
+            reference=reference,
+            pinned=written.pinned,
+            router=beside,
+            digest=written.digest,
+            build=build.digest,
+            layers=image.layers,
+            out=options.out,
+            engine=engine,
+            unproved=unproved,
+        )
     finally:
         folders.leave()
-
-
-def repository_of(reference: str) -> str:
-    """A reference without its tag: `registry:5000/shop:1` is of `registry:5000/shop`."""
-    name, colon, tag = reference.rpartition(":")
-    return name if colon and "/" not in tag else reference
 
 
 def _engine_here() -> str:

@@ -21,12 +21,18 @@ ARGUMENTS = ("-db", "-C", CONFIGURED, "-f", f"{CONFIGURED}/{CONFIGURATION}")
 _HOME = "/haproxy"
 
 
+def router_reference(repository: str) -> str:
+    """`REPOSITORY:VERSION-CONTENT`, what the image of the HAProxy that is here is called. Raises Problem for none."""
+    return str(router_image(repository).reference)
+
+
 def router_image(repository: str) -> Image:
-    """The image of the HAProxy that runs here, as `REPOSITORY:VERSION-CONTENT`. Raises Problem for none."""
+    """The image of the HAProxy that runs here. Raises Problem where there is none."""
     binary = find()
     content = layer("router", _entries(Host(""), binary))
     version = ".".join(map(str, binary.version))
     return Image(
+        repository=None,  # its reference is by its content already
         reference=f"{repository}:{version}-{_digest(content)[:8]}",
         layers=(content,),
         architecture=architecture(),

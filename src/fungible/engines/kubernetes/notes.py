@@ -46,7 +46,10 @@ def secrets_of_folder(description: Description, folder: str) -> Iterator[str]:
     apart = [name for name in description.secrets if name not in lines]
     if lines:
         names = few(lines, _ALL)
-        yield f"secrets are in none of the files: write {folder}/{SECRETS_FILE}, a NAME=VALUE a line, for {names}"
+        yield (
+            f"secrets are in none of the files: write {folder}/{SECRETS_FILE}, a NAME=VALUE a line without quotes,"
+            f" for {names}"
+        )
     if apart:
         names = few(apart, _ALL)
         yield f"secrets of several lines are files of their own: write {folder}/{SECRETS_FOLDER}/NAME for {names}"

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from fungible.app.problem import Exit, Problem
 from fungible.app.procfile import RELEASE
 from fungible.app.wording import plain
 from fungible.engines.description import SCRATCH, USER, Description
 from fungible.engines.swarm.docker import docker, documents
-from fungible.engines.swarm.formation import running_release, services_of, tasks_of
-from fungible.engines.swarm.history import LABEL, Kept, chosen, keep, releases_of, secret_name
+from fungible.engines.swarm.formation import counts_of, running_release, services_of, tasks_of
+from fungible.engines.swarm.history import LABEL, Kept, chosen, keep, releases_of, secret_name, with_counts
 from fungible.engines.swarm.settling import settle
 from fungible.engines.swarm.stack import STACK, Published, literal, stack_files
 
@@ -45,24 +48,32 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
         _release(description, named, tell)
     tell(f"deploying {name} {description.release}")
     before = _running(name)
+    counts = counts_of(name)
     try:
         _bring(name, files, tell, resolve=options.resolve)
     except Problem:
         if before is not None:
             # Swarm by itself goes back with the type that failed alone.
             tell(f"going back to {before.release}")
-            _bring(name, {STACK: before.stack}, tell, resolve=False)
+            _bring(name, {STACK: with_counts(before.stack, counts)}, tell, resolve=False)
         raise
     keep(name, description.release, files[STACK])
 
 
 def go_back(name: str, wanted: str | None, tell: Callable[[str], None], *, wait: bool) -> str:
     """Return to a release that is kept; its name. Raises Problem as `deploy` does, and where there is none."""
+    services_of(name)  # raises Problem where nothing of it runs
     running = _running(name)
     kept = chosen(name, running.release if running is not None else None, wanted)
     tell(f"going back to {kept.release}")
     _bring(name, {STACK: kept.stack}, tell, resolve=False, wait=wait)
     return kept.release
+
+
+def listed_releases(name: str) -> list[dict[str, Any]]:
+    """The releases that can be gone back to, youngest first, for `releases`. Raises Problem where no stack runs."""
+    release = running_release(tasks_of(name, services_of(name)))
+    return [{"release": each.release, "running": each.release == release} for each in releases_of(name)]
 
 
 def _running(name: str) -> Kept | None:
@@ -82,10 +93,22 @@ def _bring(
             target = Path(folder) / path
             target.parent.mkdir(exist_ok=True)
             target.write_text(text)
+        _change_mode(name, files[STACK], tell)
         words = ["--prune", "--resolve-image", "always" if resolve else "never", "-c", str(Path(folder) / STACK)]
         docker("stack", "deploy", *words, name)
     if wait:
         settle(name, tell)
+
+
+def _change_mode(name: str, stack: str, tell: Callable[[str], None]) -> None:
+    """Remove the router where it is to be published in the other way: Swarm does not change that of a service."""
+    with contextlib.suppress(Problem):  # nothing runs yet
+        for kind, service in services_of(name).items():
+            wanted = yaml.safe_load(stack)["services"].get(kind)
+            is_global = "Global" in service["Spec"]["Mode"]
+            if wanted is not None and is_global != (wanted["deploy"].get("mode") == "global"):
+                tell(f"{kind} is published in another way, and so made anew")
+                docker("service", "rm", f"{name}_{kind}")
 
 
 def _keep_secrets(description: Description) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,14 @@ def services_of(name: str) -> dict[str, dict[str, Any]]:
     if not services:
         raise Problem(f"swarm: no stack {plain(name)} runs there; `fungible deploy swarm` makes it", Exit.NOT_ALLOWED)
     return {each.removeprefix(f"{name}_"): service for each, service in services.items()}
+
+
+def counts_of(name: str) -> dict[str, int]:
+    """How many of each type there should be now; nothing where no stack runs."""
+    with contextlib.suppress(Problem):
+        modes = {kind: each["Spec"]["Mode"].get("Replicated") for kind, each in services_of(name).items()}
+        return {kind: int(mode.get("Replicas", 0)) for kind, mode in modes.items() if mode is not None}
+    return {}
 
 
 def tasks_of(name: str, services: Mapping[str, Mapping[str, Any]]) -> list[Task]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,18 +62,29 @@ def releases_of(name: str) -> list[Kept]:
 
 
 def chosen(name: str, running: str | None, wanted: str | None) -> Kept:
-    """The release to go back to: the one that is `wanted`, or the youngest that does not run. Raises Problem where
-    there is none."""
+    """The release to go back to: the one that is `wanted`, or the one before what is `running` (None: of several).
+    Raises Problem where there is none."""
     there = releases_of(name)
     if wanted is not None:
         found = next((each for each in there if each.release == wanted), None)
         if found is None:
             raise Problem(f"{plain(wanted)}: it is not kept; kept are {few([each.release for each in there], KEPT)}")
         return found
-    found = next((each for each in there if each.release != running), None)
-    if found is None:
-        raise Problem("swarm: no other release is kept; there is nothing to go back to", Exit.NO)
-    return found
+    names = [each.release for each in there]
+    before = there[names.index(running) + 1 :] if running in names else there
+    if not before:
+        kept = f"; kept are {few(names, KEPT)}" if names else ""
+        raise Problem(f"swarm: no release before {running or 'this one'} is kept{kept}", Exit.NO)
+    return before[0]
+
+
+def with_counts(stack: str, counts: Mapping[str, int]) -> str:
+    """The stack with so many of each type as run, in place of its own numbers."""
+    document: dict[str, Any] = yaml.safe_load(stack)
+    for kind, service in document["services"].items():
+        if "replicas" in service["deploy"] and kind in counts:
+            service["deploy"]["replicas"] = counts[kind]
+    return readable(document)
 
 
 def _forget_secrets(name: str, needed: set[str]) -> None:

@@ -90,9 +90,9 @@ def settle(name: str, tell: Callable[[str], None]) -> None:
     wait_until_settled(name, PATIENCE + boot, tell)
 
 
-def _last_lines(failed: list[Task]) -> list[str]:
-    """What the last of these tasks wrote that wrote anything; the first are the youngest."""
-    for each in failed[:3]:
+def _last_lines(tasks: list[Task]) -> list[str]:
+    """What the first of these tasks wrote that wrote anything."""
+    for each in tasks[:4]:
         with contextlib.suppress(Problem):  # its node may be gone
             if lines := docker("service", "logs", "--raw", "--tail", str(_LINES), each.id, both=True).splitlines():
                 return lines
@@ -109,7 +109,9 @@ def _crashing(seen: tuple[Seen, ...], tasks: list[Task]) -> Seen | None:
 
 
 def _failure(name: str, seen: Seen, sentence: str) -> Problem:
-    failed = [each for each in tasks_of(name, services_of(name)) if each.type == seen.kind and each.error]
+    tasks = [each for each in tasks_of(name, services_of(name)) if each.type == seen.kind]
+    failed = [each for each in tasks if each.error]
+    unready = [each for each in tasks if each.wanted and each.state != "ready"]
     said = f" ({plain(failed[0].error)})" if failed else ""
-    log = "".join(f"\n| {plain(line)}" for line in _last_lines(failed))
+    log = "".join(f"\n| {plain(line)}" for line in _last_lines([*failed[:2], *unready]))
     return Problem(f"{seen.kind}: {sentence}{said}{log}", Exit.NO)

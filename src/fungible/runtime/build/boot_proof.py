@@ -115,7 +115,7 @@ class BootProof:
                 if ground.prepared:
                     raise no_boot(error.how, error.instance) from None
                 # What it lacks may be what the release command makes, in a store that is not ours.
-                said = "it does not boot before its release command has run, so no page was fetched"
+                said = "it did not boot, perhaps for want of what its release command makes, so no page was fetched"
                 return Boot(0, 0, (*ground.unproved, said))
             if crawl.failed:
                 await self._on_another_disk(release, off, port, crawl)

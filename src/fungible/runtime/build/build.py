@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fungible.app.environment import mask, secrets_of
+from fungible.app.load import DOTENV
 from fungible.app.model import WEB, App
 from fungible.app.problem import Exit, Problem
 from fungible.app.wording import counted, plain
@@ -135,6 +136,7 @@ def write_out(build: Build, out: Path, app: App) -> None:
     draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
     try:
         shutil.copytree(build.content, draft, symlinks=True)
+        (draft / DOTENV).unlink(missing_ok=True)  # variables of this machine, secrets maybe
         (draft / _RECORD).parent.mkdir(exist_ok=True)
         shutil.copy(build.content.parent / "build.json", draft / _RECORD)
         if out.exists():
