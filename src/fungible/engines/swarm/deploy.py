@@ -24,6 +24,9 @@ from fungible.engines.swarm.settling import settle
 from fungible.engines.swarm.stack import STACK, Published, literal, stack_files
 
 _RELEASE_LOOK = 0.5
+_SEEN = 4.0
+"""Seconds in which a router that has just started has asked for the names of the processes and looked at each: until
+then it answers that they start. Nobody here can ask it: it may be on another network."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
             tell(f"going back to {before.release}")
             _bring(name, {STACK: with_counts(before.stack, counts)}, tell, resolve=False)
         raise
+    if before is None and description.web is not None:
+        time.sleep(_SEEN)
     keep(name, description.release, files[STACK])
 
 

@@ -23,17 +23,21 @@ PATIENCE = 90.0
 @dataclass(frozen=True)
 class Seen:
     """A service at one look: how many tasks it has that are ready and as it wants them now, how many it should have,
-    and what Swarm says of its update (`completed`, `updating`, `paused`, `rollback_started` …; empty: none)."""
+    how many others have not gone yet, and what Swarm says of its update (`completed`, `updating`, `paused`,
+    `rollback_started` …; empty: none)."""
 
     kind: str
     ready: int
     wanted: int
+    others: int
     update: str
 
     @property
     def settled(self) -> bool:
         """Whether nothing more is to come."""
-        return self.ready == self.wanted and self.update in ("", "completed", "rollback_completed")
+        return (
+            self.ready == self.wanted and not self.others and self.update in ("", "completed", "rollback_completed")
+        )
 
     @property
     def turned_back(self) -> bool:
@@ -45,11 +49,12 @@ def look(services: Mapping[str, Mapping[str, Any]], tasks: list[Task]) -> tuple[
     """What there is of each service."""
     seen = []
     for kind, service in sorted(services.items()):
-        mine = [each for each in tasks if each.type == kind and each.wanted and each.current]
+        there = [each for each in tasks if each.type == kind and each.wanted]
+        mine = [each for each in there if each.current]
         mode = service["Spec"]["Mode"]
         wanted = int(mode["Replicated"].get("Replicas", 0)) if "Replicated" in mode else max(1, len(mine))
         update = str((service.get("UpdateStatus") or {}).get("State", ""))
-        seen.append(Seen(kind, sum(each.state == "ready" for each in mine), wanted, update))
+        seen.append(Seen(kind, sum(each.state == "ready" for each in mine), wanted, len(there) - len(mine), update))
     return tuple(seen)
 
 
