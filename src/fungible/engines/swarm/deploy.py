@@ -54,11 +54,14 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
     counts = counts_of(name)
     try:
         _bring(name, files, tell, resolve=options.resolve)
-    except Problem:
+    except Problem as problem:
         if before is not None:
             # Swarm by itself goes back with the type that failed alone.
             tell(f"going back to {before.release}")
-            _bring(name, {STACK: with_counts(before.stack, counts)}, tell, resolve=False)
+            try:
+                _bring(name, {STACK: with_counts(before.stack, counts)}, tell, resolve=False)
+            except Problem as another:
+                raise Problem(f"{problem.message}\nfungible: on the way back: {another.message}", Exit.NO) from None
         raise
     if before is None and description.web is not None:
         time.sleep(_SEEN)

@@ -72,7 +72,9 @@ def wait_until_settled(name: str, patience: float, tell: Callable[[str], None]) 
         tasks = tasks_of(name, services)
         seen = look(services, tasks)
         if bad := next((each for each in seen if each.turned_back), None):
-            raise _failure(name, bad, "the new release did not become ready")
+            failure = _failure(name, bad, "the new release did not become ready")
+            _await_end_of_turn(name, patience)
+            raise failure
         if all(each.settled for each in seen):
             return
         if (given_up := _crashing(seen, tasks)) is not None:
@@ -85,6 +87,19 @@ def wait_until_settled(name: str, patience: float, tell: Callable[[str], None]) 
         if time.monotonic() - changed > patience:
             missing = next(each for each in seen if not each.settled)
             raise _failure(name, missing, f"it has {missing.ready} of {missing.wanted} after {patience:.0f} s")
+        time.sleep(_LOOK)
+
+
+def _await_end_of_turn(name: str, patience: float) -> None:
+    """Wait until Swarm has ended what it began to go back with: told something else meanwhile, it may leave more
+    tasks than there should be."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        services = services_of(name)
+        seen = look(services, tasks_of(name, services))
+        turning = any(each.update in ("rollback_started", "updating") for each in seen)
+        if not turning and not any(each.others for each in seen if each.turned_back):
+            return
         time.sleep(_LOOK)
 
 
