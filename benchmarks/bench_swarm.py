@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.engines.image.app import shop  # noqa: E402
+from tests.engines.swarm.deployed import Deployed  # noqa: E402
 from tests.engines.swarm.node import node  # noqa: E402
-from tests.engines.swarm.test_swarm_runs import Deployed  # noqa: E402
 
 ARMS = {"as deployed": None, "without the lame duck": "0"}
 _BETWEEN = 10.0

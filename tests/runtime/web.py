@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-SMALL = r"""
+_SERVER = r"""
 import os, socket, threading
-ME = os.environ["FUNGIBLE_INSTANCE"]
+@before@
+ME = @me@
 def serve(connection):
     connection.settimeout(60)
     try:
@@ -16,11 +17,23 @@ def serve(connection):
                     name, _, value = line.decode().partition(":")
                     size = int(value) if name.lower() == "content-length" else size
                 lines.read(size)
-                body = f"{ME} {method} {path}".encode()
+                body = @at@.get(path, lambda: f"{ME} {method} {path}")().encode()
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
     except OSError:
         pass
-with socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=100) as server:
+with socket.create_server(@address@, backlog=100) as server:
     while True:
         threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 """
+
+
+def small(me: str, address: str, at: str = "{}", before: str = "") -> str:
+    """The server's source: `me` is what it calls itself, `address` where it listens, `at` the functions that answer
+    at certain paths, by path; each a Python expression. `before` runs first."""
+    source = _SERVER
+    for name, code in {"me": me, "address": address, "at": at, "before": before}.items():
+        source = source.replace(f"@{name}@", code)
+    return source
+
+
+SMALL = small('os.environ["FUNGIBLE_INSTANCE"]', '("127.0.0.1", int(os.environ["PORT"]))')

@@ -10,6 +10,7 @@ from fungible.app.environment import looks_secret
 from fungible.app.model import WEB, App, ProcessType
 from fungible.app.problem import Problem
 from fungible.app.wording import few, plain
+from fungible.services.attach import kind_of_declaration
 
 PORT = 8000
 """Where a process listens in its container; each has a network of its own."""
@@ -21,12 +22,12 @@ SCRATCH = 256 << 20
 MEMORY = 512 << 20
 """Bytes, where a type declares nothing: a process without a limit can take down its neighbours."""
 
-_LOOPBACK = re.compile(r"(?<![\w.:])(?:127\.0\.0\.1|localhost|\[::1\])(?=:)")
+_LOOPBACK = re.compile(r"(?<![\w.:])(?:127\.0\.0\.1|localhost|\[::1\])(?=:[$\d])")
 _LOOPBACK_OPTION = re.compile(
     r"((?:--host|--bind|--address|-b|-h|-H)(?:[= ]+))(?:127\.0\.0\.1|localhost|::1)(?=\s|$)"
 )
 _HOSTS = {"UVICORN_HOST": "0.0.0.0", "GRANIAN_HOST": "0.0.0.0", "FLASK_RUN_HOST": "0.0.0.0"}
-_ONE_MACHINE = frozenset({"sqlite", "folder"})
+_FILES = frozenset({"sqlite", "folder"})
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,17 @@ class Description:
 
     @property
     def given(self) -> dict[str, str]:
-        """Variables of every process."""
-        hosts = _HOSTS if self.networks else {}
-        return {**hosts, "FUNGIBLE_RELEASE": self.release, "PYTHONUNBUFFERED": "1", "WEB_CONCURRENCY": "1"}
+        """Variables of every process, which win over config vars. Of what is only a default, a config var of the same
+        name takes the place."""
+        defaults = {**(_HOSTS if self.networks else {}), "WEB_CONCURRENCY": "1"}
+        own = self.config.keys() | self.secrets.keys()
+        kept = {name: value for name, value in defaults.items() if name not in own}
+        return {**kept, "FUNGIBLE_RELEASE": self.release, "PYTHONUNBUFFERED": "1"}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of every process that may be read in a manifest: config vars, and what is given."""
+        return {**self.config, **self.given}
 
     @property
     def web(self) -> Workload | None:
@@ -143,8 +152,7 @@ def left_behind(app: App, config: Mapping[str, str]) -> str | None:
 def listening_everywhere(command: str) -> str:
     """The command with loopback addresses that it listens at opened: in a container of its own, loopback reaches
     nobody. `gunicorn -b 127.0.0.1:$PORT` becomes `gunicorn -b 0.0.0.0:$PORT`."""
-    opened = re.sub(rf"{_LOOPBACK.pattern}(?=:\$|:\d)", "0.0.0.0", command)
-    return _LOOPBACK_OPTION.sub(r"\g<1>0.0.0.0", opened)
+    return _LOOPBACK_OPTION.sub(r"\g<1>0.0.0.0", _LOOPBACK.sub("0.0.0.0", command))
 
 
 def check_attached(app: App, config: Mapping[str, str]) -> None:
@@ -153,7 +161,8 @@ def check_attached(app: App, config: Mapping[str, str]) -> None:
     for name, kind in app.settings.services.items():
         if name in config:
             continue
-        what = "is a file of this machine" if kind.partition("+")[0] in _ONE_MACHINE else "serves this machine alone"
+        is_file = kind_of_declaration(name, kind) in _FILES
+        what = "is a file of this machine" if is_file else "serves this machine alone"
         raise Problem(
             f"services.{name}: the embedded {plain(kind)} {what}; attach a server that all machines reach: "
             f"fungible config set {name}=URL"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from fungible.build.digests import input_key
 from fungible.build.seal import EXPORTED, read_tree
 from fungible.engines.description import Description, check_attached, describe, left_behind
 from fungible.engines.exported import Exported
+from fungible.engines.files import put
 from fungible.engines.fingerprint import release_name
 from fungible.engines.image.last import Last, last_image
 from fungible.engines.image.reference import reference_of
@@ -82,16 +82,11 @@ def write(files: Mapping[str, str], out: Path, app: Path, engine: str) -> None:
         first, *before = mark.read_text().splitlines() if mark.is_file() else [engine]
         if first != engine:
             raise Problem(f"--out {plain(out)}: this is an export for {plain(first)}; name another folder")
-        for path, text in files.items():
-            target = out / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{target.name}.new")
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, target)
+        put(out, files)
         for path in set(before) - set(files):
             if not path.startswith("/") and ".." not in path.split("/"):
                 (out / path).unlink(missing_ok=True)
-        mark.write_text("".join(f"{line}\n" for line in (engine, *sorted(files))))
+        put(out, {_MARK: "".join(f"{line}\n" for line in (engine, *sorted(files)))})
     except OSError as error:
         where = plain(error.filename or out)
         raise Problem(f"{where}: the export cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
@@ -155,8 +150,8 @@ def _images(app: App, wish: Wish, last: Last | None) -> tuple[str, str]:
 
 
 def _code_of(app: App, out: Path | None) -> str:
-    """The same for an engine without images: the content of what a build is made of. A folder and the release command
-    of a release are its own, so another code needs another name."""
+    """What tells one release from another on an engine without images: the content of what a build is made of. A
+    folder and the release command of a release are its own, so another code needs another name."""
     with reading(app):
         tree = read_tree(app.folder, without=(out.absolute(),) if out is not None else ())
         key, _ = input_key(tree, {"commands": app.settings.build, "release": app.release_command})

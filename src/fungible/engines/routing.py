@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fungible.app.problem import Problem
 from fungible.engines.description import Description, Workload
 from fungible.runtime.router.answers import answers_map
 from fungible.runtime.router.configuration import (
@@ -18,6 +19,7 @@ from fungible.runtime.router.configuration import (
     FRONTEND,
     backend_section,
     defaults_section,
+    milliseconds,
     pool_keyword,
     refusal,
 )
@@ -39,11 +41,13 @@ def router_files(description: Description, web: Workload, address: str, *, behin
 
     `address` is the name that stands for the processes (`tasks.web`, `web-processes`). With `behind` another proxy
     stands before it (an Ingress), and what that says of the client (X-Forwarded-*) is kept; without, a client could
-    forge it, so it is deleted.
+    forge it, so it is deleted. Raises Problem for more processes than the router can be told of.
     """
+    if web.processes > MOST:
+        raise Problem(f"web: the router can be told of {MOST} processes, not of {web.processes}")
     settings = _settings(description)
     backend = backend_section(settings, [_template(web, address)])
-    return _files(_global(), defaults_section(settings), _resolvers(), _frontend(settings, behind), backend)
+    return _files(_global(settings), defaults_section(settings), _resolvers(), _frontend(settings, behind), backend)
 
 
 def fixed_router_files(
@@ -56,7 +60,7 @@ def fixed_router_files(
     pools = [f"default-server {_pool(version)}" for version in ((3, 0, 0), _VERSION)]
     chosen = [".if version_atleast(3.0)", pools[0], ".else", pools[1], ".endif"]
     backend = backend_section(settings, [*chosen, *lines])
-    return _files(_global(), defaults_section(settings), _frontend(settings, behind, port), backend)
+    return _files(_global(settings), defaults_section(settings), _frontend(settings, behind, port), backend)
 
 
 def _settings(description: Description) -> RouterSettings:
@@ -71,8 +75,8 @@ def _files(*sections: str) -> dict[str, str]:
     return {CONFIGURATION: "".join(sections).lstrip(), ANSWERS: answers_map(), CAUSE: "cause starting\n"}
 
 
-def _global() -> str:
-    return """
+def _global(settings: RouterSettings) -> str:
+    return f"""
 global
   nbthread 2
   tune.idle-pool.shared off
@@ -80,7 +84,7 @@ global
   fd-hard-limit 16384
   log stdout format raw local0 notice
   # As much time as requests may take: then whoever replaces this router has all new ones.
-  hard-stop-after 60s
+  hard-stop-after {milliseconds(settings.request_timeout)}
 """
 
 

@@ -12,25 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SERVER = r"""
-import os, socket, sys, threading
+from tests.runtime.web import small
+
+_TRIES = r"""
+import sys
 VERSION = "one"
-ME = os.environ["FUNGIBLE_PROCESS"] + "/" + os.environ["FUNGIBLE_RELEASE"] + "/" + VERSION
-def serve(connection):
-    connection.settimeout(60)
-    try:
-        with connection, connection.makefile("rb") as lines:
-            while first := lines.readline():
-                method, path, _ = first.decode().split(" ", 2)
-                size = 0
-                while (line := lines.readline()) not in (b"\r\n", b""):
-                    name, _, value = line.decode().partition(":")
-                    size = int(value) if name.lower() == "content-length" else size
-                lines.read(size)
-                body = (tries() if path == "/tries" else f"{ME} {method} {path}").encode()
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    except OSError:
-        pass
 def tries():
     said = []
     for path in ("/x", "x", "/tmp/x", os.environ["FUNGIBLE_SCRATCH"] + "/x"):
@@ -40,11 +26,13 @@ def tries():
         except OSError as error:
             said.append(error.strerror)
     return ", ".join([*said, str(os.getuid()), os.environ.get("PLAN", ""), os.environ.get("API_TOKEN", "")])
-host, _, port = sys.argv[1].partition(":")
-with socket.create_server((host, int(port)), backlog=100) as server:
-    while True:
-        threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 """
+SERVER = small(
+    me='"/".join([os.environ["FUNGIBLE_PROCESS"], os.environ["FUNGIBLE_RELEASE"], VERSION])',
+    address='(sys.argv[1].partition(":")[0], int(sys.argv[1].partition(":")[2]))',
+    at='{"/tries": tries}',
+    before=_TRIES,
+)
 PROCFILE = """\
 web: python server.py 127.0.0.1:$PORT
 worker: python -c "import time; print('at work', flush=True); time.sleep(3600)"

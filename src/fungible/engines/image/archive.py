@@ -64,7 +64,8 @@ def write_archive(path: Path, images: Sequence[Image]) -> tuple[Written, ...]:
         made: dict[Layer, _Blob] = {}
         for image in images:
             for each in image.layers:
-                made.setdefault(each, _layer(each, Path(folder) / str(len(made))))
+                if each not in made:
+                    made[each] = _layer(each, Path(folder) / str(len(made)))
         draft = Path(folder) / "archive"
         with draft.open("wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
             for blob in made.values():

@@ -218,7 +218,7 @@ def _complain_loudly(sentence: str) -> int:
     with contextlib.suppress(OSError):
         with open("/proc/1/cmdline", encoding="utf-8", errors="replace") as command:
             is_ours = os.path.abspath(__file__) in command.read().split("\0")
-        if is_ours and os.getpid() != 1:
+        if is_ours:
             with open("/proc/1/fd/2", "w", encoding="utf-8") as log:
                 log.write(f"fungible: {sentence}\n")
     return complain(sentence)

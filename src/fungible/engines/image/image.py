@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from fungible.app.problem import Problem
 from fungible.app.procfile import RELEASE
 from fungible.app.wording import plain
 from fungible.build.tools import programs_of
-from fungible.engines.command_line import ask
 from fungible.engines.description import PORT, USER, Description
 from fungible.engines.image.archive import Image
 from fungible.engines.image.closure import Host, file_at, interpreter, libraries, program, system
@@ -79,11 +78,6 @@ def image_of(wanted: Wanted, repository: str, reference: str | None, digest: str
     )
 
 
-def load(archive: Path, engine: str) -> None:
-    """Load an archive into the engine of this name (`docker`, `podman`). Raises Problem where it takes it not."""
-    ask(engine, "load", "--quiet", "--input", str(archive))
-
-
 def formation_file(description: Description) -> dict[str, Any]:
     """What the entry point reads: each type's command, and how it stops; the release command is one of them."""
     types: dict[str, Any] = {
@@ -129,12 +123,13 @@ def _environment(host: Host, wanted: Wanted) -> Iterator[Entry]:
 def _app(wanted: Wanted) -> Iterator[Entry]:
     here = Host(wanted.search)
     yield Folder(str(wanted.app.folder))
-    for entry in here.entries(str(wanted.content.resolve())):
-        inside = os.path.relpath(entry.path, wanted.content.resolve())
-        if inside in _NOT_SHIPPED:
-            continue
-        at = f"{wanted.app.folder}/{inside}"
-        yield file_at(entry.path, at) if isinstance(entry, File) else type(entry)(at, *_rest(entry))
+    content = wanted.content.resolve()
+    for entry in here.entries(str(content)):
+        inside = os.path.relpath(entry.path, content)
+        if inside.startswith(os.pardir):  # what a link leads to stays where it is
+            yield entry
+        elif inside not in _NOT_SHIPPED:
+            yield replace(entry, path=f"{wanted.app.folder}/{inside}")
     for each in wanted.bound:
         yield from here.entries(f"{wanted.app.folder}/{each}")
         if os.path.isfile(f"{wanted.app.folder}/{each}/pyvenv.cfg"):
@@ -151,10 +146,6 @@ def _with_libraries(host: Host, entries: Iterable[Entry]) -> Iterator[Entry]:
             code.append(str(entry.source))
         yield entry
     yield from libraries(host, code)
-
-
-def _rest(entry: Entry) -> tuple[Any, ...]:
-    return tuple(value for name, value in vars(entry).items() if name != "path")
 
 
 def _python(search: str) -> str:

@@ -13,11 +13,10 @@ _FILE = "image.json"
 
 @dataclass(frozen=True)
 class Last:
-    """The references of the app's image and of the router's, and the digest of the build in it."""
+    """The references of the app's image and of the router's."""
 
     image: str
     router: str
-    build: str
 
 
 def remember(state: Path, last: Last) -> None:

@@ -17,7 +17,7 @@ from fungible.engines.command_line import ask
 from fungible.engines.description import describe
 from fungible.engines.image.archive import write_archive
 from fungible.engines.image.content import File, Layer
-from fungible.engines.image.image import OWN, Wanted, image_of, load
+from fungible.engines.image.image import OWN, Wanted, image_of
 from fungible.engines.image.last import Last, remember
 from fungible.engines.image.reference import reference_of
 from fungible.engines.image.router import router_image
@@ -88,19 +88,10 @@ class Made:
 
 async def make_image(app: App, options: Options, operating_system: Mapping[str, str]) -> Made:
     """Make the image; raises Problem for what is not in order, with the build's exit code where that fails."""
+    _check(app, options)
     engine = options.engine or (None if options.out else _engine_here())
     if engine is not None:
         await asyncio.to_thread(ask, engine, "version")  # before anything is built for it
-    for each in options.include:
-        if not each.exists():
-            raise Problem(f"--include {plain(each)}: there is no such file or folder")
-    if options.out is not None:
-        if not options.out.absolute().parent.is_dir():
-            raise Problem(f"--out {plain(options.out)}: there is no folder {plain(options.out.absolute().parent)}")
-        if options.out.is_dir():
-            raise Problem(f"--out {plain(options.out)}: this is a folder; name a file in it")
-    if str(app.folder).startswith(OWN):
-        raise Problem(f"{plain(app.folder)}: every container has a {OWN[:-1]} of its own; keep the app elsewhere")
     repository = reference_of(options.tag, "--tag").repository if options.tag else app.name
     folders = folders_for(app.state_name, operating_system).make()
     try:
@@ -127,9 +118,9 @@ async def make_image(app: App, options: Options, operating_system: Mapping[str, 
                 where = plain(error.filename or path)
                 raise Problem(f"{where}: the image cannot be written ({error.strerror})", Exit.NOT_ALLOWED) from None
             if engine is not None:
-                await asyncio.to_thread(load, path, engine)
+                await asyncio.to_thread(ask, engine, "load", "--quiet", "--input", str(path))
         reference, beside = options.tag or written.pinned, str(router.reference)
-        remember(folders.state, Last(reference, beside, build.digest))
+        remember(folders.state, Last(reference, beside))
         unproved = (*build.record.unproved, *(proved.boot.unproved if proved.boot is not None else ()))
         return Made(
             reference=reference,
@@ -144,6 +135,20 @@ async def make_image(app: App, options: Options, operating_system: Mapping[str, 
         )
     finally:
         folders.leave()
+
+
+def _check(app: App, options: Options) -> None:
+    """Raises Problem for what cannot come to an image, before anything is built for it."""
+    for each in options.include:
+        if not each.exists():
+            raise Problem(f"--include {plain(each)}: there is no such file or folder")
+    if options.out is not None:
+        if not options.out.absolute().parent.is_dir():
+            raise Problem(f"--out {plain(options.out)}: there is no folder {plain(options.out.absolute().parent)}")
+        if options.out.is_dir():
+            raise Problem(f"--out {plain(options.out)}: this is a folder; name a file in it")
+    if str(app.folder).startswith(OWN):
+        raise Problem(f"{plain(app.folder)}: every container has a {OWN[:-1]} of its own; keep the app elsewhere")
 
 
 def _engine_here() -> str:

@@ -17,10 +17,10 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.wording import plain
 from fungible.engines.command_line import ask
 from fungible.engines.description import Description
+from fungible.engines.files import put
 from fungible.engines.kubernetes.configuration import SECRETS_FILE, SECRETS_FOLDER, fits_line
 from fungible.engines.kubernetes.export import FORMATION, Options, export_folder
 from fungible.engines.kubernetes.naming import BASE, COMPONENT, RELEASE
-from fungible.services.place import write_private
 
 _LOOK = 1.0
 _LINES = 20
@@ -48,7 +48,7 @@ def deploy(description: Description, options: Options, tell: Callable[[str], Non
     exported = export_folder(description, options)
     objects = objects_of(exported.files[FORMATION])
     with tempfile.TemporaryDirectory(prefix="fungible-kubernetes-") as folder:
-        _write(Path(folder), {**exported.files, **secret_files(description)})
+        put(Path(folder), {**exported.files, **secret_files(description)}, 0o600)
         if objects.job is not None:
             tell(f"release command: {plain(description.release_command)}")
             ask("kubectl", "apply", "-k", folder, "-l", f"{COMPONENT} in ({BASE},{RELEASE})")
@@ -81,12 +81,6 @@ def secret_files(description: Description) -> dict[str, str]:
     apart = {f"{SECRETS_FOLDER}/{name}": value for name, value in description.secrets.items() if name not in lines}
     text = "".join(f"{name}={value}\n" for name, value in lines.items())
     return {**({SECRETS_FILE: text} if lines else {}), **apart}
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    for path, text in files.items():
-        (folder / path).parent.mkdir(mode=0o700, exist_ok=True)
-        write_private(folder / path, text)
 
 
 def _await_job(namespace: str, job: str, tell: Callable[[str], None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from fungible.app.problem import Problem
 from fungible.engines.description import Description
 from fungible.engines.exported import Exported
 from fungible.engines.kubernetes.configuration import (
@@ -25,7 +24,6 @@ from fungible.engines.kubernetes.naming import Names, names_of
 from fungible.engines.kubernetes.notes import release_first, secrets_of_folder, secrets_of_stream, weaker
 from fungible.engines.kubernetes.policy import policy
 from fungible.engines.kubernetes.router import router, router_configuration
-from fungible.engines.routing import MOST
 
 KUSTOMIZATION = "kustomization.yaml"
 FORMATION = "formation.yaml"
@@ -103,8 +101,6 @@ def _router_files(description: Description, options: Options) -> Mapping[str, st
     web = description.web
     if web is None:
         return {}
-    if web.processes > MOST:
-        raise Problem(f"web: the router can be told of {MOST} processes, not of {web.processes}")
     return router_configuration(description, web, behind=options.behind)
 
 

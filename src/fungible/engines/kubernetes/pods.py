@@ -55,7 +55,7 @@ def release_template(description: Description, names: Names, component: str) -> 
         "name": component,
         **_image(description),
         "args": ["release"],
-        "env": [_variable(name, value) for name, value in _given(description).items()],
+        "env": [_variable(name, value) for name, value in description.given.items()],
         **_sources(names),
         "resources": resources(largest.memory, largest.scratch, None),
         **CONFINED,
@@ -181,18 +181,12 @@ def _listening(workload: Workload) -> dict[str, Any]:
 
 def _environment(workload: Workload, description: Description, names: Names) -> list[dict[str, Any]]:
     name = {"name": "FUNGIBLE_PROCESS", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
-    own = dict(_given(description))
+    own = description.given
     if workload.port is not None:
         own["PORT"] = str(workload.port)
     if workload.lame_duck:
         own["FUNGIBLE_LAME_DUCK"] = f"{workload.lame_duck:g}"
     return [name, *(_variable(key, value) for key, value in own.items())]
-
-
-def _given(description: Description) -> dict[str, str]:
-    """What every process is given; in Kubernetes `env` wins over `envFrom`, so a mere default stands back here."""
-    set_elsewhere = {"WEB_CONCURRENCY"} & (description.config.keys() | description.secrets.keys())
-    return {name: value for name, value in description.given.items() if name not in set_elsewhere}
 
 
 def _variable(name: str, value: str) -> dict[str, str]:

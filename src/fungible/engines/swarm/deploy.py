@@ -17,6 +17,7 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.procfile import RELEASE
 from fungible.app.wording import plain
 from fungible.engines.description import SCRATCH, USER, Description
+from fungible.engines.files import put
 from fungible.engines.swarm.docker import docker, documents
 from fungible.engines.swarm.formation import counts_of, running_release, services_of, tasks_of
 from fungible.engines.swarm.history import LABEL, Kept, chosen, keep, releases_of, secret_name, with_counts
@@ -97,10 +98,7 @@ def _bring(
 ) -> None:
     """Tell the swarm, and wait until it runs."""
     with tempfile.TemporaryDirectory(prefix="fungible-stack-") as folder:
-        for path, text in files.items():
-            target = Path(folder) / path
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(text)
+        put(Path(folder), files, 0o600)
         _change_mode(name, files[STACK], tell)
         words = ["--prune", "--resolve-image", "always" if resolve else "never", "-c", str(Path(folder) / STACK)]
         docker("stack", "deploy", *words, name)
@@ -139,7 +137,7 @@ def _release(description: Description, named: Mapping[str, str], tell: Callable[
     words = ["service", "create", "--detach", "--quiet", "--name", service, "--restart-condition", "none"]
     words += ["--read-only", "--user", f"{USER}:{USER}", "--cap-drop", "ALL", "--no-resolve-image"]
     words += ["--mount", f"type=tmpfs,destination=/tmp,tmpfs-size={SCRATCH}"]
-    for variable, value in {**description.config, **description.given}.items():
+    for variable, value in description.environment.items():
         words += ["--env", f"{variable}={literal(value)}"]
     for variable, secret in named.items():
         words += ["--secret", f"source={secret},target={variable},uid={USER},gid={USER},mode=0400"]

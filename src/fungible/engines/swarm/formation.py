@@ -12,7 +12,7 @@ from fungible.app.problem import Exit, Problem
 from fungible.app.wording import listed, nearest, plain
 from fungible.engines.swarm.docker import docker, documents, inspected
 
-STACK_LABEL = "com.docker.stack.namespace"
+_STACK_LABEL = "com.docker.stack.namespace"
 _STATES = {
     **dict.fromkeys(("new", "pending", "assigned", "accepted", "ready", "preparing", "allocated"), "starting"),
     "starting": "starting",
@@ -52,7 +52,7 @@ class Task:
 
 def services_of(name: str) -> dict[str, dict[str, Any]]:
     """What Swarm knows of the stack's services, by process type. Raises Problem where there is no such stack."""
-    found = documents("service", "ls", "--filter", f"label={STACK_LABEL}={name}")
+    found = documents("service", "ls", "--filter", f"label={_STACK_LABEL}={name}")
     services = {each["Spec"]["Name"]: each for each in inspected("service", [each["ID"] for each in found])}
     if not services:
         raise Problem(f"swarm: no stack {plain(name)} runs there; `fungible deploy swarm` makes it", Exit.NOT_ALLOWED)

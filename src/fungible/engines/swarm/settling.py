@@ -16,7 +16,7 @@ from fungible.engines.swarm.formation import Task, services_of, tasks_of
 _LOOK = 0.5
 _CRASHES = 3
 _LINES = 20
-PATIENCE = 90.0
+_PATIENCE = 90.0
 """Seconds without any change, beyond the time that a process may take to boot."""
 
 
@@ -35,9 +35,7 @@ class Seen:
     @property
     def settled(self) -> bool:
         """Whether nothing more is to come."""
-        return (
-            self.ready == self.wanted and not self.others and self.update in ("", "completed", "rollback_completed")
-        )
+        return self.ready == self.wanted and not self.others and self.update in ("", "completed")
 
     @property
     def turned_back(self) -> bool:
@@ -58,7 +56,7 @@ def look(services: Mapping[str, Mapping[str, Any]], tasks: list[Task]) -> tuple[
     return tuple(seen)
 
 
-def wait_until_settled(name: str, patience: float, tell: Callable[[str], None]) -> None:
+def _wait_until_settled(name: str, patience: float, tell: Callable[[str], None]) -> None:
     """Wait, for `patience` seconds after the last change at most; `tell` hears how far it is.
 
     Raises Problem (exit 1) where Swarm gave an update up, or a service does not get its tasks; with the last lines
@@ -104,10 +102,10 @@ def _await_end_of_turn(name: str, patience: float) -> None:
 
 
 def settle(name: str, tell: Callable[[str], None]) -> None:
-    """Wait as long as the health checks of the stack may take (see `wait_until_settled`)."""
+    """Wait as long as the health checks of the stack may take (see `_wait_until_settled`)."""
     checks = (each["Spec"]["TaskTemplate"]["ContainerSpec"].get("Healthcheck") for each in services_of(name).values())
     boot = max((int((each or {}).get("StartPeriod", 0)) / 1e9 for each in checks), default=0.0)
-    wait_until_settled(name, PATIENCE + boot, tell)
+    _wait_until_settled(name, _PATIENCE + boot, tell)
 
 
 def _last_lines(tasks: list[Task]) -> list[str]:

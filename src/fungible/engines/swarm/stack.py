@@ -72,16 +72,8 @@ def literal(value: str) -> str:
     return value.replace("{{", '{{"{{"}}')
 
 
-def replicas_of(workload: Workload) -> int:
-    """How many tasks of a type there are."""
-    return min(workload.processes, 1) if workload.singleton else workload.processes
-
-
 def _service(description: Description, workload: Workload, secrets: Mapping[str, str]) -> dict[str, Any]:
-    given = {name: value for name, value in description.given.items() if name not in description.secrets}
-    # Of what every process is given, the number of workers alone can be set otherwise.
-    fixed = {name: value for name, value in given.items() if name != "WEB_CONCURRENCY"}
-    environment = {**given, **description.config, **fixed}
+    environment = description.environment
     if workload.port is not None:
         environment["PORT"] = str(workload.port)
     if workload.ready is not None:
@@ -105,14 +97,14 @@ def _service(description: Description, workload: Workload, secrets: Mapping[str,
         ]
     if workload.port is not None:
         service["healthcheck"] = _healthcheck(workload.boot_timeout)
-    # What lies in its /tmp counts as memory of the process.
     service["environment"]["FUNGIBLE_PROCESS"] = f"{workload.name}.{{{{.Task.Slot}}}}"
+    # What lies in its /tmp counts as memory of the process.
     limits: dict[str, Any] = {"memory": str(workload.memory + workload.scratch)}
     if workload.cpu is not None:
         limits["cpus"] = f"{workload.cpu:g}"
     order = "stop-first" if workload.singleton else "start-first"
     service["deploy"] = {
-        "replicas": replicas_of(workload),
+        "replicas": workload.processes,
         "endpoint_mode": "dnsrr",
         **_updates(order),
         "resources": {"limits": limits},

@@ -29,6 +29,6 @@ fi
 until asked "$4" 2>/dev/null; do
     sleep 0.1
 done
-# The router looks each second: only then may the next process be stopped.
-sleep 1.5
+# The router looks each second, on a busy machine later: only then may the next process be stopped.
+sleep 2.5
 """
