@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ def shop(folder: Path, config: dict[str, str] | None = None, *, networks: bool =
         CONFIG if config is None else config,
         networks=networks,
     )
-    return Description(**{**vars(described), "name": "shop"})
+    return replace(described, name="shop")
 
 
 _RUN = st.just("run")

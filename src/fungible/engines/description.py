@@ -110,6 +110,11 @@ class Description:
         """The type that receives requests."""
         return next((each for each in self.workloads if each.name == WEB), None)
 
+    @property
+    def largest(self) -> Workload:
+        """The type with most memory: the release command, which declares none, gets as much."""
+        return max(self.workloads, key=lambda each: each.memory)
+
 
 def describe(
     app: App, images: tuple[str, str], release: str, config: Mapping[str, str], *, networks: bool = True

@@ -1,17 +1,25 @@
-"""Plain data as YAML that people read and that every reader of YAML reads alike."""
+"""Plain data as YAML that people read and that every reader of YAML reads alike, and comments beside it."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+_WIDTH = 110
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./:@-]*[A-Za-z0-9_/]|[A-Za-z]")
 _QUANTITY = re.compile(r"[0-9]+(m|Ki|Mi|Gi|%)")
 # Words of YAML 1.1 and 1.2 that readers take for something else than text.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
+
+
+def comment(text: str) -> str:
+    """Lines of a comment, as YAML and units have them."""
+    lines = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "".join(f"# {line}\n" for line in lines)
 
 
 def readable(body: Mapping[str, Any]) -> str:

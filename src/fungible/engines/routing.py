@@ -11,16 +11,17 @@ from collections.abc import Mapping
 
 from fungible.app.problem import Problem
 from fungible.engines.description import Description, Workload
-from fungible.runtime.router.answers import answers_map
+from fungible.runtime.router.answers import HTML, answers_map
 from fungible.runtime.router.configuration import (
     ANSWERS,
     BACKEND,
     CAUSE,
     FRONTEND,
+    OURS,
     backend_section,
     defaults_section,
     milliseconds,
-    pool_keyword,
+    pool_words,
     refusal,
 )
 from fungible.runtime.router.model import RouterSettings
@@ -32,7 +33,6 @@ CONFIGURATION = "haproxy.cfg"
 MOST = 250
 """Processes that the router can be told of; a DNS answer of more would not fit (`accepted_payload_size`)."""
 _VERSION = (2, 8, 0)
-_SAID_OF_CLIENTS = "'^(x[-_]forwarded[-_]|(forwarded|x[-_]real[-_]ip|proxy)$)' -m reg"
 
 
 def router_files(description: Description, web: Workload, address: str, *, behind: bool) -> dict[str, str]:
@@ -53,11 +53,11 @@ def router_files(description: Description, web: Workload, address: str, *, behin
 def fixed_router_files(
     description: Description, web: Workload, servers: Mapping[str, str], port: int, *, behind: bool
 ) -> dict[str, str]:
-    """The same where each process has an address of its own: `servers` are addresses by name (`web-1`), `port` is the
+    """The same where each process has an address of its own: `servers` are addresses by name (`web.1`), `port` is the
     router's. For any HAProxy from 2.6 on, as it is the machine's own."""
     settings = _settings(description)
     lines = [f"server {name} {' '.join([address, *_server(web)])}" for name, address in servers.items()]
-    pools = [f"default-server {_pool(version)}" for version in ((3, 0, 0), _VERSION)]
+    pools = [" ".join(["default-server", *pool_words(version)]) for version in ((3, 0, 0), _VERSION)]
     chosen = [".if version_atleast(3.0)", pools[0], ".else", pools[1], ".endif"]
     backend = backend_section(settings, [*chosen, *lines])
     return _files(_global(settings), defaults_section(settings), _frontend(settings, behind, port), backend)
@@ -113,12 +113,12 @@ def _frontend(settings: RouterSettings, behind: bool, port: int = ROUTER_PORT) -
             f"  http-request set-header {name} {value} unless {{ req.hdr({name}) -m found }}"
             for name, value in (("X-Forwarded-Proto", "http"), ("X-Forwarded-Host", "%[req.hdr(host)]"))
         )
-        forwarded = f"  option forwardfor\n{forwarded}"
+        forwarded = f"  http-request del-header '^x[-_]request[-_]id$' -m reg\n  option forwardfor\n{forwarded}"
     else:
         forwarded = "\n".join(
             (
                 "  # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name.",
-                f"  http-request del-header {_SAID_OF_CLIENTS}",
+                f"  http-request del-header {OURS} -m reg",
                 "  option forwardfor",
                 "  http-request set-header X-Forwarded-Proto http",
                 "  http-request set-header X-Forwarded-Host %[req.hdr(host)]",
@@ -135,6 +135,7 @@ frontend {FRONTEND}
   http-request set-var(txn.form) str(.html) if {{ req.fhdr(accept) -m sub text/html }}
   {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
 {forwarded}
+  http-after-response set-header Content-Type '{HTML}' if {{ var(txn.cause) -m found }} {{ var(txn.form) -m found }}
   http-after-response set-header X-Request-Id %ID
   default_backend {BACKEND}
 """
@@ -144,11 +145,7 @@ def _template(web: Workload, address: str) -> str:
     """The lines of all processes. The name gives those that are ready; the check is of the connection alone, so that
     a process that is busy stays and one that is gone is not tried for long."""
     words = [f"server-template process- 1-{MOST} {address}:{web.port}", "resolvers engine", "init-addr none"]
-    return " ".join([*words, _pool(_VERSION), *_server(web)])
-
-
-def _pool(version: tuple[int, int, int]) -> str:
-    return f"{pool_keyword(version)} var(txn.pool,crashed),set-var(txn.fate) pool-purge-delay 2s pool-max-conn 64"
+    return " ".join([*words, *pool_words(_VERSION), *_server(web)])
 
 
 def _server(web: Workload) -> list[str]:

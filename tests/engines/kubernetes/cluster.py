@@ -76,7 +76,8 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
-        told = {"at": self.server.server_address[0], "proto": self.headers.get("X-Forwarded-Proto")}
+        ids = self.headers.get_all("X-Request-Id")
+        told = {"at": self.server.server_address[0], "proto": self.headers.get("X-Forwarded-Proto"), "ids": ids}
         body = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -90,10 +91,11 @@ class Answer(BaseHTTPRequestHandler):
 def main(haproxy: str, folder: str) -> None:
     """Two pods; then another set, while clients ask; then one that dies while it is still named."""
     names, processes = Names(), {f"127.0.0.{number}": Process(f"127.0.0.{number}") for number in (2, 3, 4)}
-    names.ready = ("127.0.0.2", "127.0.0.3")
     command = [haproxy, "-db", "-C", folder, "-f", f"{folder}/haproxy.cfg"]
     environment = {**os.environ, "NAMESPACE": "shop", "CLUSTER_DOMAIN": "cluster.local"}
     running = subprocess.Popen(command, env=environment)
+    page = refused()
+    names.ready = ("127.0.0.2", "127.0.0.3")
     client = Client()
     client.wait_until(lambda seen: len(set(seen[-4:])) == 2)
     first = client.ask(8)
@@ -102,9 +104,39 @@ def main(haproxy: str, folder: str) -> None:
     second = client.ask(8)
     processes["127.0.0.4"].die()
     third = client.ask(40)
-    document = {"first": first, "second": second, "third": third, "lost": client.lost, "proto": sorted(client.protos)}
+    forged = sorted(client.ids & {FORGED})
+    document = {
+        "page": page,
+        "forged": forged,
+        "most ids": client.most_ids,
+        "first": first,
+        "second": second,
+        "third": third,
+        "lost": client.lost,
+        "proto": sorted(client.protos),
+    }
     print(json.dumps({**document, "connections": client.connections}))
     running.kill()
+
+
+FORGED = "forged-by-the-client"
+
+
+def refused() -> list[str]:
+    """Status and type of what a browser is answered while no pod is named."""
+    until = time.monotonic() + 60
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=20)
+        try:
+            connection.request("GET", "/", headers={"Accept": "text/html"})
+            answer = connection.getresponse()
+            return [str(answer.status), str(answer.headers["Content-Type"]), answer.read().decode()[:15]]
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        finally:
+            connection.close()
 
 
 class Client:
@@ -113,6 +145,8 @@ class Client:
     def __init__(self) -> None:
         self.lost: list[str] = []
         self.protos: set[str] = set()
+        self.ids: set[str] = set()
+        self.most_ids = 0
         self.connections = 0
         self._began = False
         self._connection: http.client.HTTPConnection | None = None
@@ -137,7 +171,7 @@ class Client:
                 self._connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=20)
                 self._connection.connect()
                 self.connections += self._began
-            self._connection.request("GET", "/", headers={"X-Forwarded-Proto": "https"})
+            self._connection.request("GET", "/", headers={"X-Forwarded-Proto": "https", "X-Request-Id": FORGED})
             answer = self._connection.getresponse()
             body = answer.read()
             if answer.status != 200:
@@ -152,6 +186,8 @@ class Client:
         self._began = True
         told = json.loads(body)
         self.protos.add(told["proto"])
+        self.ids.update(told["ids"])
+        self.most_ids = max(self.most_ids, len(told["ids"]))
         at: str = told["at"]
         return at
 

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from fungible.app.problem import Exit, Problem
-from fungible.engines.kubernetes.deploy import deploy, objects_of, secret_files
+from fungible.engines.kubernetes.configuration import secret_files
+from fungible.engines.kubernetes.deploy import deploy, objects_of
 from fungible.engines.kubernetes.export import Options, export_folder
 from tests.engines.formations import CONFIG, shop
 
@@ -35,6 +36,9 @@ if words[0] == "apply" and {real!r}:
     open(folder + "/applied", "w").write(applied)
     modes = [os.stat(path).st_mode for path in (words[2], words[2] + "/secrets.env")]
     json.dump(modes, open(folder + "/modes", "w"))
+elif "-l" in words and words[words.index("-l") + 1].startswith("job-name="):
+    state = {{"waiting": {{"reason": plan["waiting"], "message": "no such image"}}}} if plan["waiting"] else {{}}
+    print(json.dumps({{"items": [{{"status": {{"containerStatuses": [{{"state": state}}]}}}}]}}))
 elif "job" in words:
     ended = {{"type": plan["job"], "status": "True", "message": "BackoffLimit"}}
     print(json.dumps({{"status": {{"conditions": [ended]}}}}))
@@ -53,10 +57,10 @@ elif "status" in words and words[-2].endswith(plan["broken"] or "-") and "undo" 
 class Cluster:
     """The stand-in: what it was asked, and what was applied last."""
 
-    def __init__(self, folder: Path, job: str = "Complete", broken: str = "") -> None:
+    def __init__(self, folder: Path, job: str = "Complete", broken: str = "", waiting: str = "") -> None:
         self.folder = folder
         self.told: list[str] = []
-        (folder / "plan").write_text(json.dumps({"job": job, "broken": broken}))
+        (folder / "plan").write_text(json.dumps({"job": job, "broken": broken, "waiting": waiting}))
         program = folder / "kubectl"
         program.write_text(_STAND_IN.format(python=sys.executable, folder=str(folder), real=REAL))
         program.chmod(0o755)
@@ -111,6 +115,16 @@ def test_a_release_command_that_fails_deploys_nothing(place: Path, tmp_path: Pat
     assert found.value.exit is Exit.NO
     assert cluster.applies() == [True]
     assert "| what it wrote" in cluster.told
+
+
+def test_a_release_command_that_cannot_start_is_not_waited_for(place: Path, tmp_path: Path) -> None:
+    cluster = Cluster(place, job="Suspended", waiting="ImagePullBackOff")
+    with pytest.raises(
+        Problem, match=r"^release: the command cannot start, .*\(ImagePullBackOff: no such image\)$"
+    ) as found:
+        deploy(shop(tmp_path), Options(), cluster.told.append)
+    assert found.value.exit is Exit.NO
+    assert cluster.applies() == [True]
 
 
 def test_a_release_that_does_not_become_ready_is_taken_back(place: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_the_user_is_told_what_is_theirs_to_do_and_what_is_lost(tmp_path: Path) 
 def test_a_web_type_without_a_ready_path_is_asked_for_a_connection_and_said_so(tmp_path: Path) -> None:
     described = shop(tmp_path)
     web = described.workloads[0]
-    bare = Description(**{**vars(described), "workloads": (type(web)(**{**vars(web), "ready": None}),)})
+    bare = replace(described, workloads=(replace(web, ready=None),))
     exported = export_folder(bare, Options())
     container = pods(objects(exported.files["formation.yaml"]))["web"]["containers"][0]
     assert {container[probe]["tcpSocket"]["port"] for probe in ("startupProbe", "readinessProbe")} == {"http"}
@@ -131,14 +132,15 @@ def test_a_config_var_wins_over_a_mere_default(tmp_path: Path) -> None:
     [
         (("mail_sender", "Mail-Sender"), 'would both be called "mail-sender"'),
         (("web-router",), "is the name of an object of its own"),
+        (("closed",), "is the name of an object of its own"),
     ],
 )
 def test_types_that_kubernetes_could_not_tell_apart(tmp_path: Path, names: tuple[str, ...], said: str) -> None:
     described = shop(tmp_path)
     worker = described.workloads[1]
-    types = tuple(type(worker)(**{**vars(worker), "name": name}) for name in names)
+    types = tuple(replace(worker, name=name) for name in names)
     with pytest.raises(Problem, match=said):
-        export_folder(Description(**{**vars(described), "workloads": types}), Options())
+        export_folder(replace(described, workloads=types), Options())
 
 
 def test_config_vars_that_no_object_takes(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_config_vars_that_no_object_takes(tmp_path: Path) -> None:
 def test_more_web_processes_than_the_router_can_be_told_of(tmp_path: Path) -> None:
     described = shop(tmp_path)
     web = described.workloads[0]
-    many = Description(**{**vars(described), "workloads": (type(web)(**{**vars(web), "processes": 251}),)})
+    many = replace(described, workloads=(replace(web, processes=251),))
     with pytest.raises(Problem, match="250 processes, not of 251"):
         export_folder(many, Options())
 
@@ -216,3 +218,17 @@ def test_check_finds_nothing_in_it(tmp_path: Path) -> None:
     for exported in (export_folder(described, POLICED), export_stream(described, POLICED)):
         (path, text), *others = exported.files.items()
         assert shown(path, text, *others) == []
+
+
+def test_a_router_ends_after_the_longest_request(tmp_path: Path) -> None:
+    described = replace(shop(tmp_path), request_timeout=300.5)
+    files = export_folder(described, Options()).files
+    assert "hard-stop-after 300500ms" in files["router/haproxy.cfg"]
+    assert pods(objects(files["formation.yaml"]))["web-router"]["terminationGracePeriodSeconds"] > 305
+
+
+def test_a_singleton_has_the_time_that_the_old_one_needs_to_end(tmp_path: Path) -> None:
+    described = shop(tmp_path)
+    clock = replace(described.workloads[2], stop_timeout=600.0)
+    found = objects(export_folder(replace(described, workloads=(clock,)), Options()).files["formation.yaml"])
+    assert named(found, "Deployment", "clock")["spec"]["progressDeadlineSeconds"] > 600

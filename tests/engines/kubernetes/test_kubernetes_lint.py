@@ -61,6 +61,7 @@ SEEDED: list[tuple[str, Change]] = [
     ("there is no volume tmp", lambda all: pod(all).update(volumes=[])),
     ("its selector selects no pod", lambda all: service(all)["selector"].update(x="y")),
     ("is no name (RFC 1123)", lambda all: web(all)["metadata"].update(name="Web")),
+    ("Deployment web: there are 2 of this name", lambda all: all.append(copy.deepcopy(web(all)))),
     ("is no value of a label", lambda all: web(all)["metadata"]["labels"].update(x="a b")),
     ("greater than minReadySeconds", lambda all: web(all)["spec"].update(minReadySeconds=120)),
     (

@@ -60,6 +60,8 @@ def test_requests_of_one_connection_follow_the_names_of_ready_pods(tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
+    assert told["page"] == ["503", "text/html; charset=utf-8", "<!doctype html>"]
+    assert told["forged"] == [] and told["most ids"] == 1
     assert set(told["first"]) == {"127.0.0.2", "127.0.0.3"}
     assert all(one != other for one, other in pairwise(told["first"]))
     assert set(told["second"]) == {"127.0.0.3", "127.0.0.4"}

@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from fungible.engines.description import Description
+from fungible.engines.files import put
 from fungible.engines.kubernetes.export import Options, export_folder, export_stream
 from fungible.engines.kubernetes.manifest import Manifest, stream
 from fungible.runtime.router.binary import find
@@ -25,9 +26,7 @@ needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="ther
 
 def write(folder: Path, files: Mapping[str, str]) -> Path:
     """The folder with these files in it."""
-    for path, text in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, newline="")
+    put(folder, files)
     return folder
 
 
@@ -81,10 +80,11 @@ def test_kubectl_makes_the_configuration_and_wants_the_secrets(tmp_path: Path) -
         ("localhost:5000/shop", {"newTag": "v4"}),
         ("shop", {"newTag": "v4"}),
         ("shop@sha256:" + "0" * 64, {"digest": "sha256:" + "1" * 64}),
+        ("localhost:5000/shop:v1@sha256:" + "0" * 64, {"digest": "sha256:" + "1" * 64}),
     ],
 )
 def test_another_image_is_one_line_of_the_kustomization(tmp_path: Path, image: str, entry: dict[str, str]) -> None:
-    described = Description(**{**vars(shop(tmp_path, {})), "image": image})
+    described = replace(shop(tmp_path, {}), image=image)
     folder = write(tmp_path / "out", export_folder(described, Options()).files)
     path = folder / "kustomization.yaml"
     body = yaml.safe_load(path.read_text())

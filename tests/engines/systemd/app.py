@@ -29,20 +29,21 @@ TRIES = {
     "settings": lambda: write("/etc/shop/x"),
     "scratch": lambda: write(os.path.join(os.environ["FUNGIBLE_SCRATCH"], "x")),
     "too much": lambda: write(os.path.join(os.environ["TMPDIR"], "x"), 2 << 20),
-    "others": lambda: os.kill(int(os.environ.get("OTHER", "1")), 0),
     "secrets": lambda: open("/etc/shop/secrets.env").close(),
 }
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`/healthz`, `/tries`, and anything else: who answers."""
+    """`/healthz`, `/tries?PID` (of another process), and anything else: who answers."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
         said = {"name": os.environ["FUNGIBLE_PROCESS"], "pid": os.getpid(), "uid": os.getuid()}
-        if self.path == "/tries":
-            said["tries"] = {name: attempt(action) for name, action in TRIES.items()}
+        if self.path.startswith("/tries"):
+            other = int(self.path.partition("?")[2])
+            tries = {**TRIES, "others": lambda: os.kill(other, 0)}
+            said["tries"] = {name: attempt(action) for name, action in tries.items()}
             said["environment"] = dict(os.environ)
             said["temporary"] = sorted(os.listdir("/tmp") + os.listdir("/dev/shm"))
             write("/tmp/mine")

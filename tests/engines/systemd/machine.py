@@ -72,9 +72,7 @@ def machine(folder: Path, files: Mapping[str, str]) -> Iterator[Machine]:
         text = f"[Unit]\nDescription={name}\nDefaultDependencies=no\n"
         _write(folder / "opt/units" / f"{name}.target", text)
     for path, text in files.items():
-        _write(
-            folder / (path if not path.startswith("etc/systemd/system/") else f"opt/units/{Path(path).name}"), text
-        )
+        _write(folder / path.replace("etc/systemd/system/", "opt/units/"), text)
     (folder / "etc").mkdir(exist_ok=True)
     name = f"fungible-test-{os.getpid()}"
     log = folder / "log"

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fungible.app.problem import Problem
+from fungible.engines.description import Description
 from fungible.engines.systemd.export import Options, export
 from fungible.engines.systemd.quoting import assignment, word
 from fungible.runtime.router.binary import find
@@ -100,10 +101,7 @@ def test_an_environment_file_gives_the_very_values(values: dict[str, str]) -> No
 @pytest.mark.pure
 @settings(max_examples=60)
 @given(descriptions(_COMMAND))
-def test_every_process_is_kept_apart(described: object) -> None:
-    from fungible.engines.description import Description
-
-    assert isinstance(described, Description)
+def test_every_process_is_kept_apart(described: Description) -> None:
     try:
         files = export(replace(described, networks=False), Options()).files
     except Problem as problem:
@@ -113,6 +111,7 @@ def test_every_process_is_kept_apart(described: object) -> None:
         for value in described.secrets.values():
             assert value not in text
     found = units(files)
+    users = [found[name]["User"] for name in found if name.endswith(("-router.service", "-release.service"))]
     for workload in described.workloads:
         name = f"{described.name}-{workload.name}" + ("" if workload.singleton else "@")
         unit = found[f"{name}.service"]
@@ -125,9 +124,22 @@ def test_every_process_is_kept_apart(described: object) -> None:
         assert int(unit["TimeoutStopSec"]) >= workload.grace
         user = unit["User"].replace("%i", "1000")
         assert re.fullmatch(r"[a-z][a-z0-9-]{0,30}", user)
+        users.append(unit["User"].replace("%i", "1"))
         shell = unit["ExecStart"].removeprefix("/bin/sh -c ")
         assert read_word(shell).endswith(workload.command)
         assert unit["ExecStart"].count("\n") == 0
+    assert len(set(users)) == len(users)
+
+
+@pytest.mark.pure
+def test_types_of_names_alike_have_users_of_their_own(tmp_path: Path) -> None:
+    described = shop(tmp_path, networks=False)
+    worker = described.workloads[1]
+    names = ("router", "mail_sender", "mail-sender", "Mail-Sender", "mail--sender")
+    types = (described.workloads[0], *(replace(worker, name=name) for name in names))
+    found = units(export(replace(described, workloads=types), Options()).files)
+    users = [unit["User"] for unit in found.values() if "User" in unit]
+    assert len(set(users)) == len(users) == len(types) + 2
 
 
 @pytest.mark.pure
@@ -163,6 +175,9 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, env=environment
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    secure = ["systemd-analyze", "security", "--offline=true", "--threshold=17", tmp_path / "shop-web@.service"]
+    done = subprocess.run(secure, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_haproxy_takes_the_configuration_of_the_router(tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def _other_units() -> dict[str, str]:
     script = "import json, os, sys\nprint(json.dumps([sys.argv[1:], dict(os.environ)]))\n"
     values = "".join(assignment(f"V{number}", text) for number, text in enumerate(VALUES))
     holder = "[Service]\nExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 20002\n"
+    # One that says that it is to be asked, and ends while it boots.
+    broken = "[Service]\nExecStart=\nExecStart=/bin/sh -c 'sleep 0.3; exit 1'\nRestart=no\n"
     return {
+        "etc/systemd/system/shop-web@9.service.d/broken.conf": broken,
         "etc/systemd/system/holder.service": holder,
         "etc/systemd/system/words.service": unit,
         "opt/words.py": script,
@@ -102,7 +105,11 @@ def test_one_connection_meets_every_process(booted: Machine) -> None:
 
 
 def test_a_process_keeps_nothing_and_meets_nothing_of_another(booted: Machine) -> None:
-    for said in asked(booted, 2, "/tries"):
+    pids = {each["name"]: each["pid"] for each in asked(booted, 2)}
+    for said in asked(booted, 2, f"/tries?{pids['web.1']}"):
+        if said["name"] == "web.1":  # its own
+            assert said["tries"].pop("others") == "done"
+            said["tries"]["others"] = "Operation not permitted"
         assert said["tries"] == {
             "root": "Read-only file system",
             "code": "Read-only file system",
@@ -145,6 +152,12 @@ def test_a_process_does_not_start_at_a_port_that_another_program_holds(booted: M
     assert refused.returncode != 0
     booted.run("systemctl", "stop", "holder.service")
     booted.run("systemctl", "start", "shop-web@2.service")
+
+
+def test_a_process_that_ends_while_it_boots_is_not_waited_for(booted: Machine) -> None:
+    # 124 is what `timeout` says where the start is still waited for.
+    failed = booted.run("timeout", "40", "systemctl", "start", "shop-web@9.service", check=False)
+    assert failed.returncode not in (0, 124)
 
 
 def test_a_roll_loses_nothing_and_waits_for_each(booted: Machine) -> None:

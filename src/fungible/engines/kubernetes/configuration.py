@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fungible.app.problem import Problem
 from fungible.engines.description import Description
+from fungible.engines.image.reference import reference_of
 from fungible.engines.kubernetes.manifest import Manifest, stream
 from fungible.engines.kubernetes.naming import BASE, ROUTER, Names
 
@@ -29,11 +31,24 @@ _DIGITS = 10
 
 def config_files(description: Description) -> dict[str, str]:
     """`config.env`, and the files of values that it cannot hold."""
-    lines = {name: value for name, value in description.config.items() if fits_line(value)}
-    files = {CONFIG_FILE: "".join(f"{name}={value}\n" for name, value in lines.items())} if lines else {}
-    return files | {
-        f"{_CONFIG_FOLDER}/{name}": value for name, value in description.config.items() if name not in lines
-    }
+    return _value_files(description.config, CONFIG_FILE, _CONFIG_FOLDER)
+
+
+def secret_files(description: Description) -> dict[str, str]:
+    """The same of secrets: files that the user of an export writes by hand."""
+    return _value_files(description.secrets, SECRETS_FILE, SECRETS_FOLDER)
+
+
+def split(values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Those that a line of an env file gives as they are, and the others."""
+    lines = {name: value for name, value in values.items() if _fits_line(value)}
+    return lines, {name: value for name, value in values.items() if name not in lines}
+
+
+def _value_files(values: Mapping[str, str], file: str, folder: str) -> dict[str, str]:
+    lines, apart = split(values)
+    files = {file: "".join(f"{name}={value}\n" for name, value in lines.items())} if lines else {}
+    return files | {f"{folder}/{name}": value for name, value in apart.items()}
 
 
 def router_folder(files: Mapping[str, str]) -> dict[str, str]:
@@ -41,7 +56,7 @@ def router_folder(files: Mapping[str, str]) -> dict[str, str]:
     return {f"{_ROUTER_FOLDER}/{name}": text for name, text in files.items()}
 
 
-def fits_line(value: str) -> bool:
+def _fits_line(value: str) -> bool:
     """Whether a line of an env file gives this very value."""
     return "\n" not in value and not value.endswith("\r") and len(value.encode()) < _LONGEST_LINE
 
@@ -55,7 +70,7 @@ def check_size(values: Mapping[str, str], what: str) -> None:
 
 
 def kustomization(
-    description: Description, names: Names, resources: Iterable[str], router_files: Iterable[str], about: str
+    description: Description, names: Names, resources: Iterable[str], router_files: Collection[str], about: str
 ) -> str:
     """The text of `kustomization.yaml` over these `resources`."""
     generated: list[dict[str, Any]] = []
@@ -92,13 +107,7 @@ def hashed(description: Description, names: Names, router_files: Mapping[str, st
     """`names` with a digest of the content in those of the ConfigMaps, as a kustomization would make them: what is
     changed has another name, and so the processes are rolled."""
     config = f"{names.config}-{_digest(description.config)}" if names.config is not None else None
-    return Names(
-        app=names.app,
-        types=names.types,
-        config=config,
-        secrets=names.secrets,
-        router=f"{names.router}-{_digest(router_files)}",
-    )
+    return replace(names, config=config, router=f"{names.router}-{_digest(router_files)}")
 
 
 def _digest(values: Mapping[str, str]) -> str:
@@ -129,18 +138,14 @@ def _generated(names: Names, name: str, component: str) -> dict[str, Any]:
 def _generator(
     names: Names, name: str, component: str, file: str, folder: str, values: Mapping[str, str]
 ) -> dict[str, Any]:
-    apart = sorted(key for key, value in values.items() if not fits_line(value))
-    files = {"files": [f"{key}={folder}/{key}" for key in apart]} if apart else {}
-    lines = {"envs": [file]} if len(apart) < len(values) else {}
-    return {**_generated(names, name, component), **lines, **files}
+    lines, apart = split(values)
+    envs = {"envs": [file]} if lines else {}
+    files = {"files": [f"{key}={folder}/{key}" for key in sorted(apart)]} if apart else {}
+    return {**_generated(names, name, component), **envs, **files}
 
 
 def _image(reference: str) -> dict[str, str]:
     """The entry by which another tag or digest is set, as `kustomize edit set image` does."""
-    name, at, digest = reference.partition("@")
-    if at:
-        return {"name": name, "digest": digest}
-    repository, colon, tag = name.rpartition(":")
-    if colon and "/" not in tag:
-        return {"name": repository, "newTag": tag}
-    return {"name": name, "newTag": "latest"}
+    found = reference_of(reference, "--image")
+    version = {"digest": found.digest} if found.digest else {"newTag": found.tag or "latest"}
+    return {"name": found.repository, **version}

@@ -18,12 +18,13 @@ from fungible.app.wording import plain
 from fungible.engines.command_line import ask
 from fungible.engines.description import Description
 from fungible.engines.files import put
-from fungible.engines.kubernetes.configuration import SECRETS_FILE, SECRETS_FOLDER, fits_line
+from fungible.engines.kubernetes.configuration import secret_files
 from fungible.engines.kubernetes.export import FORMATION, Options, export_folder
 from fungible.engines.kubernetes.naming import BASE, COMPONENT, RELEASE
 
 _LOOK = 1.0
 _LINES = 20
+_NEVER_STARTS = frozenset(["ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"])
 _UNDO_PATIENCE = 300
 
 
@@ -75,14 +76,6 @@ def objects_of(formation: str) -> Objects:
     return Objects(named["Namespace"][0]["metadata"]["name"], job, deadlines)
 
 
-def secret_files(description: Description) -> dict[str, str]:
-    """The files that the user of an export writes by hand."""
-    lines = {name: value for name, value in description.secrets.items() if fits_line(value)}
-    apart = {f"{SECRETS_FOLDER}/{name}": value for name, value in description.secrets.items() if name not in lines}
-    text = "".join(f"{name}={value}\n" for name, value in lines.items())
-    return {**({SECRETS_FILE: text} if lines else {}), **apart}
-
-
 def _await_job(namespace: str, job: str, tell: Callable[[str], None]) -> None:
     """Wait until the release command has ended. Raises Problem (exit 1), with what it wrote, where it failed."""
     while True:
@@ -90,6 +83,7 @@ def _await_job(namespace: str, job: str, tell: Callable[[str], None]) -> None:
         held = {each["type"]: each for each in status.get("conditions", ()) if each["status"] == "True"}
         if "Complete" in held or "Failed" in held:
             break
+        _check_start(namespace, job)
         time.sleep(_LOOK)
     with contextlib.suppress(Problem):  # its pod may be gone
         for line in ask("kubectl", "-n", namespace, "logs", f"job/{job}", f"--tail={_LINES}").splitlines():
@@ -97,6 +91,17 @@ def _await_job(namespace: str, job: str, tell: Callable[[str], None]) -> None:
     if "Failed" in held:
         said = plain(held["Failed"].get("message", ""))
         raise Problem(f"release: the command failed, so nothing was deployed ({said})", Exit.NO)
+
+
+def _check_start(namespace: str, job: str) -> None:
+    """Raises Problem (exit 1) where the pod of a Job cannot start, as Kubernetes would try for ever."""
+    pods = json.loads(ask("kubectl", "-n", namespace, "get", "pods", "-l", f"job-name={job}", "-o", "json"))
+    for pod in pods["items"]:
+        for container in pod.get("status", {}).get("containerStatuses", ()):
+            waiting = container.get("state", {}).get("waiting", {})
+            if waiting.get("reason") in _NEVER_STARTS:
+                said = plain(f"{waiting['reason']}: {waiting.get('message', '')}")
+                raise Problem(f"release: the command cannot start, so nothing was deployed ({said})", Exit.NO)
 
 
 def _revisions(objects: Objects) -> dict[str, str]:

@@ -23,7 +23,8 @@ from fungible.engines.kubernetes.manifest import Manifest, stream
 from fungible.engines.kubernetes.naming import Names, names_of
 from fungible.engines.kubernetes.notes import release_first, secrets_of_folder, secrets_of_stream, weaker
 from fungible.engines.kubernetes.policy import policy
-from fungible.engines.kubernetes.router import router, router_configuration
+from fungible.engines.kubernetes.router import ADDRESS, router
+from fungible.engines.routing import router_files
 
 KUSTOMIZATION = "kustomization.yaml"
 FORMATION = "formation.yaml"
@@ -46,16 +47,14 @@ def export_folder(description: Description, options: Options, folder: str = "DIR
     cannot tell apart, for config vars that are too large, and for more web processes than a router can be told of.
     """
     names = names_of(description)
-    router_files = _router_files(description, options)
+    routing = _routing(description, options)
     objects = _objects(description, names)
     guards = tuple(policy(names)) if options.policy else ()
     _hold(objects + guards, {names.config, names.secrets, names.router})
     head = _head(description)
     resources = [FORMATION, POLICY] if options.policy else [FORMATION]
     files = {
-        KUSTOMIZATION: kustomization(
-            description, names, resources, router_files, f"{head} Apply it whole: kubectl -k."
-        ),
+        KUSTOMIZATION: kustomization(description, names, resources, routing, f"{head} Apply it whole: kubectl -k."),
         FORMATION: stream(objects, head),
         **(
             {POLICY: stream(guards, f"{head} It is for the whole cluster, and needs the right to it.")}
@@ -63,7 +62,7 @@ def export_folder(description: Description, options: Options, folder: str = "DIR
             else {}
         ),
         **config_files(description),
-        **router_folder(router_files),
+        **router_folder(routing),
         ".gitignore": f"{SECRETS_FILE}\n{SECRETS_FOLDER}/\n",
     }
     notes = (
@@ -79,11 +78,11 @@ def export_stream(description: Description, options: Options) -> Exported:
 
     Raises Problem as `export_folder` does.
     """
-    router_files = _router_files(description, options)
-    names = hashed(description, names_of(description), router_files)
+    routing = _routing(description, options)
+    names = hashed(description, names_of(description), routing)
     namespace, *others = _objects(description, names)
     guards = policy(names) if options.policy else ()
-    objects = (namespace, *config_maps(description, names, router_files), *others, *guards)
+    objects = (namespace, *config_maps(description, names, routing), *others, *guards)
     _hold(objects, {names.secrets})
     notes = (
         *weaker(description),
@@ -97,18 +96,18 @@ def _head(description: Description) -> str:
     return f"{description.name} {description.release}, written by `fungible export kubernetes`."
 
 
-def _router_files(description: Description, options: Options) -> Mapping[str, str]:
+def _routing(description: Description, options: Options) -> Mapping[str, str]:
     web = description.web
     if web is None:
         return {}
-    return router_configuration(description, web, behind=options.behind)
+    return router_files(description, web, ADDRESS, behind=options.behind)
 
 
 def _objects(description: Description, names: Names) -> tuple[Manifest, ...]:
     check_size(description.config, "config vars")
     check_size(description.secrets, "secrets")
     web = description.web
-    routed = router(web, description.router, names) if web is not None else ()
+    routed = router(web, description, names) if web is not None else ()
     return (*formation(description, names), *routed)
 
 

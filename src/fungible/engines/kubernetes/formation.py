@@ -10,7 +10,7 @@ from typing import Any
 
 from fungible.engines.description import Description, Workload
 from fungible.engines.kubernetes.manifest import Manifest
-from fungible.engines.kubernetes.naming import BASE, RELEASE, ROUTER, Names
+from fungible.engines.kubernetes.naming import BASE, CLOSED, RELEASE, ROUTER, Names
 from fungible.engines.kubernetes.pods import pod_template, release_template
 
 _SHORTEST_DEADLINE = 120
@@ -110,7 +110,7 @@ def _closed(names: Names) -> Manifest:
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
-            "metadata": names.metadata("closed", BASE),
+            "metadata": names.metadata(CLOSED, BASE),
             "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
         },
         "Nobody connects to a pod but where another policy below says so (if the cluster's network holds policies).",
@@ -120,7 +120,7 @@ def _closed(names: Names) -> Manifest:
 def _release(description: Description, names: Names) -> Manifest:
     """Its name is made of what it would run: the same export again is no second run, and another one is another Job,
     as a Job cannot be changed. Values of secrets are no part of it: a short one could be guessed from a digest."""
-    template = release_template(description, names, RELEASE)
+    template = release_template(description, names)
     told = json.dumps([template, description.release_command, dict(description.config)], sort_keys=True)
     name = f"{RELEASE}-{hashlib.sha256(told.encode()).hexdigest()[:_DIGITS]}"
     return Manifest(
@@ -137,12 +137,14 @@ def _release(description: Description, names: Names) -> Manifest:
 
 def _deployment(workload: Workload, description: Description, names: Names) -> Manifest:
     component = names.types[workload.name]
-    boot = math.ceil(workload.boot_timeout)
+    # Of a singleton the old one ends first, and that time counts.
+    before = math.ceil(workload.grace) if workload.singleton else 0
+    deadline = max(_SHORTEST_DEADLINE, 2 * math.ceil(workload.boot_timeout)) + before
     spec = {
         "replicas": workload.processes,
         "revisionHistoryLimit": 3,
         "minReadySeconds": 2,
-        "progressDeadlineSeconds": max(_SHORTEST_DEADLINE, 2 * boot),
+        "progressDeadlineSeconds": deadline,
         "strategy": {"type": "Recreate"} if workload.singleton else rollout(workload.processes),
         "selector": {"matchLabels": names.selector(component)},
         "template": pod_template(workload, description, names),

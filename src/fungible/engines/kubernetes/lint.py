@@ -1,12 +1,13 @@
 """What an API server refuses and a schema does not know, and what Factor VI forbids.
 
-Of ten seeded mistakes a schema found three and a real API server nine; the tenth (root) is found by Pod Security when
-the first pod is made, too late. The rules here are those that a schema missed, and references to what must exist.
+A real API server refuses most of it, but a pod that runs as root is found by Pod Security when it is made, too late.
+The rules here are those that a schema misses, and references to what must exist.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -36,7 +37,8 @@ def lint(objects: Sequence[Body], known: Collection[str] = ()) -> tuple[str, ...
     """
     pods = [each for each in objects if each["kind"] in _WORKLOADS]
     maps = {_name(each) for each in objects if each["kind"] in ("ConfigMap", "Secret")} | set(known)
-    found: list[str] = []
+    named = Counter((each["kind"], _name(each)) for each in objects)
+    found = [f"{kind} {name}: there are {count} of this name" for (kind, name), count in named.items() if count > 1]
     for each in objects:
         found += (f"{each['kind']} {_name(each)}: {wrong}" for wrong in _object(each, pods, maps))
     return tuple(found)

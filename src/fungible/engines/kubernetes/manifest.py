@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fungible.engines.readable import readable
-
-_WIDTH = 110
+from fungible.engines.readable import comment, readable
 
 
 @dataclass(frozen=True)
@@ -30,12 +27,7 @@ class Manifest:
         return str(self.body["metadata"]["name"])
 
 
-def stream(manifests: Iterable[Manifest], head: str = "") -> str:
+def stream(manifests: Iterable[Manifest], head: str) -> str:
     """The manifests as one stream of YAML; `head` is a comment above all of them."""
-    documents = [_comment(each.why) + readable(each.body) for each in manifests]
-    return _comment(head) + ("---\n" if head else "") + "---\n".join(documents)
-
-
-def _comment(text: str) -> str:
-    lines = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
-    return "".join(f"# {line}\n" for line in lines)
+    documents = [comment(each.why) + readable(each.body) for each in manifests]
+    return f"{comment(head)}---\n" + "---\n".join(documents)

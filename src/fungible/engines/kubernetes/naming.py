@@ -12,6 +12,7 @@ from fungible.engines.description import Description
 ROUTER = "web-router"
 PROCESSES = "web-processes"
 RELEASE = "release"
+CLOSED = "closed"
 BASE = "base"  # what has to be there before the release command runs
 COMPONENT = "app.kubernetes.io/component"
 NAME = "app.kubernetes.io/name"
@@ -50,7 +51,7 @@ def names_of(description: Description) -> Names:
     types: dict[str, str] = {}
     for workload in description.workloads:
         name = workload.name.lower().replace("_", "-").rstrip("-")
-        if name in (ROUTER, RELEASE, BASE):
+        if name in (ROUTER, RELEASE, BASE, CLOSED):
             raise Problem(f"Procfile: {shown(workload.name)} is the name of an object of its own; rename the type.")
         if (other := next((key for key, value in types.items() if value == name), None)) is not None:
             raise Problem(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fungible.app.wording import few
 from fungible.engines.description import Description
-from fungible.engines.kubernetes.configuration import SECRETS_FILE, SECRETS_FOLDER, fits_line
+from fungible.engines.kubernetes.configuration import SECRETS_FILE, SECRETS_FOLDER, split
 from fungible.engines.kubernetes.naming import BASE, COMPONENT, RELEASE, Names
 from fungible.engines.kubernetes.router import REPLICAS
-
-_ALL = 10_000
 
 
 def weaker(description: Description) -> Iterator[str]:
@@ -18,12 +15,12 @@ def weaker(description: Description) -> Iterator[str]:
     workloads = description.workloads
     if unasked := [each.name for each in workloads if each.port is not None and each.ready is None]:
         yield (
-            f"{few(unasked, _ALL)}: without a `ready` path a process is taken for ready once its port accepts, which"
+            f"{', '.join(unasked)}: without a `ready` path a process is taken for ready once its port accepts, which"
             " some servers do before the app is imported"
         )
     for setting in ("files", "max_age", "max_requests"):
         if left := [each.name for each in workloads if getattr(each, setting)]:
-            yield f"{few(left, _ALL)}: `{setting}` is left out, Kubernetes has nothing like it"
+            yield f"{', '.join(left)}: `{setting}` is left out, Kubernetes has nothing like it"
     if description.web is not None and (most := description.web.max_in_flight):
         yield f"web: each of the {REPLICAS} routers gives a process at most {most} requests at once"
     if description.certificate is not None:
@@ -42,16 +39,15 @@ def release_first(names: Names, job: str | None, apply: str) -> Iterator[str]:
 
 def secrets_of_folder(description: Description, folder: str) -> Iterator[str]:
     """Which files the user writes."""
-    lines = [name for name, value in description.secrets.items() if fits_line(value)]
-    apart = [name for name in description.secrets if name not in lines]
+    lines, apart = split(description.secrets)
     if lines:
-        names = few(lines, _ALL)
+        names = ", ".join(lines)
         yield (
             f"secrets are in none of the files: write {folder}/{SECRETS_FILE}, a NAME=VALUE a line without quotes,"
             f" for {names}"
         )
     if apart:
-        names = few(apart, _ALL)
+        names = ", ".join(apart)
         yield f"secrets of several lines are files of their own: write {folder}/{SECRETS_FOLDER}/NAME for {names}"
 
 
@@ -59,11 +55,10 @@ def secrets_of_stream(description: Description, names: Names) -> Iterator[str]:
     """How the user makes the Secret."""
     if names.secrets is None:
         return
-    lines = any(fits_line(value) for value in description.secrets.values())
-    apart = [name for name, value in description.secrets.items() if not fits_line(value)]
-    sources = ["--from-env-file=secrets.env"] if lines else []
+    lines, apart = split(description.secrets)
+    sources = [f"--from-env-file={SECRETS_FILE}"] if lines else []
     sources += [f"--from-file={name}" for name in apart]
     yield (
         f"the Secret is not in it: kubectl -n {names.app} create secret generic {names.secrets} {' '.join(sources)}"
-        f" (it holds {few(list(description.secrets), _ALL)})"
+        f" (it holds {', '.join(description.secrets)})"
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fungible.app.quantity import format_size
 from fungible.engines.description import USER, Description, Workload
-from fungible.engines.kubernetes.naming import Names
+from fungible.engines.kubernetes.naming import RELEASE, Names
 
 PRE_STOP = 5
 """Seconds between the wish that a web process stop and TERM. With its lame duck it serves on for ten: the name
@@ -15,6 +16,7 @@ MOVED_AFTER = 10
 """Seconds until a process is given up whose machine does not answer; Kubernetes' default is 300."""
 _SPARE = 10  # what a command leaves behind may take so long to end (image/entry.py)
 _CPU = "50m"
+_REFUSALS = 12
 _LOGS = {"request": "64Mi", "limit": "512Mi"}
 
 
@@ -38,7 +40,7 @@ def pod_template(workload: Workload, description: Description, names: Names) -> 
     spec = {
         **whose(names),
         "terminationGracePeriodSeconds": grace,
-        "securityContext": security(USER),
+        "securityContext": SECURITY,
         # A singleton is moved after Kubernetes' five minutes only: its machine may be alive and merely out of reach.
         **({} if workload.singleton else moving()),
         **spreading(names.selector(component)),
@@ -48,13 +50,13 @@ def pod_template(workload: Workload, description: Description, names: Names) -> 
     return {"metadata": {"labels": names.labels(component)}, "spec": spec}
 
 
-def release_template(description: Description, names: Names, component: str) -> dict[str, Any]:
+def release_template(description: Description, names: Names) -> dict[str, Any]:
     """The template of the pod that runs the release command."""
-    largest = max(description.workloads, key=lambda each: each.memory)
+    largest = description.largest
     container = {
-        "name": component,
+        "name": RELEASE,
         **_image(description),
-        "args": ["release"],
+        "args": [RELEASE],
         "env": [_variable(name, value) for name, value in description.given.items()],
         **_sources(names),
         "resources": resources(largest.memory, largest.scratch, None),
@@ -64,11 +66,11 @@ def release_template(description: Description, names: Names, component: str) -> 
     spec = {
         "restartPolicy": "Never",
         **whose(names),
-        "securityContext": security(USER),
+        "securityContext": SECURITY,
         "containers": [container],
         "volumes": [scratch(largest.scratch)],
     }
-    return {"metadata": {"labels": names.labels(component)}, "spec": spec}
+    return {"metadata": {"labels": names.labels(RELEASE)}, "spec": spec}
 
 
 CONFINED: dict[str, Any] = {
@@ -80,19 +82,18 @@ CONFINED: dict[str, Any] = {
 }
 
 
+SECURITY: dict[str, Any] = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""What Pod Security's `restricted` asks of a pod."""
+
+
 def whose(names: Names) -> dict[str, Any]:
     """An account of its own, of which the pod gets no token, and no variables that name other Services."""
     return {"serviceAccountName": names.app, "automountServiceAccountToken": False, "enableServiceLinks": False}
-
-
-def security(user: int) -> dict[str, Any]:
-    """What Pod Security's `restricted` asks of a pod."""
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": user,
-        "runAsGroup": user,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
 
 
 def moving() -> dict[str, Any]:
@@ -141,10 +142,7 @@ def resources(memory: int, scratch: int, cpu: float | None) -> dict[str, Any]:
 
 def quantity(size: int) -> str:
     """Bytes as Kubernetes writes them: 67108864 is `64Mi`."""
-    for unit, factor in (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
-        if size and size % factor == 0:
-            return f"{size // factor}{unit}"
-    return str(size)
+    return format_size(size).removesuffix("B")
 
 
 def tcp(every: int, times: int) -> dict[str, Any]:
@@ -165,7 +163,8 @@ def _image(description: Description) -> dict[str, Any]:
 
 def _listening(workload: Workload) -> dict[str, Any]:
     """The port and the probes. Only the connection is asked for to tell a live process from a dead one: one that
-    waits for a database is not mended by a restart."""
+    waits for a database is not mended by a restart. One that is busy answers late and stays the router's to choose:
+    many refusals in a row take it out, none of them ends it."""
     boot = max(1, math.ceil(workload.boot_timeout))
 
     def probe(every: int, times: int) -> dict[str, Any]:
@@ -174,7 +173,7 @@ def _listening(workload: Workload) -> dict[str, Any]:
     return {
         "ports": [{"name": "http", "containerPort": workload.port}],
         "startupProbe": probe(1, boot),
-        "readinessProbe": probe(2, 2),
+        "readinessProbe": probe(2, _REFUSALS),
         "livenessProbe": tcp(10, 3),
     }
 

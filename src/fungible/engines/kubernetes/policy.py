@@ -6,15 +6,13 @@ about sticky sessions. The expressions are CEL (Kubernetes 1.30 and later; Valid
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from fungible.engines.kubernetes.manifest import Manifest
 from fungible.engines.kubernetes.naming import Names
 
-VARIABLES: Mapping[str, str] = {
-    "pod": "has(object.spec.template) ? object.spec.template.spec : null",
-}
+_POD = "has(object.spec.template) ? object.spec.template.spec : null"
 _CONTAINER = (
     "has(c.securityContext) && has(c.securityContext.readOnlyRootFilesystem)"
     " && c.securityContext.readOnlyRootFilesystem"
@@ -61,7 +59,7 @@ def policy(names: Names) -> Iterator[Manifest]:
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": [_rule(group, which) for group, which in _RESOURCES]},
-                "variables": [{"name": key, "expression": expression} for key, expression in VARIABLES.items()],
+                "variables": [{"name": "pod", "expression": _POD}],
                 "validations": [{"expression": expression, "message": message} for expression, message in RULES],
             },
         },

@@ -1,15 +1,16 @@
 """The router in Kubernetes: HAProxy in pods of its own, between a Service of the router and one of the processes.
 
 kube-proxy chooses a pod for each connection, so a client that keeps its connection would meet the same process with
-every request (measured on a real cluster: eight connections, each met one of three pods). A headless Service names
+every request (seen on a real cluster). A headless Service names
 all ready pods, and the router chooses among them for each request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 
-from fungible.engines.description import USER, Description, Workload
+from fungible.engines.description import Description, Workload
 from fungible.engines.image.router import ARGUMENTS, CONFIGURED
 from fungible.engines.kubernetes.formation import disruption, ingress, rollout
 from fungible.engines.kubernetes.manifest import Manifest
@@ -17,43 +18,37 @@ from fungible.engines.kubernetes.naming import PROCESSES, ROUTER, Names
 from fungible.engines.kubernetes.pods import (
     CONFINED,
     PRE_STOP,
+    SECURITY,
     asked,
     moving,
     scratch,
-    security,
     spreading,
     tcp,
     whose,
 )
-from fungible.engines.routing import ALIVE, ROUTER_PORT, router_files
+from fungible.engines.routing import ALIVE, ROUTER_PORT
 
 REPLICAS = 2
-ADDRESS = '"web-processes.${NAMESPACE}.svc.${CLUSTER_DOMAIN}"'
+ADDRESS = f'"{PROCESSES}.${{NAMESPACE}}.svc.${{CLUSTER_DOMAIN}}"'
 """The name of the processes: HAProxy searches no domains, so it is whole, with what the pod's environment says."""
-_ENDING = 60  # `hard-stop-after`
 _MEMORY = {"request": "128Mi", "limit": "512Mi"}
 _SCRATCH = 16 << 20
 
 
-def router_configuration(description: Description, web: Workload, *, behind: bool) -> Mapping[str, str]:
-    """The files of HAProxy by name."""
-    return router_files(description, web, ADDRESS, behind=behind)
-
-
-def router(web: Workload, image: str, names: Names) -> Iterator[Manifest]:
+def router(web: Workload, description: Description, names: Names) -> Iterator[Manifest]:
     """The router's objects and the two Services."""
-    yield _deployment(image, names)
+    yield _deployment(description, names)
     yield disruption(names, ROUTER)
     yield ingress(names, ROUTER, {}, "Whoever reaches the cluster's network connects to the router.")
     yield _service(names)
     yield _processes(web, names)
 
 
-def _deployment(image: str, names: Names) -> Manifest:
+def _deployment(description: Description, names: Names) -> Manifest:
     namespace = {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
     container = {
         "name": "router",
-        "image": image,
+        "image": description.router,
         "imagePullPolicy": "IfNotPresent",
         "args": list(ARGUMENTS),
         "env": [namespace, {"name": "CLUSTER_DOMAIN", "value": "cluster.local"}],
@@ -74,8 +69,8 @@ def _deployment(image: str, names: Names) -> Manifest:
     }
     pod = {
         **whose(names),
-        "terminationGracePeriodSeconds": PRE_STOP + _ENDING + PRE_STOP,
-        "securityContext": security(USER),
+        "terminationGracePeriodSeconds": PRE_STOP + math.ceil(description.request_timeout) + PRE_STOP,
+        "securityContext": SECURITY,
         **moving(),
         **spreading(names.selector(ROUTER)),
         "containers": [container],

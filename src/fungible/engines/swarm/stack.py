@@ -8,6 +8,7 @@ what was measured of it stands in docs/outgrow-swarm.md.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,7 @@ def _service(description: Description, workload: Workload, secrets: Mapping[str,
         "image": description.image,
         "command": [workload.name],
         **_confined(),
-        "stop_grace_period": f"{round(workload.grace + 5)}s",
+        "stop_grace_period": f"{math.ceil(workload.grace) + 5}s",
         "volumes": [_temporary(workload.scratch)],
         # In the file `$` starts a variable.
         "environment": {name: literal(value).replace("$", "$$") for name, value in environment.items()},
@@ -119,7 +120,7 @@ def _router(description: Description, published: Published, configs: Mapping[str
     return {
         "image": description.router,
         **_confined(),
-        "stop_grace_period": f"{round(description.request_timeout + 5)}s",
+        "stop_grace_period": f"{math.ceil(description.request_timeout) + 5}s",
         "networks": ["formation"],
         "configs": [{"source": _key(name), "target": f"{CONFIGURED}/{name}", "mode": 0o444} for name in configs],
         "ports": [
@@ -152,7 +153,7 @@ def _healthcheck(boot_timeout: float) -> dict[str, Any]:
     """Whether a process may be chosen. A busy one is slow to answer, and that is no reason to end it: many refusals
     in a row are."""
     test = ["CMD", *ENTRYPOINT, "ready"]
-    start = f"{round(boot_timeout)}s"
+    start = f"{math.ceil(boot_timeout)}s"
     return {"test": test, "interval": "5s", "timeout": "10s", "retries": 12, "start_period": start}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fungible.app.problem import Problem
-from fungible.app.wording import few
 from fungible.engines.description import Description
 from fungible.engines.exported import Exported
 from fungible.engines.systemd.place import UNITS, Place, place
@@ -18,18 +17,16 @@ from fungible.engines.systemd.router import FOLDER, router_files, router_unit
 
 # `env_value_is_valid` of systemd: an assignment with another control character is dropped with a line in the log.
 _REFUSED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_ALL = 10_000
 
 
 @dataclass(frozen=True)
 class Options:
     """`port` is the router's, processes listen at loopback from `first_port` on (None: by the app's name, so that two
-    apps on a machine hardly meet); `folder` is where releases are (`/opt/NAME/RELEASE`), `haproxy` the path of one
-    of 2.6 or later. `behind`: as for the router of an engine."""
+    apps on a machine hardly meet); `haproxy` is the path of one of 2.6 or later. `behind`: as for the router of an
+    engine."""
 
     port: int = 8080
     first_port: int | None = None
-    folder: str = "/opt"
     haproxy: str = "/usr/sbin/haproxy"
     behind: bool = False
 
@@ -41,7 +38,7 @@ def export(description: Description, options: Options) -> Exported:
     value that an environment file cannot hold, for ports that clients are given, and for names that meet.
     """
     _check_values({**description.config, **description.secrets})
-    where = place(description, options.folder, options.first_port)
+    where = place(description, options.first_port)
     units = {
         f"{where.unit_of(each)}.service": process_unit(each, description, where) for each in description.workloads
     }
@@ -49,7 +46,7 @@ def export(description: Description, options: Options) -> Exported:
     router = None
     if (web := description.web) is not None:
         router = f"{where.name}-router.service"
-        units[router] = router_unit(where, web, options.haproxy, options.port)
+        units[router] = router_unit(description, where, web, options.haproxy, options.port)
         files = router_files(description, web, where, options.port, behind=options.behind)
         settings |= {f"{FOLDER}/{name}": text for name, text in files.items()}
     if where.bases:
@@ -80,12 +77,13 @@ def _notes(description: Description, where: Place) -> Iterator[str]:
         if (base := where.bases.get(workload.name)) is not None and workload.processes:
             yield f"{workload.name}: loopback ports from {base + 1} on, one a process, which nobody else may use"
     if description.secrets:
+        names = ", ".join(description.secrets)
         yield (
             f"secrets are in none of the files: write {where.settings}/secrets.env, mode 0600, with a line"
-            f' NAME="VALUE" for each of {few(list(description.secrets), _ALL)}'
+            f' NAME="VALUE" for each of {names}'
         )
     if left := [each.name for each in description.workloads if each.max_requests]:
-        yield f"{few(left, _ALL)}: `max_requests` is left out, systemd has nothing like it"
+        yield f"{', '.join(left)}: `max_requests` is left out, systemd has nothing like it"
     if description.certificate is not None:
         yield "router.certificate is left out: let a proxy before the router speak TLS"
     if description.web is not None and description.web.processes == 1:

@@ -12,6 +12,7 @@ from fungible.app.wording import shown
 from fungible.engines.description import Description, Workload
 
 UNITS = "etc/systemd/system"
+_RELEASES = "/opt"
 _LONGEST_USER = 31 - len("-1000")
 _FIRST_EPHEMERAL = 32768  # net.ipv4.ip_local_port_range
 _LOWEST, _BLOCKS, _BLOCK = 20000, 100, 100
@@ -20,14 +21,22 @@ _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Place:
-    """A formation on a machine: its `name`, the folders of its settings and of its release, `bases` (a process of the
-    type listens at the base plus its number), and what units call its types' transient users."""
+    """A formation on a machine: its `name`, its `release`, and `bases`: a process of the type listens at the base
+    plus its number."""
 
     name: str
-    settings: str
     release: str
-    code: str
     bases: Mapping[str, int]
+
+    @property
+    def settings(self) -> str:
+        """The folder of config vars, the router's files and the script that looks at ports."""
+        return f"/etc/{self.name}"
+
+    @property
+    def code(self) -> str:
+        """The folder of the release."""
+        return f"{_RELEASES}/{self.name}/{self.release}"
 
     def unit_of(self, workload: Workload) -> str:
         """The name of this type's unit without its ending; a template's ends with `@`."""
@@ -40,18 +49,20 @@ class Place:
         return [f"{self.unit_of(workload)}{number}.service" for number in range(1, workload.processes + 1)]
 
     def user(self, part: str) -> str:
-        """The name of a transient user, short enough for a number behind it."""
-        name = re.sub(r"[^a-z0-9-]", "-", f"{self.name}-{part}".lower())
+        """The name of a transient user, short enough for a number behind it. Of two parts none has the same: where
+        a name has to be changed to be one, a digest tells what it was."""
+        wanted = f"{self.name}-{part}"
+        name = re.sub(r"[^a-z0-9-]", "-", wanted.lower())
         if not name[0].isalpha():
             name = f"u{name}"
-        if len(name) <= _LONGEST_USER:
+        if name == wanted and len(name) <= _LONGEST_USER:
             return name
-        digest = hashlib.sha256(f"{self.name} {part}".encode()).hexdigest()[:8]
+        digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
         return f"{name[: _LONGEST_USER - 9].rstrip('-')}-{digest}"
 
 
-def place(description: Description, folder: str, first_port: int | None) -> Place:
-    """The places of a formation under `folder`, its processes at ports from `first_port` on (None: by its name).
+def place(description: Description, first_port: int | None) -> Place:
+    """The places of a formation, its processes at ports from `first_port` on (None: by its name).
 
     Raises Problem where ports reach those that the kernel gives to clients, and for a type whose unit is another's.
     """
@@ -68,13 +79,7 @@ def place(description: Description, folder: str, first_port: int | None) -> Plac
     for each in description.workloads:
         if each.name == "router" and each.singleton:
             raise Problem('Procfile: "router" is the name of a unit of its own; rename the type.')
-    return Place(
-        name=description.name,
-        settings=f"/etc/{description.name}",
-        release=description.release,
-        code=f"{folder}/{description.name}/{description.release}",
-        bases=bases,
-    )
+    return Place(description.name, description.release, bases)
 
 
 def _first_port(name: str) -> int:

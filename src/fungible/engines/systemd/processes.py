@@ -9,7 +9,7 @@ from fungible.engines.systemd.place import Place
 from fungible.engines.systemd.quoting import inner
 from fungible.engines.systemd.sandbox import CONFINED, folders, made_folders
 from fungible.engines.systemd.unit import Section, unit
-from fungible.runtime.ground.confinement import is_simple_command
+from fungible.runtime.ground.confinement import shell_command
 
 PORT = "port"
 _JITTER = 0.1
@@ -55,7 +55,7 @@ def process_unit(workload: Workload, description: Description, place: Place) -> 
 
 def release_unit(description: Description, place: Place, command: str) -> str:
     """The release command: once for each release, before the first process of it."""
-    largest = max(description.workloads, key=lambda each: each.memory)
+    largest = description.largest
     done = f"/var/lib/{place.name}/{place.release}"
     sections = {
         "Unit": (
@@ -119,7 +119,7 @@ def _after(description: Description, place: Place) -> Section:
 def _shell(first: list[str], command: str, number: str) -> str:
     """The line that runs `command` as the run stage does: by `sh`, and in its place where it is a simple command, so
     that it gets signals itself. NUMBER in what comes `first` is the number of the process."""
-    line = f"exec {command}" if is_simple_command(command) else command
+    line = shell_command(command)[-1]
     steps = [inner(step).replace("NUMBER", number) for step in first]
     return f'/bin/sh -c "{"; ".join([*steps, inner(line)])}"'
 

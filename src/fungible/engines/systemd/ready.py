@@ -27,6 +27,7 @@ if [ "$1" = free ]; then
     exit 0
 fi
 until asked "$4" 2>/dev/null; do
+    kill -0 "$MAINPID" 2>/dev/null || exit 1 # it has ended: nobody will answer
     sleep 0.1
 done
 # The router looks each second, on a busy machine later: only then may the next process be stopped.

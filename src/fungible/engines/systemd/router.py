@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fungible.engines.description import Description, Workload
 from fungible.engines.routing import CONFIGURATION, fixed_router_files
 from fungible.engines.systemd.place import Place
@@ -9,7 +11,7 @@ from fungible.engines.systemd.sandbox import CONFINED
 from fungible.engines.systemd.unit import unit
 
 FOLDER = "router"
-_ENDING = 30  # clients that keep a connection and ask nothing hold it up no longer
+_SPARE = 5
 _FIRST_FREE_PORT = 1024
 
 
@@ -20,7 +22,7 @@ def router_files(description: Description, web: Workload, place: Place, port: in
     return fixed_router_files(description, web, servers, port, behind=behind)
 
 
-def router_unit(place: Place, web: Workload, haproxy: str, port: int) -> str:
+def router_unit(description: Description, place: Place, web: Workload, haproxy: str, port: int) -> str:
     """Its unit. A changed configuration is taken over by a reload, without a lost request."""
     command = f"{haproxy} -W -db -C {place.settings}/{FOLDER} -f {CONFIGURATION}"
     low = (("AmbientCapabilities", "CAP_NET_BIND_SERVICE"), ("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE"))
@@ -45,11 +47,12 @@ def router_unit(place: Place, web: Workload, haproxy: str, port: int) -> str:
             ("#", "It ends when the requests under way have."),
             ("KillMode", "mixed"),
             ("KillSignal", "SIGUSR1"),
-            ("TimeoutStopSec", str(_ENDING)),
+            ("TimeoutStopSec", str(math.ceil(description.request_timeout) + _SPARE)),
             ("LimitNOFILE", "65536"),
             *CONFINED,
             *(low if port < _FIRST_FREE_PORT else ()),
-            ("User", f"{place.user('router')}-1"),
+            ("#", "Without a number, which processes have: so it is nobody's of a type of this name."),
+            ("User", place.user("router")),
         ),
     }
     return unit("The router: a process is chosen for each request, never by client.", sections)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
+
+from fungible.engines.readable import comment
 
 Section = Sequence[tuple[str, str]]
 """Settings in their order, of which a name may come more than once; what is named `#` is a comment."""
-
-_WIDTH = 110
 
 
 def unit(why: str, sections: Mapping[str, Section]) -> str:
@@ -18,12 +17,6 @@ def unit(why: str, sections: Mapping[str, Section]) -> str:
         lines = [_line(key, value) for key, value in settings]
         parts.append(f"\n[{name}]\n{''.join(lines)}")
     return "".join(parts)
-
-
-def comment(text: str) -> str:
-    """Lines of a comment."""
-    lines = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
-    return "".join(f"# {line}\n" for line in lines)
 
 
 def _line(key: str, value: str) -> str:

@@ -20,7 +20,7 @@ CAUSE = "cause.map"
 _ADDRESS = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]):\d{1,5}|unix@/[!-~]{1,107}")
 _IDEMPOTENT = "METH_GET or METH_HEAD or METH_OPTIONS"
 _HOST = r"'^([A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]*)?$'"
-_OURS = "'^(x[-_]forwarded[-_]|(forwarded|x[-_]real[-_]ip|x[-_]request[-_]id|proxy)$)'"
+OURS = "'^(x[-_]forwarded[-_]|(forwarded|x[-_]real[-_]ip|x[-_]request[-_]id|proxy)$)'"
 _FATE = "var(txn.fate,queue-timeout),field(1,.)"
 
 
@@ -58,18 +58,23 @@ def pool_keyword(version: tuple[int, int, int]) -> str:
     return "pool-conn-name" if version >= (3, 0, 0) else "sni"
 
 
-def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
-    """Address and options of a server, the same on the `add server` command and in the configuration.
+def pool_words(version: tuple[int, int, int]) -> list[str]:
+    """The options of a server by which requests share its connections, or have one of their own.
 
     `pool-purge-delay` is given always: without it 2.6 never reuses a connection of a server added at run time.
     The pool expression is evaluated whenever a connection is about to be made; that is also what tells a
     request that met a process (`txn.fate`) from one that only waited.
     """
+    shared = [pool_keyword(version), "var(txn.pool,crashed),set-var(txn.fate)"]
+    return [*shared, "pool-purge-delay", "2s", "pool-max-conn", "64"]
+
+
+def server_words(upstream: Upstream, version: tuple[int, int, int]) -> str:
+    """Address and options of a server, the same on the `add server` command and in the configuration."""
     port = upstream.address.rpartition(":")[2]
     if not _ADDRESS.fullmatch(upstream.address) or (port.isdigit() and not 0 < int(port) < 65536):
         raise Problem(f"{upstream.name}: {upstream.address!r} is no address: write 127.0.0.1:PORT or unix@/path")
-    words = [upstream.address, pool_keyword(version), "var(txn.pool,crashed),set-var(txn.fate)"]
-    words += ["pool-purge-delay", "2s", "pool-max-conn", "64"]
+    words = [upstream.address, *pool_words(version)]
     if upstream.max_in_flight:
         words += ["maxconn", str(upstream.max_in_flight)]
     return " ".join(words)
@@ -160,7 +165,7 @@ frontend {FRONTEND}
   {refusal(413, "str(body-too-large)", f"{{ req.body_size gt {settings.max_body} }}")}
   # WSGI and CGI read `_` in a name as `-`, so a name with `_` is the same name. HAProxy has made all names lower
   # case. The condition is one look at all names, and HAProxy remembers what it said of the same names before.
-  http-request del-header {_OURS} -m reg if {{ req.hdr_names -m sub forwarded real-ip request-id proxy _ }}
+  http-request del-header {OURS} -m reg if {{ req.hdr_names -m sub forwarded real-ip request-id proxy _ }}
   # Those of a client are deleted above, so that nothing has to be looked for to be replaced.
   http-request add-header X-Forwarded-For %[var(sess.client)]
   http-request add-header X-Forwarded-Proto {_proto(settings)}
